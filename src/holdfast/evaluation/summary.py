@@ -1,0 +1,338 @@
+"""The document of a finished or partial run, `summary.json`: everything a report needs, no model needed.
+
+Every share is a `Rate` (k, n, exact interval, denominator), so a bare share cannot be written. Records only grow: a
+field that a later minor version adds has a default, so older documents stay readable; a newer major version is refused.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from holdfast.core.errors import IntegrityError
+from holdfast.evaluation.statistics import Rate
+
+SCHEMA = "urn:holdfast:summary:1"
+SCHEMA_VERSION = "1.0.0"
+RESULT_VERSION = 1  # goes up when the same audit would give other numbers
+
+STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
+NORMS = ("linf", "l2", "l1", "l0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Smallest, median and largest of n finite values."""
+
+    min: float
+    median: float
+    max: float
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The one sentence of a run, the same in every view.
+
+    Args:
+        text: The sentence.
+        state: `measured`; `partial` (the run was stopped, more work is left); `empty` (no sample could be judged);
+            `doubtful` (the numbers are there, and `findings` or `coverage` say why not to trust them yet).
+    """
+
+    text: str
+    state: Literal["measured", "partial", "empty", "doubtful"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rates:
+    """The two headline rates over all samples that are not invalid; None where there is no such sample."""
+
+    clean_accuracy: Rate | None
+    empirical_robust_accuracy: Rate | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What was attacked; `fingerprint` and `parameters` are digests."""
+
+    name: str
+    fingerprint: str
+    adapter: str
+    classes: int
+    class_names: tuple[str, ...] = ()
+    parameters: str | None = None
+    notes: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What it was attacked on: n of `total` samples, drawn with `seed` where `limited`."""
+
+    name: str
+    split: str
+    n: int
+    total: int
+    limited: bool
+    seed: int
+    digest: str
+    shape: tuple[int, ...]
+    bounds: tuple[float, float]
+    license: str
+    kind: Literal["image", "vector"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttackFacts:
+    """One attack under one threat.
+
+    Args:
+        name: Name in the catalog.
+        config: Its parameters.
+        stage: Position in the suite, from 0.
+        attempted: Samples it was tried on, those that earlier attacks had left.
+        broken: Samples it broke.
+        seconds: Time of its searches.
+        queries_median: Queries a broken sample took, None where nothing broke.
+        gradients_median: Gradients a broken sample took, None where nothing broke.
+        forwards: Rows sent through the model, verification included.
+        zero_gradients: Gradients that were exactly zero, of `gradients`.
+        nonfinite_gradients: Gradients with a NaN or infinity, of `gradients`.
+        gradients: Gradients asked in all.
+    """
+
+    name: str
+    config: dict[str, Any]
+    stage: int
+    attempted: int
+    broken: int
+    seconds: float
+    queries_median: float | None
+    gradients_median: float | None
+    forwards: int
+    zero_gradients: int
+    nonfinite_gradients: int
+    gradients: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """Empirical robust accuracy at one radius; broken at a radius counts as broken at every larger one."""
+
+    radius: float
+    rate: Rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassFacts:
+    """The rates of the samples with one label."""
+
+    label: int
+    name: str
+    clean: Rate
+    robust: Rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Broken samples of one label that became one other label; `from` and `to` in the document."""
+
+    source: Annotated[int, pydantic.Field(alias="from")]
+    into: Annotated[int, pydantic.Field(alias="to")]
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Mean cross-entropy of n samples: as they are, and at the strongest point found for each."""
+
+    clean: float
+    adversarial: float
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThreatFacts:
+    """The results under one threat.
+
+    Args:
+        success_rate: Broken samples of those that were right before the attack; None where there is none.
+        attacks: In the order they ran.
+        distances: Norm -> size of the changes of the broken samples.
+        eight_bit: Broken samples whose adversarial input still breaks after storage in 8 bits.
+        psnr, ssim: Of the broken samples; images only.
+        control: Samples (right before) that plain noise of the same radius breaks.
+        statuses: Status -> samples.
+    """
+
+    literal: str
+    words: str
+    nist: str
+    atlas: str
+    knowledge: str
+    queries: int | None
+    empirical_robust_accuracy: Rate | None
+    success_rate: Rate | None
+    attacks: tuple[AttackFacts, ...] = ()
+    distances: dict[str, Spread] = dataclasses.field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    per_class: tuple[ClassFacts, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    eight_bit: Rate | None = None
+    psnr: Spread | None = None
+    ssim: Spread | None = None
+    loss: Loss | None = None
+    control: Rate | None = None
+    statuses: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Adversarial inputs of one threat that the second model gets wrong too, of those whose original it gets right."""
+
+    model: str
+    threat: str
+    rate: Rate | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something to act on. `id` is stable over runs: a digest of rule, model lineage, threat and slice.
+
+    Args:
+        title: A few words.
+        text: A sentence or two with the numbers.
+        rate: The number behind it.
+        threat: Literal of the threat, empty where it concerns all.
+        samples: A few sample numbers that show it.
+        next: A command or a line of code to go on with.
+    """
+
+    id: str
+    title: str
+    text: str
+    rate: Rate | None
+    threat: str
+    samples: tuple[int, ...]
+    next: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A sample that could not be judged, and why."""
+
+    sample: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """What was and was not looked at; `statuses` counts samples by their worst status over the threats."""
+
+    statuses: dict[str, int]
+    errors: tuple[Failure, ...]
+    not_tested: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What the whole run spent; `forwards` are rows sent through the model, `checks` verification passes."""
+
+    seconds: float
+    queries: int
+    gradients: int
+    forwards: int
+    checks: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How the run came to be; `circumstances` may differ between two equal runs."""
+
+    command: str
+    seed: int
+    suite: str
+    started: str
+    finished: str
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    threads: int
+    device: str
+    precision: str
+    circumstances: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The whole document; `stopped` says why a run is not complete, empty otherwise."""
+
+    schema: Literal["urn:holdfast:summary:1"] = "urn:holdfast:summary:1"
+    schema_version: str = SCHEMA_VERSION
+    holdfast: str
+    result_version: int = RESULT_VERSION
+    complete: bool
+    stopped: str
+    verdict: Verdict
+    rates: Rates
+    model: ModelFacts
+    data: DataFacts
+    threats: tuple[ThreatFacts, ...]
+    transfer: tuple[Transfer, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    coverage: Coverage
+    limits: tuple[str, ...] = ()
+    cost: Cost
+    provenance: Provenance
+
+
+_ADAPTER: pydantic.TypeAdapter[Summary] = pydantic.TypeAdapter(Summary)
+
+
+def dump(summary: Summary) -> dict[str, Any]:
+    """The document as plain JSON values, names as in the file (`from`, `to`)."""
+    document: dict[str, Any] = _ADAPTER.dump_python(summary, mode="json", by_alias=True)
+    return document
+
+
+def to_json(summary: Summary) -> str:
+    """The document as text, schema id first, with a newline at the end; NaN and infinity cannot be written."""
+    return json.dumps(dump(summary), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read(document: bytes | str | Mapping[str, Any]) -> Summary:
+    """A summary from its JSON text or values. Fields of a later minor version are left out.
+
+    Raises:
+        IntegrityError: HF403 for a newer major version, HF404 for a document that is no summary.
+    """
+    try:
+        values = json.loads(document) if isinstance(document, bytes | str) else document
+        major = int(str(values["schema_version"]).split(".")[0])
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError("HF404", "This is no holdfast summary", seen=type(error).__name__) from error
+    if major > int(SCHEMA_VERSION.split(".")[0]):
+        raise IntegrityError("HF403", "The summary was written by a newer holdfast", seen=values["schema_version"],
+                             expected=f"at most {SCHEMA_VERSION.split('.')[0]}.x", fix="pip install --upgrade holdfast")
+    try:
+        return _ADAPTER.validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise IntegrityError("HF404", "This is no holdfast summary", seen=f"{place}: {first['msg']}") from error
+
+
+def read_file(path: pathlib.Path) -> Summary:
+    """`read` of a file."""
+    return read(path.read_bytes())
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the document, generated from the records above."""
+    generated = _ADAPTER.json_schema(by_alias=True, mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
