@@ -1,1 +1,1 @@
-"""Standard library only: errors, parameter ranges, lazy names, optional imports, records as JSON, progress, safe files."""
+"""Standard library only: errors, parameter ranges, lazy names, extras, records as JSON, progress, safe files."""

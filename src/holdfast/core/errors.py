@@ -37,18 +37,42 @@ class HoldfastError(Exception):
 
     def line(self) -> str:
         """The message without a line break."""
-        facts = [f"{word} {value}" for word, value in (("Seen", self.seen), ("expected", self.expected)) if value is not UNSET]
+        facts = [
+            f"{word} {value}"
+            for word, value in (("Seen", self.seen), ("expected", self.expected))
+            if value is not UNSET
+        ]
         text = ", ".join(facts)
-        parts = [f"{self.code} {self.what.rstrip('.')}.", text and f"{text[:1].upper()}{text[1:]}.", self.fix and f"Fix: {self.fix}"]
+        parts = [
+            f"{self.code} {self.what.rstrip('.')}.",
+            text and f"{text[:1].upper()}{text[1:]}.",
+            self.fix and f"Fix: {self.fix}",
+        ]
         return " ".join(" ".join(part.split()) for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.code, self.what, self.seen is UNSET, self.seen is not UNSET and self.seen,
-                          self.expected is UNSET, self.expected is not UNSET and self.expected, self.fix)
+        return _rebuild, (
+            type(self),
+            self.code,
+            self.what,
+            self.seen is UNSET,
+            self.seen is not UNSET and self.seen,
+            self.expected is UNSET,
+            self.expected is not UNSET and self.expected,
+            self.fix,
+        )
 
 
-def _rebuild(kind: type[HoldfastError], code: str, what: str, no_seen: bool, seen: Any, no_expected: bool, expected: Any,
-             fix: str | None) -> HoldfastError:
+def _rebuild(
+    kind: type[HoldfastError],
+    code: str,
+    what: str,
+    no_seen: bool,
+    seen: Any,
+    no_expected: bool,
+    expected: Any,
+    fix: str | None,
+) -> HoldfastError:
     return kind(code, what, seen=UNSET if no_seen else seen, expected=UNSET if no_expected else expected, fix=fix)
 
 

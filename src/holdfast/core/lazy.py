@@ -15,6 +15,7 @@ def attach(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any]
         package: The package's `__name__`.
         names: Public name -> `module` that defines it, or the module itself where the last part is the name.
     """
+
     def load(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -29,8 +30,11 @@ def attach(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any]
 def catalog(package: str, folder: str) -> dict[str, str]:
     """The classes of a catalog folder, without importing one: a module `fab_t.py` defines the class `FabT`."""
     here = pathlib.Path(sys.modules[package].__path__[0]) / folder
-    return {camel(file.stem): f"{package}.{folder.replace('/', '.')}.{file.stem}"
-            for file in sorted(here.glob("*.py")) if not file.stem.startswith("_")}
+    return {
+        camel(file.stem): f"{package}.{folder.replace('/', '.')}.{file.stem}"
+        for file in sorted(here.glob("*.py"))
+        if not file.stem.startswith("_")
+    }
 
 
 def camel(module: str) -> str:

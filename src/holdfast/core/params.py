@@ -1,12 +1,13 @@
 """Parameter ranges, declared once in the annotation: the check, the message, the docs and the CLI flags read them here.
 
-    steps: Count = 40        means        steps: Annotated[int, Range(1)] = 40
+steps: Count = 40        means        steps: Annotated[int, Range(1)] = 40
 """
 
 import dataclasses
 import functools
 import inspect
 import math
+import types
 import typing
 from typing import Annotated, Any
 
@@ -47,6 +48,7 @@ class Parameter:
     Args:
         kind: `int`, `float`, `bool`, `str`, a Literal, or another record's class.
         range: The range of a number, None for anything else.
+        optional: Whether None is allowed.
         default: `dataclasses.MISSING` where a value must be given.
         meaning: The line of the class docstring's Args section.
     """
@@ -56,6 +58,7 @@ class Parameter:
     range: Range | None
     default: Any
     meaning: str
+    optional: bool = False
 
 
 @functools.cache
@@ -64,10 +67,14 @@ def parameters(record: type) -> tuple[Parameter, ...]:
     hints, meanings = typing.get_type_hints(record, include_extras=True), _meanings(record)
     found = []
     for field in dataclasses.fields(record):
-        hint = hints[field.name]
+        hint, optional = _required(hints[field.name])
         ranges = [a for a in getattr(hint, "__metadata__", ()) if isinstance(a, Range)]
         kind = typing.get_args(hint)[0] if ranges else hint
-        found.append(Parameter(field.name, kind, ranges[0] if ranges else None, field.default, meanings.get(field.name, "")))
+        found.append(
+            Parameter(
+                field.name, kind, ranges[0] if ranges else None, field.default, meanings.get(field.name, ""), optional
+            )
+        )
     return tuple(found)
 
 
@@ -77,24 +84,38 @@ def check(record: Any) -> None:
     Raises:
         ParameterError: HF001, "The 'steps' parameter of Pgd must be int in [1, inf]. Got 0."
     """
-    for p in parameters(type(record)):
+    kind: type = type(record)
+    for p in parameters(kind):
         value = getattr(record, p.name)
         if not _fits(p, value):
-            raise ParameterError("HF001", f"The '{p.name}' parameter of {type(record).__name__} must be {_wanted(p)}. Got {value!r}")
+            raise ParameterError(
+                "HF001", f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {value!r}"
+            )
+
+
+def _required(hint: Any) -> tuple[Any, bool]:
+    """`X | None` -> `X, True`; anything else -> itself, False."""
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else ()
+    rest = [m for m in members if m is not type(None)]
+    return (rest[0], True) if len(rest) == 1 and len(members) == 2 else (hint, False)
 
 
 def _fits(p: Parameter, value: Any) -> bool:
+    if value is None:
+        return p.optional
     if p.range is not None:
         number = isinstance(value, int if p.kind is int else (int, float)) and not isinstance(value, bool)
         return number and value in p.range
     if typing.get_origin(p.kind) is typing.Literal:
         return value in typing.get_args(p.kind)
-    return not isinstance(p.kind, type) or isinstance(value, p.kind)
+    kind = (int, float) if p.kind is float else p.kind
+    return not isinstance(p.kind, type) or isinstance(value, kind)
 
 
 def _wanted(p: Parameter) -> str:
+    none = " or None" if p.optional else ""
     if p.range is not None:
-        return f"{p.kind.__name__} in {p.range}"
+        return f"{p.kind.__name__} in {p.range}{none}"
     if typing.get_origin(p.kind) is typing.Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(p.kind)))
     return f"of type {getattr(p.kind, '__name__', p.kind)}"
@@ -107,7 +128,7 @@ def _meanings(record: type) -> dict[str, str]:
     if "Args:" not in lines:
         return found
     name = ""
-    for line in lines[lines.index("Args:") + 1:]:
+    for line in lines[lines.index("Args:") + 1 :]:
         if line and not line.startswith(" "):
             break
         head, colon, rest = line.strip().partition(": ")
