@@ -1,0 +1,21 @@
+"""Labeled data: the Dataset record, loaders for named sets, folders and files, and the road-sign renderer."""
+
+from typing import TYPE_CHECKING
+
+from holdfast.core.lazy import attach
+
+if TYPE_CHECKING:
+    from holdfast.data.dataset import Dataset as Dataset
+    from holdfast.data.dataset import Splits as Splits
+    from holdfast.data.sources import load as load
+    from holdfast.data.sources import names as names
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Dataset": "holdfast.data.dataset",
+        "Splits": "holdfast.data.dataset",
+        "load": "holdfast.data.sources",
+        "names": "holdfast.data.sources",
+    },
+)
