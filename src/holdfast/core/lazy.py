@@ -7,20 +7,26 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+ATTACHED: dict[str, Mapping[str, str]] = {}
+"""Package -> its lazy names, for what reads them without importing anything: stubs, documentation, tests."""
+
 
 def attach(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` for a package whose public names live elsewhere.
 
     Args:
         package: The package's `__name__`.
-        names: Public name -> `module` that defines it, or the module itself where the last part is the name.
+        names: Public name -> module that defines it. Where the module defines no such name and is itself called so,
+            the public name is the module: `{"data": "holdfast.data"}`.
     """
+    ATTACHED[package] = names
 
     def load(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(names[name])
-        value = module if names[name].rpartition(".")[2] == name else getattr(module, name)
+        same = names[name].rpartition(".")[2] == name
+        value = getattr(module, name, module) if same else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,0 +1,54 @@
+# Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
+
+from . import attacks as attacks
+from . import data as data
+from . import models as models
+from . import threats as threats
+from holdfast.attacks.run import run as run
+from holdfast.core.errors import DataError as DataError
+from holdfast.core.errors import HoldfastError as HoldfastError
+from holdfast.core.errors import IntegrityError as IntegrityError
+from holdfast.core.errors import MissingExtra as MissingExtra
+from holdfast.core.errors import ModelError as ModelError
+from holdfast.core.errors import OfflineError as OfflineError
+from holdfast.core.errors import ParameterError as ParameterError
+from holdfast.core.errors import ResourceError as ResourceError
+from holdfast.core.errors import Stop as Stop
+from holdfast.core.errors import ThreatError as ThreatError
+from holdfast.core.errors import UsageError as UsageError
+from holdfast.data.dataset import Dataset as Dataset
+from holdfast.models.model import Model as Model
+from holdfast.threats.goals import Target as Target
+from holdfast.threats.goals import Wrong as Wrong
+from holdfast.threats.threats import L0 as L0
+from holdfast.threats.threats import L1 as L1
+from holdfast.threats.threats import L2 as L2
+from holdfast.threats.threats import Linf as Linf
+
+__version__: str
+__all__ = [
+    "DataError",
+    "Dataset",
+    "HoldfastError",
+    "IntegrityError",
+    "L0",
+    "L1",
+    "L2",
+    "Linf",
+    "MissingExtra",
+    "Model",
+    "ModelError",
+    "OfflineError",
+    "ParameterError",
+    "ResourceError",
+    "Stop",
+    "Target",
+    "ThreatError",
+    "UsageError",
+    "Wrong",
+    "attacks",
+    "data",
+    "models",
+    "run",
+    "threats",
+]

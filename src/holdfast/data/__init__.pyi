@@ -1,0 +1,13 @@
+# Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
+
+from holdfast.data.dataset import Dataset as Dataset
+from holdfast.data.dataset import Splits as Splits
+from holdfast.data.sources import load as load
+from holdfast.data.sources import names as names
+
+__all__ = [
+    "Dataset",
+    "Splits",
+    "load",
+    "names",
+]

@@ -1,0 +1,66 @@
+"""What `import holdfast` and `holdfast --help` load: an allow-list, compared in a fresh process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+FEATHER = {
+    "holdfast", "holdfast.core", "holdfast.core.lazy",
+}  # fmt: skip
+STANDARD = {
+    "abc", "collections", "contextlib", "copyreg", "enum", "errno", "fnmatch", "functools", "genericpath", "glob", "importlib",
+    "ipaddress", "itertools", "keyword", "math", "ntpath", "operator", "os", "pathlib", "posixpath", "re", "reprlib", "stat",
+    "sys", "types", "typing", "urllib", "warnings",
+}  # fmt: skip
+HEAVY = {
+    "PIL", "altair", "jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "sklearn", "torch",
+    "vl_convert",
+}  # fmt: skip
+
+REPORT = """
+import json, sys
+before = set(sys.modules)
+{code}
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded(code):
+    """Names of the modules that a piece of code loads in a fresh process."""
+    command = [sys.executable, "-I", "-W", "error", "-c", REPORT.format(code=code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_holdfast_loads_next_to_nothing():
+    names = loaded("import holdfast")
+    assert {name for name in names if name.startswith("holdfast")} == FEATHER
+    public = {name.partition(".")[0] for name in names if not name.startswith("_")}
+    assert public - {"holdfast"} <= STANDARD, "a heavier import is a decision: change this list with a reason"
+
+
+@pytest.mark.parametrize(
+    "module", ["core.errors", "core.files", "core.pages", "core.params", "core.progress", "core.records", "core.extras"]
+)
+def test_the_core_is_standard_library_only(module):
+    names = loaded(f"import holdfast.{module}")
+    tops = {name.partition(".")[0] for name in names} - {"holdfast"}
+    assert {top for top in tops if not top.startswith("_")} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "--help"], ["explain", "HF001"]])
+def test_help_loads_nothing_heavy(words):
+    code = (
+        f"import contextlib, io\nfrom holdfast.cli.main import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()):\n    code = main({words!r})\n"
+        f"if code: raise SystemExit(f'exit code {{code}}')"
+    )
+    tops = {name.partition(".")[0] for name in loaded(code)}
+    assert not tops & HEAVY
+
+
+def test_a_name_brings_what_it_needs():
+    assert "torch" in loaded("import holdfast\nholdfast.Linf")
