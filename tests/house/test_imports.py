@@ -10,9 +10,9 @@ FEATHER = {
     "holdfast", "holdfast.core", "holdfast.core.lazy",
 }  # fmt: skip
 STANDARD = {
-    "abc", "collections", "contextlib", "copyreg", "enum", "errno", "fnmatch", "functools", "genericpath", "glob", "importlib",
-    "ipaddress", "itertools", "keyword", "math", "ntpath", "operator", "os", "pathlib", "posixpath", "re", "reprlib", "stat",
-    "sys", "types", "typing", "urllib", "warnings",
+    "abc", "collections", "contextlib", "copyreg", "enum", "errno", "fnmatch", "functools", "genericpath", "glob",
+    "importlib", "ipaddress", "itertools", "keyword", "math", "ntpath", "operator", "os", "pathlib", "posixpath", "re",
+    "reprlib", "stat", "sys", "types", "typing", "urllib", "warnings",
 }  # fmt: skip
 HEAVY = {
     "PIL", "altair", "jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "sklearn", "torch",

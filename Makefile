@@ -1,0 +1,71 @@
+# Everything a fresh machine needs is made on the way: `make demo` and `make test` are complete commands.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/made
+BENCH := .venv-bench/made
+WORKERS ?= 2
+
+.PHONY: help venv demo test lint format types contracts stubs docs laws kill slow bench-env clean
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
+
+# pip brings torch (it follows pip's own configuration of indexes), uv the rest in seconds.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,docs]'
+	touch $(STAMP)
+
+venv: $(STAMP) ## the environment in .venv
+
+demo: $(STAMP) ## audit the network that ships with holdfast and write a report
+	$(BIN)/holdfast demo
+
+test: $(STAMP) stubs ## every test but the long ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(STAMP) stubs ## style and form
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+
+format: $(STAMP) ## write the form that lint wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## imports only go down
+	$(BIN)/lint-imports --no-logo
+
+stubs: $(STAMP) ## write the .pyi files of the lazy names
+	@$(BIN)/python tools/stubs.py
+
+docs: $(STAMP) ## the documentation in docs/_build/html, a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+laws: $(STAMP) ## every attack under every law, the full product
+	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) tests/laws
+
+kill: $(STAMP) ## runs killed at every seeded point
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m kill
+
+slow: $(STAMP) ## reproductions of published figures
+	$(BIN)/python -m pytest -q -m slow
+
+$(BENCH): constraints.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python -c constraints.txt \
+	    -e . foolbox adversarial-robustness-toolbox packaging
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
+	touch $(BENCH)
+
+bench-env: $(BENCH) ## the other toolkits, for comparisons, in .venv-bench
+
+clean: ## remove what was made
+	rm -rf .venv .venv-bench .venv-wheel build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache \
+	    .import_linter_cache .hypothesis
