@@ -1,0 +1,1 @@
+"""Run folders as pages for people: HTML, Markdown, CSV, terminal text, and the value `Run` in Python."""

@@ -1,0 +1,102 @@
+"""The HTML report: one offline file under a content security policy, readable without its script."""
+
+import base64
+import functools
+import hashlib
+import importlib.resources
+from fractions import Fraction
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+from markupsafe import Markup
+
+from holdfast.evaluation.store import Examples
+from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts, to_json
+from holdfast.report import svg, words
+from holdfast.report.gallery import gallery
+from holdfast.report.visible import cleaned, short, visible
+
+FINDINGS = 5
+CONFUSIONS = 10
+
+
+def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: str) -> str:
+    """The whole page as text.
+
+    Args:
+        summary: The document of the run.
+        samples: One row for each threat and sample.
+        examples: Inputs to show, None for none.
+        run: The run folder as a person would type it in a command.
+    """
+    digest = hashlib.sha256(to_json(summary).encode()).hexdigest()
+    summary = cleaned(summary)
+    style, script = _asset("report.css"), _asset("report.js")
+    return _environment().get_template("report.html").render(
+        summary=summary, words=words, svg=svg, run=visible(run), digest=digest, style=Markup(style),
+        script=Markup(script), policy=policy(script), gallery=gallery(summary, samples, examples, run),
+        findings=summary.findings[:FINDINGS], headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),
+    ) + "\n"
+
+
+def policy(script: str) -> str:
+    """The content security policy: nothing is fetched, and only our own script runs, known by its digest."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+            "base-uri 'none'; form-action 'none'")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("holdfast.report")
+    found = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                               lstrip_blocks=True)
+    found.filters.update(percent=words.percent, number=words.number, seconds=words.seconds, size=words.size, short=short,
+                         parameters=parameters, standing=standing, confusions=confusions, curved=curved, sorted_classes=sorted_classes)
+    return found
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    return importlib.resources.files("holdfast.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def parameters(config: dict[str, Any]) -> str:
+    """`steps=40, restarts=1`: an attack's configuration on one line."""
+    return ", ".join(f"{key}={value}" for key, value in config.items() if key != "name")
+
+
+def standing(threat: ThreatFacts) -> list[int]:
+    """For each attack, how many samples stood before it: those it was tried on, at least those it broke."""
+    rest = threat.empirical_robust_accuracy.k if threat.empirical_robust_accuracy else 0
+    found = []
+    for attack in reversed(threat.attacks):
+        rest += attack.broken
+        found.append(rest)
+    return found[::-1]
+
+
+def confusions(found: tuple[Confusion, ...]) -> list[Confusion]:
+    """The most frequent ones."""
+    return sorted(found, key=lambda c: (-c.count, c.source, c.into))[:CONFUSIONS]
+
+
+def sorted_classes(threat: ThreatFacts) -> list[Any]:
+    """Classes, weakest first: by the lower end of the interval of what was not broken."""
+    return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))
+
+
+def curved(threat: ThreatFacts) -> Markup:
+    """The accuracy-against-radius curve of a threat."""
+    title = f"Empirical robust accuracy under {threat.literal}"
+    return svg.curve(threat.curve, radius(threat.literal), title)
+
+
+def radius(literal: str) -> float | None:
+    """The radius in a threat's literal, None where it has none (`l2:inf`)."""
+    text = literal.partition(":")[2].partition(",")[0]
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        return None

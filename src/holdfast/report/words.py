@@ -1,0 +1,132 @@
+"""The fixed sentences and number formats of every view, in one place."""
+
+import math
+
+from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.summary import Summary, ThreatFacts
+from holdfast.report.visible import short
+
+NAME = 48
+NOTHING = "not measurable (no sample)"
+MASKING = "masking: not checked"
+UPPER = (
+    "“Not broken” is an upper bound: it counts the samples that these attacks failed on. A stronger attack can only "
+    "lower it. The interval describes sampling: how far the rate may move with other samples of the same kind."
+)
+EMPTY = "Nothing broke within this budget; that does not show that nothing can."
+RECIPE = (
+    "Chosen by a fixed rule, never by hand: per threat the smallest, the median and the largest change, then one for "
+    "each attack that broke something, one for each class, and up to 12 samples that were not broken."
+)
+CURVE = (
+    "Each point counts the samples that no change of at most this size broke. The attacks searched at the radius of "
+    "the threat; below it the curve is a looser upper bound, because nobody searched there for the smallest change."
+)
+NAMES = {"linf": "L∞ (largest change of one value)", "l2": "L2 (Euclidean length)", "l1": "L1 (sum of changes)",
+         "l0": "L0 (number of changed values)"}
+SYMBOLS = {"broken": "✕", "unbroken": "●", "wrong": "▲", "undecided": "◌", "error": "!", "certified": "■",
+           "rejected": "⊘", "invalid": "–"}
+STATUS_WORDS = {
+    "wrong": "already misclassified before any attack",
+    "broken": "an attack found an allowed change that alters the decision",
+    "unbroken": "no attack of this run found one (shown as “not broken”)",
+    "undecided": "the run was stopped before the plan was finished for it",
+    "error": "could not be judged; counted as not broken",
+    "certified": "a proof says that no allowed change alters the decision",
+    "rejected": "a detector refuses the changed input",
+    "invalid": "not an input of the declared space; outside every rate",
+}
+GLOSSARY = (
+    ("clean accuracy", "Samples classified correctly (and accepted) as they are.", "all samples that are not invalid"),
+    ("empirical robust accuracy, “not broken”",
+     "Samples that are right and that no attack of this run broke: the worst case over the attacks and over the "
+     "threats, sample by sample. An upper bound of the true robust accuracy.", "all samples that are not invalid"),
+    ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
+    ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", "a count"),
+    ("interval", "The exact (Clopper-Pearson) 95 % interval of the share; it covers the sampling of the inputs, not "
+     "the strength of the attacks.", "the rate’s own"),
+    ("queries, gradients", "Inputs whose output, and whose gradient, the attack asked for; the median over the "
+     "samples that it broke.", "broken samples"),
+    ("survives 8 bits", "Broken samples whose changed input still alters the decision after it is stored with 8 bits "
+     "a value.", "broken samples"),
+    ("control", "Samples that plain random noise of the same size breaks.", "samples that were right before the attack"),
+    ("transfer", "Adversarial inputs made against this model that a second model gets wrong too.",
+     "adversarial inputs whose original the second model gets right"),
+    ("PSNR, SSIM", "How alike the original and the changed image are, in decibels and between −1 and 1.", "broken samples"),
+    ("zero or non-finite gradients", "Gradients that were exactly zero, or held a NaN or an infinity: a sign that "
+     "gradient attacks may be blind.", "gradients asked for"),
+)
+
+
+def percent(share: float) -> str:
+    """`50.5 %`, with a space that does not break."""
+    return f"{100 * share:.1f}\u00a0%"
+
+
+def interval(rate: Rate) -> str:
+    """`[43.4, 57.6]`, in percent."""
+    return f"[{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def rate(found: Rate | None) -> str:
+    """`50.5 % [43.4, 57.6] (101/200)`, or that there was nothing to measure."""
+    return NOTHING if found is None else f"{percent(found.point)} {interval(found)} ({found.k}/{found.n})"
+
+
+def number(value: float | None) -> str:
+    """A number with at most four significant digits; whole ones with separators; a dash for nothing."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    if abs(value - round(value)) < 1e-9 or abs(value) >= 1000:
+        return f"{round(value):,}".replace(",", "\u202f")
+    return f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """`0.42 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if value < 10:
+        return f"{value:.2g}\u00a0s" if value >= 0.01 else "<\u00a00.01\u00a0s"
+    whole = round(value)
+    if whole < 100:
+        return f"{whole}\u00a0s"
+    if whole < 6000:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+
+
+def size(value: float) -> str:
+    """A radius or a distance: `8/255` where it is a whole number of 255ths, else at most three digits."""
+    steps = value * 255
+    if 0 < value < 1 and abs(steps - round(steps)) < 1e-4:
+        return f"{round(steps)}/255"
+    return number(value)
+
+
+def class_name(summary: Summary, label: int | None) -> str:
+    """The name of a class, its number where it has none."""
+    if label is None:
+        return "–"
+    names = summary.model.class_names
+    return short(names[label], NAME) if 0 <= label < len(names) else str(label)
+
+
+def scale(summary: Summary) -> str:
+    """`200 of 10,000 samples (seeded random subset)` or `360 samples`."""
+    data = summary.data
+    if data.n == data.total and not data.limited:
+        return f"{number(data.n)} samples"
+    how = f", a simple random subset with seed {data.seed}" if data.limited else ""
+    return f"{number(data.n)} of {number(data.total)} samples{how}"
+
+
+def not_broken(threat: ThreatFacts) -> str:
+    """`not broken (3 attacks)`: what a person sees for the status `unbroken`."""
+    count = len(threat.attacks)
+    return f"not broken ({count} attack{'' if count == 1 else 's'})"
+
+
+def stopped(summary: Summary) -> str:
+    """Why a partial run is partial."""
+    return f"Partial run: {summary.stopped or 'work is left'}. The same command continues it; the rates below may still fall."
