@@ -1,0 +1,1 @@
+"""Evasion: inputs changed within a threat so that a trained model errs."""

@@ -1,0 +1,121 @@
+"""Laws 5, 6, 12: what an attack's result may not depend on, and what it may only improve with."""
+
+import dataclasses
+
+import pytest
+import torch
+from cases.evasion import CASES
+from laws.oracles import Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
+
+from holdfast.attacks.outcome import TENSORS
+from holdfast.attacks.probe import Probe
+from holdfast.attacks.run import run
+from holdfast.threats.space import Box
+
+every = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def same(a, b, order=slice(None)) -> bool:
+    """Bit for bit."""
+    status = [a.status[i] for i in order.tolist()] if isinstance(order, torch.Tensor) else list(a.status)
+    return status == list(b.status) and all(
+        torch.equal(getattr(a, f)[order].nan_to_num(-1), getattr(b, f).nan_to_num(-1)) for f in TENSORS
+    )
+
+
+@every
+@pytest.mark.parametrize("world", ["line", "image", "spheres"])
+def test_05_independent_of_batch_order_and_company(case, world):
+    if world == "spheres":
+        model, x = Spheres().model(), 2 * corners(7, 6) - 1
+    else:
+        model, x, _ = setting(shape=(12,) if world == "line" else (3, 8, 8), n=7)
+    y, model = model.labels(x), alone(model)
+    order = torch.arange(6, -1, -1)
+    for threat in {case.threat, case.bounded}:
+        threat = dataclasses.replace(threat, queries=300)
+        whole = run(case.attack, model, x, y, threat, perturb=world == "spheres")
+        split = run(case.attack, model, x, y, threat, batch=1, perturb=world == "spheres")
+        turned = run(case.attack, model, x[order], y[order], threat, batch=4, ids=order, perturb=world == "spheres")
+        assert same(whole, split)
+        assert same(whole, turned, order)
+
+
+@every
+def test_05_statuses_agree_on_a_float_network(case):
+    model = small_net()
+    x = corners(24, 3, 8, 8).float()
+    y = model.labels(x)
+    whole = run(case.attack, model, x, y, case.bounded)
+    split = run(case.attack, model, x, y, case.bounded, batch=5)
+    spread = model.scores(x).std()
+    differ = torch.tensor([a != b for a, b in zip(whole.status, split.status, strict=True)])
+    close = torch.minimum(whole.margin.abs(), split.margin.abs()) < 1e-4 * spread
+    assert not (differ & ~close).any()
+    assert differ.float().mean() <= 0.01
+
+
+@every
+def test_05_answers_for_dead_rows_are_never_used(case):
+    class Poisoned(Probe):
+        def _back(self, values):
+            dead = (~self.alive).reshape(-1, *[1] * (values.dim() - 1))
+            return torch.where(dead, torch.nan, values)
+
+    model, x, y = setting()
+    model = alone(model)
+    for queries in (None, 60):
+        threat = dataclasses.replace(case.bounded, queries=queries)
+        clean = run(case.attack, model, x, y, threat)
+        dirty = run(case.attack, model, x, y, threat, probe=Poisoned)
+        assert same(clean, dirty)
+
+
+@every
+def test_05_the_seed_decides(case):
+    model, x, y = setting()
+    first, again, other = (run(case.attack, model, x, y, case.bounded, seed=s, perturb=True) for s in (3, 3, 4))
+    assert same(first, again)
+    draws = getattr(case.attack, "random_start", True)
+    assert draws or same(first, other)
+
+
+@every
+def test_06_shift_scale_affine_and_names(case):
+    x, w = corners(16, 12), weights(3, 12)
+    b = balanced(w, x)
+    base = linear(w, b)
+    y = base.labels(x)
+    plain = run(case.attack, base, x, y, case.bounded)
+    for shift in (50.0, -50.0):
+        assert run(case.attack, linear(w, b, shift=shift), x, y, case.bounded).status == plain.status
+    if case.scale_free:
+        assert run(case.attack, linear(w, b, scale=4.0), x, y, case.bounded).status == plain.status
+    wide = torch_model(lambda z: base.module((z + 1) / 2), 3, Box((-1.0, 1.0)))
+    threat = case.bounded.at(case.bounded.radius * (1 if case.threat.p == 0 else 2))
+    mapped = run(case.attack, wide, 2 * x - 1, y, threat)
+    assert mapped.status == plain.status
+    assert torch.allclose((mapped.adversarial + 1) / 2, plain.adversarial, atol=1e-6)
+    names = torch.tensor([2, 0, 1])
+    renamed = run(case.attack, linear(w[names], b[names]), x, names.argsort()[y], case.bounded)
+    assert renamed.status == plain.status
+
+
+@every
+def test_12_more_never_hurts(case):
+    model, x, y = setting()
+
+    def at(steps, **more):
+        return run(dataclasses.replace(case.attack, steps=steps, **more), model, x, y, case.threat, perturb=True)
+
+    n = 10
+    if not case.attack.scheduled:
+        short, long = at(n), at(2 * n)
+        assert (long.distance(case.threat.norm) <= short.distance(case.threat.norm)).all()
+        assert (long.margin <= short.margin).all()
+    if "restarts" in {f.name for f in dataclasses.fields(case.attack)}:
+        one, two = at(n, restarts=1), at(n, restarts=2)
+        assert (two.distance(case.threat.norm) <= one.distance(case.threat.norm)).all()
+        assert (two.margin <= one.margin).all()
+    small, large = (run(case.attack, model, x, y, dataclasses.replace(case.threat, queries=q)) for q in (40, 80))
+    assert (large.success | ~small.success).all()
