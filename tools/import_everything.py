@@ -1,4 +1,4 @@
-"""Import every public module of the installed holdfast, and name what fails: a wheel that lacks a file shows it here."""
+"""Import every public module of the installed holdfast and name what fails: a wheel without some file shows here."""
 
 import importlib
 import pkgutil
