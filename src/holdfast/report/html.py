@@ -19,6 +19,7 @@ from holdfast.report.visible import cleaned, short, visible
 
 FINDINGS = 5
 CONFUSIONS = 10
+FOLD = 12  # classes shown before the fold
 
 
 def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: str) -> str:
@@ -34,7 +35,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     summary = cleaned(summary)
     style, script = _asset("report.css"), _asset("report.js")
     return _environment().get_template("report.html").render(
-        summary=summary, words=words, svg=svg, run=visible(run), digest=digest, style=Markup(style),
+        summary=summary, words=words, svg=svg, FOLD=FOLD, run=visible(run), digest=digest, style=Markup(style),
         script=Markup(script), policy=policy(script), gallery=gallery(summary, samples, examples, run),
         findings=summary.findings[:FINDINGS], headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),
     ) + "\n"

@@ -95,13 +95,13 @@ def curve(points: Sequence[CurvePoint], radius: float | None, title: str) -> Mar
         parts.append(dot)
     for tick in _ticks([point.radius for point in points]):
         parts.append(element("text", words.size(tick), class_="axis mid", x=frame.x(tick), y=frame.y(0), dy=18))
-    return element("svg", *parts, class_="curve", role="img", aria_label=told, width="100%", height=260)
+    return element("svg", *parts, class_="curve", role="img", aria_label=told, width="100%", height=320)
 
 
 class _Frame:
     """The plot area inside a chart, in percent of its size."""
 
-    LEFT, TOP, WIDTH, HEIGHT = 11.0, 4.0, 85.0, 84.0
+    LEFT, TOP, WIDTH, HEIGHT = 13.0, 3.0, 84.0, 88.0
 
     def __init__(self, reach: float):
         self.reach = reach
