@@ -36,7 +36,7 @@ def test_width_scales_the_network():
 
 
 @pytest.mark.parametrize(("name", "code", "options"), [
-    ("resnet50", "HF201", {}),
+    ("resnet50", "HF216", {}),
     ("cnn", "HF202", {"depth": 3}),
     ("cnn", "HF202", {"width": 0}),
     ("cnn", "HF202", {"width": True}),

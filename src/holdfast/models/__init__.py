@@ -1,0 +1,1 @@
+"""Models: one record, and a function for each library that fills it."""

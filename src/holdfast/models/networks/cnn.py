@@ -16,13 +16,17 @@ class Cnn(nn.Module):
         super().__init__()
         w = width
         self.features = nn.Sequential(
-            *_block(shape[0], w, 1), *_block(w, w, 1), *_block(w, 2 * w, 2),
-            *_block(2 * w, 2 * w, 1), *_block(2 * w, 4 * w, 2))
+            *_block(shape[0], w, 1),
+            *_block(w, w, 1),
+            *_block(w, 2 * w, 2),
+            *_block(2 * w, 2 * w, 1),
+            *_block(2 * w, 4 * w, 2),
+        )
         self.head = nn.Linear(4 * w, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` -> logits `(batch, classes)`."""
-        return self.head(self.features(x).mean((2, 3)))      # type: ignore[no-any-return]
+        return self.head(self.features(x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

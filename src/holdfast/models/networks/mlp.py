@@ -21,12 +21,12 @@ class Mlp(nn.Module):
         self.hidden = nn.ModuleList([nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)])
         self.head = nn.Linear(width, classes)
         for layer in self.hidden:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")      # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)                                      # type: ignore[arg-type]
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, *shape)` -> logits `(batch, classes)`."""
         x = x.flatten(1)
         for layer in self.hidden:
             x = layer(x).relu()
-        return self.head(x)      # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]

@@ -20,7 +20,11 @@ def _preact18(shape: tuple[int, ...], classes: int, width: int = 16) -> nn.Modul
 
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "cnn": Cnn, "mlp": Mlp, "preact18": _preact18, "resnet18": _resnet18, "vgg11": Vgg,
+    "cnn": Cnn,
+    "mlp": Mlp,
+    "preact18": _preact18,
+    "resnet18": _resnet18,
+    "vgg11": Vgg,
 }
 NAMES = tuple(sorted(_BUILDERS))
 
@@ -35,11 +39,12 @@ def build(name: str, *, shape: tuple[int, ...], classes: int, **options: int) ->
         options: `width`, and `depth` for the MLP; each network has its own defaults.
 
     Raises:
-        ModelError: HF201 for an unknown name, HF202 for a shape, number or option the network cannot have.
+        ModelError: HF216 for an unknown name, HF202 for a shape, number or option the network cannot have.
     """
     if name not in _BUILDERS:
-        raise ModelError("HF201", "There is no network of this name", seen=repr(name),
-                         expected="one of " + ", ".join(NAMES))
+        raise ModelError(
+            "HF216", "There is no network of this name", seen=repr(name), expected="one of " + ", ".join(NAMES)
+        )
     shape = tuple(int(n) for n in shape)
     _check(name, shape, classes, options)
     return _BUILDERS[name](shape, classes, **options)
@@ -51,11 +56,17 @@ def _check(name: str, shape: tuple[int, ...], classes: int, options: dict[str, i
         if option not in known:
             raise ModelError("HF202", f"The network {name} has no option {option}", expected=" or ".join(known))
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
-            raise ModelError("HF202", f"The {option} of a network must be a whole number", seen=repr(value),
-                             expected="1 to 4096")
+            raise ModelError(
+                "HF202", f"The {option} of a network must be a whole number", seen=repr(value), expected="1 to 4096"
+            )
     if name != "mlp" and len(shape) != 3:
-        raise ModelError("HF202", f"The network {name} takes images", seen=f"inputs of shape {shape}",
-                         expected="(channels, height, width)")
+        raise ModelError(
+            "HF202",
+            f"The network {name} takes images",
+            seen=f"inputs of shape {shape}",
+            expected="(channels, height, width)",
+        )
     if not shape or min(shape) < 1 or not isinstance(classes, int) or classes < 1:
-        raise ModelError("HF202", "A network needs at least one input and one class",
-                         seen=f"shape {shape}, classes {classes}")
+        raise ModelError(
+            "HF202", "A network needs at least one input and one class", seen=f"shape {shape}, classes {classes}"
+        )

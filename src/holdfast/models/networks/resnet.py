@@ -35,7 +35,7 @@ class Resnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` -> logits `(batch, classes)`."""
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))      # type: ignore[no-any-return]
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -46,14 +46,15 @@ class Block(nn.Module):
         self.conv1, self.norm1 = _conv(inputs, outputs, stride), nn.BatchNorm2d(outputs)
         self.conv2, self.norm2 = _conv(outputs, outputs, 1), nn.BatchNorm2d(outputs)
         same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else nn.Sequential(
-            _conv(inputs, outputs, stride, 1), nn.BatchNorm2d(outputs))
+        self.shortcut = (
+            nn.Identity() if same else nn.Sequential(_conv(inputs, outputs, stride, 1), nn.BatchNorm2d(outputs))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, inputs, height, width)` -> `(batch, outputs, height / stride, width / stride)`."""
         y = self.norm1(self.conv1(x)).relu()
         y = self.norm2(self.conv2(y))
-        return (y + self.shortcut(x)).relu()      # type: ignore[no-any-return]
+        return (y + self.shortcut(x)).relu()  # type: ignore[no-any-return]
 
 
 class PreactBlock(nn.Module):
@@ -70,7 +71,7 @@ class PreactBlock(nn.Module):
         y = self.norm1(x).relu()
         kept = x if self.shortcut is None else self.shortcut(y)
         y = self.norm2(self.conv1(y)).relu()
-        return self.conv2(y) + kept      # type: ignore[no-any-return]
+        return self.conv2(y) + kept  # type: ignore[no-any-return]
 
 
 def _conv(inputs: int, outputs: int, stride: int, size: int = 3) -> nn.Conv2d:

@@ -6,7 +6,7 @@ arXiv:1409.1556.
 
 from torch import Tensor, nn
 
-_PLAN = ((1,), (2,), (4, 4), (8, 8), (8, 8))      # channels of the convolutions between two poolings, in widths
+_PLAN = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # channels of the convolutions between two poolings, in widths
 
 
 class Vgg(nn.Module):
@@ -34,7 +34,7 @@ class Vgg(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` -> logits `(batch, classes)`."""
-        return self.head(self.features(x).mean((2, 3)))      # type: ignore[no-any-return]
+        return self.head(self.features(x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def _block(inputs: int, outputs: int) -> list[nn.Module]:

@@ -1,0 +1,237 @@
+"""Look at a wrapped model on a small batch: what its outputs are, how many classes, whether it repeats itself."""
+
+import dataclasses
+import hashlib
+import math
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import ModelError
+from holdfast.models.ensemble import Together
+from holdfast.models.model import Model
+from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
+from holdfast.models.source import Source, source_of
+from holdfast.threats.space import space_of
+
+ROWS = 32  # rows looked at, and as many random ones
+ALONE = 4  # rows asked alone as well
+ROUNDING = 1e-5  # differences below this share of the scores' spread are rounding
+LARGE = 1e-3  # differences above this share are worth a remark
+
+
+def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
+    """The model with `classes`, `space`, `random`, `noise` and `notes` filled from what it says about a batch.
+
+    Costs a few small forward passes, once: a settled model comes back as it is, and so does one put together by hand
+    with `classes`.
+
+    Args:
+        model: A model made by `wrap`.
+        x: Inputs `(n, ...)`; the first 32 are looked at, beside 32 random ones.
+        classes: Number of classes in the data, for models that return bare labels.
+
+    Raises:
+        ModelError: HF203 where the outputs could mean two things, HF204 where they mean none, HF205 where they are not
+            finite, HF210 where the number of classes is unknown or contradicts what was said.
+    """
+    source = source_of(model)
+    if source is None or source.settled:
+        return model if model.classes is not None else dataclasses.replace(model, classes=_counted(model, x, classes))
+    if not len(x):
+        raise ModelError("HF210", "A model cannot be looked at without inputs", seen="an empty batch")
+    x = x[:ROWS]
+    with model.borrowed():
+        if isinstance(source.ask, Together):
+            source = _with_members(source, x, classes)
+        source, notes = _read(source, x, _random_inputs(model, x), classes)
+        notes = [*(source.ask.notes if isinstance(source.ask, Together) else ()), *notes]
+        wavers = _wavers(source, x)
+        noise, remark = (0.0, "") if wavers else _company(source, x)
+    if wavers:
+        notes.append("two passes over the same input differ: the model is random")
+    notes += [remark] if remark else []
+    settled = dataclasses.replace(source, settled=True).model(
+        dataclasses.replace(
+            model,
+            space=space_of(x, model.space.bounds),
+            random=wavers,
+            noise=noise,
+            notes=tuple(dict.fromkeys((*model.notes, *notes))),
+        )
+    )
+    hidden = {field: None for field in ("scores", "module") if getattr(model, field) is None}
+    return dataclasses.replace(settled, **hidden)  # type: ignore[arg-type]
+
+
+def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> str:
+    """Who a model is: 32 hexadecimal digits of its parameters and of what it says about 64 seeded random inputs.
+
+    Scores enter as their mean and spread by class, rounded to 1/1000 of the overall spread, computed on one thread: so
+    the digest does not move with the number of threads. Costs 64 forward passes.
+
+    Args:
+        model: A settled model.
+        shape: Of one input, without the batch.
+        dtype: Floating type of the data.
+    """
+    draw = torch.Generator().manual_seed(64)
+    rest = torch.rand(64, *shape, generator=draw, dtype=torch.float64).to(dtype)
+    low, high = model.space.limits(rest)
+    made = hashlib.blake2b(digest_size=16)
+    made.update(b"" if model.parameters is None else model.parameters())
+    with model.borrowed(), torch.no_grad():
+        torch.set_num_threads(1)
+        _seed(64)
+        answer = model.answer(low + (high - low) * rest)
+    scores = answer.scores.detach().double().cpu()
+    made.update(scores.argmax(1).numpy().tobytes())
+    made.update(repr((tuple(scores.shape), model.decision)).encode())
+    spread = float(scores.std()) or 1.0
+    for part in (scores - scores.mean(1, keepdim=True)).mean(0), scores.std(0):
+        made.update((part / spread * 1000).round().long().numpy().tobytes())
+    if answer.suspicion is not None:
+        made.update((answer.suspicion > 0).cpu().numpy().tobytes())
+    return made.hexdigest()
+
+
+def _seed(seed: int) -> None:
+    """Inside `borrowed`, which gives the process its numbers back."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+def _random_inputs(model: Model, x: Tensor) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    low, high = model.space.limits(x)
+    return low + (high - low) * torch.rand(x.shape, generator=draw, dtype=torch.float64).to(x)
+
+
+def _with_members(source: Source, x: Tensor, classes: int | None) -> Source:
+    if not isinstance(source.ask, Together):
+        return source
+    together = dataclasses.replace(source.ask, members=tuple(settle(m, x, classes) for m in source.ask.members))
+    return dataclasses.replace(
+        source, ask=together, slope=source.slope and together.slope, classes=source.classes or together.members[0].classes
+    )
+
+
+def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tuple[Source, list[str]]:
+    """The source with its output kind and number of classes, and what there is to remark."""
+    notes: list[str] = []
+    for way in (source, *source.others):
+        raw = _asked(way, x)
+        output = way.output
+        if output is None:
+            reading = recognize(torch.cat([raw, _asked(way, beside, strict=False)]))
+            output, notes = reading.output, [reading.note] if reading.note else []
+        _check_finite(raw, output)
+        found = dataclasses.replace(way, output=output, slope=None if output == "labels" else way.slope)
+        if way.decide is None or output == "labels" or _agree(way.decide(x), as_scores(raw, output)):
+            share = float(saturated(raw, output).double().mean())
+            if share:
+                notes.append(f"{share:.0%} of {len(x)} inputs have a probability of exactly 0: no gradient there")
+            return dataclasses.replace(found, classes=_count(found, raw, classes)), notes
+        notes = ["the scores were not used: their highest is not always the estimator's decision"]
+    raise ModelError("HF204", "The estimator's decisions agree with none of its outputs", expected="scores or labels")
+
+
+def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:
+    with torch.no_grad():
+        raw = check_shape(source.ask(x), len(x)).detach()
+    return raw if strict else raw[torch.isfinite(raw.reshape(len(raw), -1).double()).all(1)]
+
+
+def _agree(said: Tensor, scores: Tensor) -> bool:
+    """Whether the decisions have the highest score, ties aside."""
+    if int(said.max()) >= scores.shape[1]:
+        return False
+    return bool((scores.gather(1, said[:, None])[:, 0] >= scores.amax(1) - 1e-12).all())
+
+
+def _check_finite(raw: Tensor, output: Output) -> None:
+    values = raw.double()
+    bad = values.isnan() | (values.isinf() if output != "log-probabilities" else values == torch.inf)
+    if bool(bad.any()):
+        raise ModelError(
+            "HF205",
+            "The model's outputs are not finite",
+            expected="finite numbers",
+            seen=f"{int(bad.reshape(len(bad), -1).any(1).sum())} of {len(bad)} inputs with NaN or infinity",
+        )
+
+
+def _count(source: Source, raw: Tensor, classes: int | None) -> int:
+    single = raw.dim() == 1 or raw.shape[1] == 1
+    if source.output == "labels" and single:
+        found = source.classes or classes
+        if found is None:
+            raise ModelError(
+                "HF210",
+                "The number of classes is unknown",
+                seen="a model that returns bare labels",
+                fix="wrap(..., classes=10)",
+            )
+        highest, lowest = int(raw.max()), int(raw.min())
+        if highest >= found or lowest < 0:
+            raise ModelError(
+                "HF210",
+                "The model returns labels outside its classes",
+                seen=f"{lowest} to {highest}",
+                expected=f"0 to {found - 1}",
+            )
+        return found
+    found = 2 if single else raw.shape[1]
+    if source.classes not in (None, found):
+        raise ModelError(
+            "HF210",
+            "The model has another number of classes than was said",
+            seen=f"{found} output columns",
+            expected=f"classes={source.classes}",
+        )
+    return found
+
+
+def _counted(model: Model, x: Tensor, classes: int | None) -> int:
+    """Number of classes of a model that was put together by hand."""
+    if model.scores is not None or model.module is not None:
+        with model.borrowed(), torch.no_grad():
+            return int(model.answer(x[:1], gradient=model.scores is None).scores.shape[1])
+    if classes is None:
+        raise ModelError(
+            "HF210", "The number of classes is unknown", seen=repr(model.name), fix="Model(..., classes=10)"
+        )
+    return classes
+
+
+def _answers(source: Source, x: Tensor) -> Tensor:
+    """Scores, or one-hot decisions where there are none."""
+    raw = _asked(source, x)
+    if source.output == "labels" or source.output is None:
+        return torch.nn.functional.one_hot(as_labels(raw), source.classes or -1).double()
+    return as_scores(raw, source.output).double()
+
+
+def _spread(scores: Tensor) -> float:
+    return float(scores.amax() - scores.amin()) or 1.0
+
+
+def _wavers(source: Source, x: Tensor) -> bool:
+    first, second = _answers(source, x), _answers(source, x)
+    return bool((first - second).abs().max() > ROUNDING * _spread(first))
+
+
+def _company(source: Source, x: Tensor) -> tuple[float, str]:
+    """How far a margin moves when a row is asked alone, as a power of ten above it, and a remark where that is much."""
+    together = _answers(source, x)
+    alone = torch.cat([_answers(source, row[None]) for row in x[:ALONE]])
+    moved = 2 * float((alone - together[: len(alone)]).abs().max())
+    if not moved:
+        return 0.0, ""
+    noise = 10.0 ** math.ceil(math.log10(moved))
+    if moved <= LARGE * _spread(together):
+        return noise, ""
+    return noise, f"an answer depends on the other rows of the batch: alone its margin moves by up to {moved:.2g}"

@@ -1,0 +1,171 @@
+"""scikit-learn estimators: an exact differentiable twin where there is one, scores or labels everywhere else."""
+
+import dataclasses
+import functools
+import hashlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from holdfast.core.errors import ModelError
+from holdfast.models.borrow import borrowed
+from holdfast.models.function import Asked
+from holdfast.models.model import Model
+from holdfast.models.source import Source
+from holdfast.models.twin import Twin, twin_of
+from holdfast.threats.space import Box
+
+
+def is_estimator(x: object) -> bool:
+    """Whether scikit-learn's rules apply to it."""
+    return isinstance(x, BaseEstimator)
+
+
+def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = None) -> Model:
+    """Wrap a fitted classifier, alone or in a Pipeline. Inputs are flattened to `(batch, features)` float64.
+
+    LogisticRegression behind StandardScaler and MinMaxScaler stages is differentiated exactly. Others answer by
+    `predict_proba`, `decision_function` or `predict`, the first whose highest score is the estimator's own decision.
+    Class i is `classes_[i]`.
+
+    Raises:
+        ModelError: HF208 for anything but a fitted single-label classifier.
+    """
+    names = _classes(estimator)
+    decide, twin = Decide(_quiet(estimator.predict), names), twin_of(estimator)
+    notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
+    source = _source(estimator, decide, len(names), twin)
+    stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
+    return source.model(
+        Model(
+            space=space,
+            name=name or _name(estimator),
+            adapter="scikit-learn" + (" (exact torch twin)" if twin else ""),
+            notes=notes,
+            stages=stages,
+            parameters=functools.partial(digest_of, estimator),
+            borrowed=functools.partial(borrowed),
+        )
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decide:
+    """`predict` as class indices."""
+
+    predict: Callable[[np.ndarray], Any]
+    names: np.ndarray
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Decisions `(batch,)`."""
+        said = np.asarray(self.predict(x.detach().cpu().double().numpy().reshape(len(x), -1))).reshape(-1)
+        order = np.argsort(self.names, kind="stable")
+        found = order[np.searchsorted(self.names, said, sorter=order).clip(max=len(order) - 1)]
+        return torch.from_numpy(found.astype(np.int64)).to(x.device)
+
+
+def _source(estimator: Any, decide: Decide, classes: int, twin: Twin | None) -> Source:
+    """The best way to ask, with the next best ones behind it."""
+    if twin is not None:
+        return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes)
+    ways = [
+        (getattr(estimator, "predict_proba", None), "probabilities"),
+        (getattr(estimator, "decision_function", None), "logits"),
+    ]
+    sources = [
+        Source(
+            ask=Asked(_quiet(ask), flat=True, double=True),
+            decide=decide,
+            classes=classes,
+            output="logits" if output == "logits" else "probabilities",
+        )
+        for ask, output in ways
+        if ask is not None
+    ]
+    sources.append(Source(ask=_One(decide), decide=decide, output="labels", classes=classes))
+    return dataclasses.replace(sources[0], others=tuple(sources[1:]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _One:
+    """Decisions as raw outputs."""
+
+    decide: Decide
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.decide(x)
+
+
+def _quiet(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """Without the remark that the estimator was fitted on a frame with column names."""
+
+    def asked(x: np.ndarray) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+            return function(x)
+
+    return asked
+
+
+def _classes(estimator: Any) -> np.ndarray:
+    if not is_classifier(estimator):
+        raise ModelError(
+            "HF208", "Only classifiers can be audited", seen=type(estimator).__name__, expected="a classifier"
+        )
+    try:
+        check_is_fitted(estimator)
+        names = estimator.classes_
+    except (NotFittedError, AttributeError) as error:
+        raise ModelError(
+            "HF208", "The estimator is not fitted", seen=type(estimator).__name__, fix="call estimator.fit(x, y) first"
+        ) from error
+    if isinstance(names, list) or np.asarray(names).ndim != 1 or len(names) < 2:
+        raise ModelError(
+            "HF208",
+            "The estimator does not decide for one of several classes",
+            seen=f"classes_ = {names!r:.80}",
+            expected="a single-label classifier with at least 2 classes",
+        )
+    return np.asarray(names)
+
+
+def _plain(names: np.ndarray) -> bool:
+    return names.dtype.kind in "biuf" and bool((names == np.arange(len(names))).all())
+
+
+def _name(estimator: Any) -> str:
+    return type(estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator).__name__
+
+
+def digest_of(estimator: BaseEstimator) -> bytes:
+    """BLAKE2b of the fitted numbers that are plain arrays, lists, numbers or estimators; the rest by its type."""
+    made = hashlib.blake2b(digest_size=16)
+    _feed(estimator, made, 0)
+    return made.digest()
+
+
+def _feed(value: Any, made: Any, depth: int) -> None:
+    made.update(type(value).__name__.encode())
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufSU":
+        made.update(f"{value.dtype} {value.shape}".encode())
+        made.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, bool | int | float | str | np.generic) or value is None:
+        made.update(repr(value).encode())
+    elif depth > 8:
+        return
+    elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype.kind == "O"):
+        for item in np.ravel(value) if isinstance(value, np.ndarray) else value:
+            _feed(item, made, depth + 1)
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            made.update(str(key).encode())
+            _feed(value[key], made, depth + 1)
+    elif isinstance(value, BaseEstimator):
+        _feed(vars(value), made, depth + 1)

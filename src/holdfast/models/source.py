@@ -1,0 +1,78 @@
+"""Where an adapter's answers come from, and the Model made of it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.models.model import Model
+from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """The raw outputs of a model, and what is known about them.
+
+    Args:
+        ask: batch -> raw outputs; runs without gradients.
+        slope: batch -> the same raw outputs, differentiable; None where there is no such way.
+        decide: batch -> `(batch,)` decisions where the library has its own word for them; else the argmax decides.
+        output: What the raw outputs are; None until `settle` has looked.
+        classes: Number of classes, None until then.
+        others: Other ways to ask the same model, to be tried in this order where scores and decisions disagree.
+        settled: Whether `settle` has looked.
+    """
+
+    ask: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor] | None = None
+    decide: Callable[[Tensor], Tensor] | None = None
+    output: Output | None = None
+    classes: int | None = None
+    others: tuple["Source", ...] = ()
+    settled: bool = False
+
+    def model(self, model: Model) -> Model:
+        """`model` with the fields that this source fills."""
+        shown: dict[str, Any] = {"labels": Labels(self), "scores": None, "module": None, "classes": self.classes}
+        if self.output != "labels":
+            shown |= {"scores": Scores(self, self.ask, False), "module": self.slope and Scores(self, self.slope, True)}
+        return dataclasses.replace(model, **shown)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """batch -> `(batch, classes)`. Until `settle` has looked, every batch is read anew."""
+
+    source: Source
+    ask: Callable[[Tensor], Tensor]
+    gradient: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores `(batch, classes)`."""
+        with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
+            raw = check_shape(self.ask(x), len(x))
+            return as_scores(raw, self.source.output or recognize(raw).output)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Labels:
+    """batch -> `(batch,)` int64 decisions."""
+
+    source: Source
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Decisions `(batch,)`."""
+        source = self.source
+        if source.decide is not None:
+            return source.decide(x)
+        raw = check_shape(source.ask(x), len(x))
+        output = source.output or recognize(raw).output
+        return as_labels(raw) if output == "labels" else as_scores(raw, output).argmax(1)
+
+
+def source_of(model: Model) -> Source | None:
+    """The source behind a wrapped model; None for models that were put together by hand or by a guard."""
+    return model.labels.source if isinstance(model.labels, Labels) else None

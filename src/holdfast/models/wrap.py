@@ -1,0 +1,86 @@
+"""One door for models: torch modules, scikit-learn estimators, predict functions, lists of them."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from holdfast.core.errors import ModelError
+from holdfast.models.ensemble import Vote, from_members
+from holdfast.models.function import from_function
+from holdfast.models.model import Model
+from holdfast.models.outputs import Output, check_output
+from holdfast.models.torch_module import Numbers, from_torch
+from holdfast.threats.space import Box
+
+
+def wrap(
+    x: Any,
+    bounds: tuple[Any, Any] | None = None,
+    *,
+    output: Output | None = None,
+    mean: Numbers = None,
+    std: Numbers = None,
+    classes: int | None = None,
+    name: str | None = None,
+    vote: Vote = "probabilities",
+) -> Model:
+    """Make a model of what you have. Costs nothing; the first batch settles what was not said.
+
+    Args:
+        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, or a list of these.
+        bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given.
+        output: What it returns: "logits", "log-probabilities", "probabilities" or "labels"; seen on the first batch
+            unless given.
+        mean: Taken off an input inside, one number or one per channel (torch modules).
+        std: What the rest is divided by (torch modules).
+        classes: Number of classes; needed for functions that return bare labels.
+        name: What reports call it.
+        vote: How the members of a list decide together: mean of "probabilities" or "logits", or majority of "labels".
+
+    Raises:
+        ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
+            contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
+            classifier, HF209 for an impossible ensemble.
+    """
+    space, kind = Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1])), check_output(output)
+    if isinstance(x, Model):
+        return x
+    if isinstance(x, nn.Module):
+        return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
+    if isinstance(x, list | tuple):
+        members = [wrap(one, bounds, output=output, mean=mean, std=std, classes=classes) for one in x]
+        return from_members(members, space, vote=vote, classes=classes, name=name)
+    if mean is not None or std is not None:
+        raise ModelError(
+            "HF207",
+            "mean= and std= are for torch modules",
+            seen=type(x).__name__,
+            fix="put the scaling into the function, or a StandardScaler into the Pipeline",
+        )
+    if "sklearn" in sys.modules and (made := _estimator(x, space, kind, name)) is not None:
+        return made
+    if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
+        raise ModelError(
+            "HF207",
+            "This cannot be wrapped",
+            seen=f"{x!r:.80} of type {type(x).__name__}",
+            expected="a torch module, a scikit-learn classifier, a predict function, or a list of them",
+        )
+    return from_function(x, space, output=kind, classes=classes, name=name)
+
+
+def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> Model | None:
+    from holdfast.models.sklearn import from_sklearn, is_estimator
+
+    if not is_estimator(x):
+        return None
+    if output is not None:
+        raise ModelError(
+            "HF207",
+            "output= is not for scikit-learn estimators, whose methods say what they return",
+            seen=f"output={output!r}",
+            fix="leave it away, or wrap estimator.predict_proba itself",
+        )
+    return from_sklearn(x, space, name=name)
