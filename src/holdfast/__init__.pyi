@@ -18,6 +18,7 @@ from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
 from holdfast.models.model import Model as Model
+from holdfast.models.wrap import wrap as wrap
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.threats import L0 as L0
@@ -51,4 +52,5 @@ __all__ = [
     "models",
     "run",
     "threats",
+    "wrap",
 ]
