@@ -171,6 +171,15 @@ class Lock:
                 os.unlink(self.path)
 
 
+def held(path: str | os.PathLike[str]) -> bool:
+    """Whether a living process holds the lock of this path; nothing is written and nothing waits."""
+    try:
+        found = json.loads(_read(str(path)))
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("pid"), int) and _alive(found)
+
+
 @contextlib.contextmanager
 def _exclusive(path: pathlib.Path) -> Iterator[int]:
     """The open lock file while nobody else judges or changes it: an instant, so a blocking flock."""

@@ -1,0 +1,276 @@
+"""`holdfast audit MODEL DATA`: attack a model within a threat and measure what it withstands."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from holdfast.cli import options
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.progress import Show
+from holdfast.cli.terminal import clean, emit
+from holdfast.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from holdfast.data.dataset import Dataset
+    from holdfast.models.model import Model
+
+FORMATS = (".html", ".md", ".json", ".csv")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    model: str
+    data: str
+    threat: tuple[str, ...] = ()
+    suite: str = "standard"
+    seed: int = 0
+    out: str = ""
+    split: str = "test"
+    limit: int = 0
+    bounds: str = ""
+    expect_accuracy: float | None = None
+    transfer_to: tuple[str, ...] = ()
+    trust: str = ""
+    batch: int = 256
+    new: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+    jsonl: bool = False
+    max_errors: float = 0.01
+    quiet: int = 0
+    verbose: int = 0
+    log: str = ""
+
+
+def command(
+    model: options.Model,
+    data: options.Data,
+    threat: options.Threat = None,
+    suite: options.Suite = "standard",
+    seed: options.Seed = 0,
+    out: options.Out = "",
+    limit: options.Limit = 0,
+    split: options.Split = "test",
+    bounds: options.Bounds = "",
+    expect_accuracy: options.Expected = None,
+    transfer_to: options.TransferTo = None,
+    trust: options.Trust = "",
+    batch: options.Batch = 256,
+    device: options.Device = "cpu",
+    new: options.New = False,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    jsonl: options.JsonLines = False,
+    max_errors: options.MaxErrors = "1%",
+    quiet: options.Quiet = 0,
+    verbose: options.Verbose = 0,
+    log: options.Log = "",
+    debug: options.Debug = False,
+) -> int:
+    """Attack MODEL on DATA and measure what it withstands. The same command continues what was interrupted."""
+    options.device_of(device)
+    options.library_logs(verbose)
+    return run(
+        Request(
+            model=model,
+            data=data,
+            threat=tuple(threat or ()),
+            suite=suite,
+            seed=seed,
+            out=out,
+            limit=limit,
+            split=split,
+            bounds=bounds,
+            expect_accuracy=expect_accuracy,
+            transfer_to=tuple(transfer_to or ()),
+            trust=trust,
+            batch=batch,
+            new=new,
+            dry_run=dry_run,
+            as_json=as_json,
+            jsonl=jsonl,
+            max_errors=options.share_of(max_errors),
+            quiet=quiet,
+            verbose=verbose,
+            log=log,
+        )
+    )
+
+
+def run(request: Request) -> int:
+    """Carry a request out and print what came of it."""
+    from holdfast.cli import result
+    from holdfast.cli.interrupt import announced
+    from holdfast.evaluation.audit import audit
+    from holdfast.report.run import Run
+
+    folder = folder_of(request)
+    limits = options.bounds_of(request.bounds)
+    dataset = load_data(request)
+    model = load_model(request.model, request.trust, limits or scalar(dataset.bounds))
+    request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
+    if request.dry_run:
+        return show_plan(request, model, dataset)
+    words = reproducing(request)
+    others = [load_model(name, request.trust, limits or scalar(dataset.bounds)) for name in request.transfer_to]
+    with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
+        ended = audit(
+            model,
+            dataset,
+            threat=request.threat,
+            suite=request.suite,
+            seed=request.seed,
+            out=folder,
+            batch=request.batch,
+            limit=request.limit or None,
+            expect_accuracy=request.expect_accuracy,
+            transfer_to=others or None,
+            new=request.new,
+            on_event=announced(show, quiet=request.quiet > 0),
+            command=words,
+        )
+    page = ended.path / "report.html"
+    Run(ended).report(page)
+    result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
+    return result.exit_code(ended.summary, request.max_errors)
+
+
+def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:
+    """Print what the audit would do and cost; nothing is written."""
+    from holdfast.evaluation.audit import plan
+
+    found = plan(
+        model, dataset, threat=request.threat, suite=request.suite, limit=request.limit or None, batch=request.batch
+    )
+    words = reproducing(request)
+    if request.as_json or request.jsonl:
+        stages = [
+            {"stage": s.name, "samples": s.samples, "forwards": s.forwards, "seconds": s.seconds} for s in found.stages
+        ]
+        emit(
+            json.dumps(
+                {
+                    "schema": "urn:holdfast:plan:1",
+                    "command": words,
+                    "folder": request.out,
+                    "suite": found.suite,
+                    "samples": found.samples,
+                    "stages": stages,
+                    "forwards": found.forwards,
+                    "seconds": found.seconds,
+                    "disk": found.disk,
+                }
+            )
+        )
+    elif request.quiet < 2:
+        emit(clean("\n".join([*found.lines(), f"run folder {request.out} (not made: this is a dry run)", "", words])))
+    return ExitCode.PASSED
+
+
+def load_data(request: Request) -> "Dataset":
+    """The part of the data that is asked for."""
+    from holdfast.data import load
+
+    return load(request.data, bounds=options.bounds_of(request.bounds), split=request.split)
+
+
+def load_model(name: str, trust: str, bounds: tuple[float, float] | None) -> "Model":
+    """A model by file, bundled name or trusted attribute."""
+    from holdfast.models.files import load_model as load
+
+    return load(name, trust=pathlib.Path(trust) if trust else None, bounds=bounds)
+
+
+def scalar(bounds: object) -> tuple[float, float] | None:
+    """The bounds of the data where they are two numbers; each feature having its own says nothing about the model."""
+    low, high = bounds if isinstance(bounds, tuple) else (None, None)
+    return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
+
+
+def default_threat(dataset: "Dataset") -> str:
+    """`linf:8/255` in units of the data's range, where all features share one.
+
+    Raises:
+        UsageError: HF808 where they do not: nobody can guess what an attacker may do to a table.
+    """
+    from holdfast.threats.threats import Linf
+
+    limits = scalar(dataset.bounds)
+    if limits is None:
+        raise UsageError(
+            "HF808",
+            "These data need a threat: every feature has a range of its own",
+            expected="--threat NAME:RADIUS",
+            fix="--threat linf:0.1, in the units of the data; holdfast list threats",
+        )
+    return Linf(8 / 255 * (limits[1] - limits[0])).literal
+
+
+def folder_of(request: Request) -> pathlib.Path:
+    """The run folder: as given, or one that the same model and data always get.
+
+    Raises:
+        UsageError: HF805 for a name that looks like a report's.
+    """
+    if pathlib.Path(request.out).suffix in FORMATS:
+        raise UsageError(
+            "HF805",
+            "-o of an audit is a folder",
+            seen=request.out,
+            expected="a folder",
+            fix=f"-o runs/a, then: holdfast report runs/a -o {shlex.quote(request.out)}",
+        )
+    if request.out:
+        return pathlib.Path(request.out)
+    facts = [
+        _content(request.model),
+        _content(request.data),
+        request.split,
+        request.bounds,
+        request.trust and _content(request.trust),
+    ]
+    mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
+    stem = "-".join(
+        re.sub(r"[^A-Za-z0-9_]+", "-", pathlib.Path(name).stem).strip("-")[:32] or "x"
+        for name in (request.model, request.data)
+    )
+    return pathlib.Path("runs") / f"{stem}-{mark}"
+
+
+def _content(name: str) -> str:
+    """A file by its content, so that a retrained model gets a folder of its own; anything else by its name."""
+    from holdfast.core.files import sha256
+
+    path = pathlib.Path(name)
+    if not path.is_file():
+        return str(path.resolve()) if path.exists() else name
+    card = path.with_suffix(".card.json")
+    return sha256(path) + (sha256(card) if card.is_file() else "")
+
+
+def reproducing(request: Request) -> str:
+    """The command with its defaults filled in, to be pasted into a shell."""
+    words = ["holdfast", "audit", request.model, request.data]
+    for name in (
+        "threat",
+        "suite",
+        "seed",
+        "split",
+        "bounds",
+        "limit",
+        "expect_accuracy",
+        "transfer_to",
+        "trust",
+        "out",
+    ):
+        value = getattr(request, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if each not in ("", None) and (name, each) != ("limit", 0):
+                words += [f"--{name.replace('_', '-')}", str(each)]
+    return shlex.join(words)

@@ -1,0 +1,158 @@
+"""`holdfast list WHAT`: what there is, read from the classes and functions themselves."""
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli import codes as exit_codes
+from holdfast.cli.errors import nearest
+from holdfast.cli.options import Json
+from holdfast.cli.terminal import emit, table
+from holdfast.core.errors import UsageError
+
+Row = dict[str, Any]
+
+
+def command(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="attacks, threats, data, suites, networks or codes.")
+    ] = "",
+    as_json: Json = False,
+) -> int:
+    """List what there is: attacks, threats, data, suites, networks, codes (exit and error codes)."""
+    if what not in LISTS:
+        raise UsageError(
+            "HF807",
+            f"There is no list {what!r}" if what else "The name of a list is missing",
+            expected=", ".join(LISTS),
+            fix=nearest(what, list(LISTS)) or "holdfast list attacks",
+        )
+    rows = LISTS[what]()
+    if as_json:
+        emit(json.dumps(rows, indent=1))
+    elif rows:
+        emit(table([tuple(_cell(value) for value in row.values()) for row in rows], tuple(rows[0])))
+    return exit_codes.ExitCode.PASSED
+
+
+def attacks() -> list[Row]:
+    """One row an attack, from its class: kind, what it needs of the model, norms, cost, paper."""
+    import holdfast.attacks
+    from holdfast.attacks.attack import Attack
+
+    found = [(name, getattr(holdfast.attacks, name)) for name in sorted(holdfast.attacks.__all__)]
+    return [
+        _attack(name, kind)
+        for name, kind in found
+        if isinstance(kind, type) and issubclass(kind, Attack) and not inspect.isabstract(kind)
+    ]
+
+
+def threats() -> list[Row]:
+    """One row a kind of threat: its literal, what it allows, its place in the taxonomies."""
+    from holdfast.threats.literals import KINDS
+
+    radius = {"linf": 8 / 255, "l2": 0.5, "l1": 12, "l0": 10}
+    found = [(name, kind(radius.get(name, 1))) for name, kind in KINDS.items()]
+    return [
+        {
+            "name": name,
+            "example": threat.literal,
+            "means": threat.words(),
+            "nist": threat.taxonomy.nist,
+            "atlas": list(threat.taxonomy.atlas),
+        }
+        for name, threat in found
+    ]
+
+
+def data() -> list[Row]:
+    """One row a data set that can be loaded by name here; those of HOLDFAST_DATA come with the folder."""
+    from holdfast.data.sources import BUILTIN, names
+
+    return [
+        {
+            "name": name,
+            "where": "built in" if name in BUILTIN else "HOLDFAST_DATA",
+            "what": _sentence(BUILTIN[name]) if name in BUILTIN else "",
+        }
+        for name in names()
+    ]
+
+
+def suites() -> list[Row]:
+    """One row a suite: what it runs."""
+    from holdfast.evaluation.suites import describe, resolve
+
+    found = [resolve(name) for name in ("quick", "standard")]
+    return [{"name": s.name, "attacks": [describe(a) for a in s.attacks], "note": s.note} for s in found]
+
+
+def networks() -> list[Row]:
+    """One row a network that a model card can name."""
+    from holdfast.models.networks import NAMES, build
+
+    kinds = [(name, type(build(name, shape=(3, 32, 32), classes=2, width=1))) for name in NAMES]
+    return [
+        {"name": name, "what": _sentence(kind), "paper": _paper(importlib.import_module(kind.__module__).__doc__)}
+        for name, kind in kinds
+    ]
+
+
+def codes() -> list[Row]:
+    """Exit codes, then error codes with the titles of their pages."""
+    from holdfast.core import pages
+
+    rows: list[Row] = [{"code": str(int(code)), "what": text} for code, text in exit_codes.MEANING.items()]
+    return rows + [{"code": code, "what": pages.page(code).title} for code in pages.codes()]
+
+
+LISTS: dict[str, Callable[[], list[Row]]] = {
+    "attacks": attacks,
+    "threats": threats,
+    "data": data,
+    "suites": suites,
+    "networks": networks,
+    "codes": codes,
+}
+
+
+def norm_name(p: float) -> str:
+    """2.0 -> `l2`, infinity -> `linf`."""
+    return "linf" if p == float("inf") else f"l{p:g}"
+
+
+def cost(kind: type) -> str:
+    """The line of a class's docstring that begins with `Cost:`, up to the end of its paragraph."""
+    found = re.search(r"^Cost: (.*?)(?:\n\s*\n|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
+    return " ".join(found[1].split()).rstrip(".") if found else ""
+
+
+def _attack(name: str, kind: Any) -> Row:
+    wraps = any(f.name == "attack" or f.name == "attacks" for f in dataclasses.fields(kind))
+    return {
+        "name": name,
+        "kind": "wrapper" if wraps else "minimal" if kind.minimal else "bounded",
+        "needs": sorted(kind.needs),
+        "norms": [norm_name(p) for p in kind.norms],
+        "cost": cost(kind),
+        "paper": _paper(importlib.import_module(kind.__module__).__doc__),
+    }
+
+
+def _paper(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0].rstrip(".")
+
+
+def _sentence(thing: object) -> str:
+    return _paper(inspect.getdoc(thing))
+
+
+def _cell(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,58 @@
+"""`holdfast schema summary`: the JSON schemas of the documents that holdfast writes."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.errors import SCHEMA, nearest
+from holdfast.cli.terminal import emit
+from holdfast.core.errors import UsageError
+
+
+def command(
+    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="summary or error.")] = "summary",
+) -> int:
+    """Print the JSON schema of a document: summary (a run), error (what --json prints when something fails)."""
+    if document not in ("summary", "error"):
+        raise UsageError(
+            "HF807",
+            f"There is no document {document!r}",
+            expected="summary or error",
+            fix=nearest(document, ["summary", "error"]) or "holdfast schema summary",
+        )
+    emit(json.dumps(summary() if document == "summary" else error(), indent=1))
+    return ExitCode.PASSED
+
+
+def summary() -> dict[str, Any]:
+    """The schema of summary.json."""
+    from holdfast.evaluation.summary import schema
+
+    return schema()
+
+
+def error() -> dict[str, Any]:
+    """The schema of the object that `--json` prints instead of a result."""
+    text = {"type": "string"}
+    fields = {
+        "schema": {"const": SCHEMA},
+        "exit": {"enum": [int(code) for code in ExitCode if code]},
+        "error": text,
+        "code": {"type": "string", "pattern": "^HF[0-9]{3}$"},
+        "kind": text,
+        "what": text,
+        "seen": {},
+        "expected": {},
+        "fix": {"type": ["string", "null"]},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA,
+        "title": "Error",
+        "type": "object",
+        "properties": fields,
+        "required": ["schema", "exit", "error", "code", "kind", "fix"],
+        "additionalProperties": False,
+    }
