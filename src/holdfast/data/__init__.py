@@ -5,17 +5,12 @@ from typing import TYPE_CHECKING
 from holdfast.core.lazy import attach
 
 if TYPE_CHECKING:
+    from holdfast.data import road_signs as road_signs
     from holdfast.data.dataset import Dataset as Dataset
     from holdfast.data.dataset import Splits as Splits
     from holdfast.data.sources import load as load
     from holdfast.data.sources import names as names
 
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Dataset": "holdfast.data.dataset",
-        "Splits": "holdfast.data.dataset",
-        "load": "holdfast.data.sources",
-        "names": "holdfast.data.sources",
-    },
-)
+__getattr__, __dir__, __all__ = attach(__name__, {
+    "Dataset": "holdfast.data.dataset", "Splits": "holdfast.data.dataset", "load": "holdfast.data.sources",
+    "names": "holdfast.data.sources", "road_signs": "holdfast.data.road_signs"})

@@ -72,7 +72,8 @@ def part(arrays: Arrays, tail: str, split: str, name: str, bounds: Any, license:
     """One part of the arrays whose names end with `tail`."""
     x = arrays[f"x{tail}"]
     if f"y{tail}" not in arrays:
-        raise DataError("HF110", f"{name!r} has inputs without labels", seen=f"x{tail}", expected=f"x{tail} and y{tail}")
+        raise DataError("HF110", f"{name!r} has inputs without labels", seen=f"x{tail}",
+                        expected=f"x{tail} and y{tail}")
     groups, ids, masks = (arrays.get(f"{field}{tail}") for field in ("groups", "ids", "masks"))
     images = x.dtype == np.uint8 and x.ndim in (3, 4)
     if images and bounds is not None and not eight_bit(bounds) and tuple(map(float, bounds)) != (0.0, 1.0):

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from holdfast.core.errors import DataError
-from holdfast.data import archives, builtin, shelf
+from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
 
 BUILTIN: dict[str, Callable[[], Splits]] = {
-    "digits": builtin.digits, "breast_cancer": builtin.breast_cancer, "wine": builtin.wine}
+    "digits": builtin.digits, "breast_cancer": builtin.breast_cancer, "wine": builtin.wine,
+    "road_signs": road_signs.splits}
 
 
 @overload
@@ -49,6 +50,8 @@ def _found(source: str, bounds: Any, size: int | None) -> Splits:
     if source in shelf.names():
         return shelf.load(source, bounds)
     path = pathlib.Path(source)
+    if path.is_dir():
+        return folders.load(path, bounds, size)
     if path.is_file() and path.suffix == ".npz":
         return archives.load(path, bounds)
     if path.exists():
@@ -64,5 +67,6 @@ def _rescaled(found: Splits, bounds: Any) -> Splits:
     """A built-in set knows its bounds; other ones are an error, not a wish."""
     own = found.test.bounds
     if bounds is not None and tuple(bounds) != tuple(own):
-        raise DataError("HF103", "A built-in set has bounds of its own", seen=bounds, expected=own, fix="leave bounds away")
+        raise DataError("HF103", "A built-in set has bounds of its own", seen=bounds, expected=own,
+                        fix="leave bounds away")
     return found
