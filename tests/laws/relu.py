@@ -7,10 +7,10 @@ import functools
 
 import numpy as np
 import torch
-from laws.oracles import torch_model
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from holdfast.models.model import Model
+from laws.oracles import torch_model
 
 INPUTS, HIDDEN = 4, 16
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-from cases.evasion import CASES
-from laws.oracles import Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
 
+from cases.evasion import CASES
 from holdfast.attacks.outcome import TENSORS
 from holdfast.attacks.probe import Probe
 from holdfast.attacks.run import run
 from holdfast.threats.space import Box
+from laws.oracles import Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 

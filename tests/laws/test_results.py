@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
-from cases.evasion import CASES
-from laws.oracles import alone, corners, linear, setting, small_net, torch_model, weights
 
+from cases.evasion import CASES
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.run import run
 from holdfast.threats.goals import Accepted, Evade, Target, Wrong
 from holdfast.threats.threats import L0, L1, L2, Linf
+from laws.oracles import alone, corners, linear, setting, small_net, torch_model, weights
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases.evasion import CASES
-from laws import relu
-from laws.oracles import Centroids, Spheres, balanced, corners, drop, linear, nearest, torch_model, weights
 from sklearn.datasets import load_digits
 
+from cases.evasion import CASES
 from holdfast.attacks.run import run
 from holdfast.geometry.draw import Draw
 from holdfast.threats.goals import Wrong
+from laws import relu
+from laws.oracles import Centroids, Spheres, balanced, corners, drop, linear, nearest, torch_model, weights
 
 promised = pytest.mark.parametrize("case", [c for c in CASES if c.within is not None], ids=str)
 

@@ -9,16 +9,16 @@ import os
 import numpy as np
 import pytest
 import torch
-from cases.evasion import CASES
-from laws.oracles import corners, setting, torch_model
 
 import holdfast.attacks
+from cases.evasion import CASES
 from holdfast.attacks.run import run
 from holdfast.core.errors import ParameterError, ThreatError
 from holdfast.core.params import parameters
 from holdfast.models.wrap import wrap
 from holdfast.threats.space import Box
 from holdfast.threats.threats import L0, L1, L2, Linf
+from laws.oracles import corners, setting, torch_model
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 ATTACKS = sorted({type(c.attack) for c in CASES}, key=lambda a: a.__name__)

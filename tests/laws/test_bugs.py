@@ -1,0 +1,130 @@
+"""Mistakes that well-known tools shipped, each with the test that would have caught it (B3 to B8)."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from cases.evasion import CASES
+from holdfast.attacks import losses
+from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.run import run
+from holdfast.threats.goals import Target, Wrong
+from holdfast.threats.threats import L0, L1, L2, Linf
+from laws.oracles import corners, drop, linear, setting, torch_model, weights
+
+BOUNDED = pytest.mark.parametrize("case", [c for c in CASES if not c.attack.minimal], ids=str)
+
+
+@BOUNDED
+def test_b03_every_iterate_lies_inside(case):
+    """Random starts outside the budget, projections around the wrong center, first iterates that were not clipped."""
+    model, x, y = setting(n=1)
+    seen = []
+
+    def spy(z):
+        seen.append(z.detach().clone())
+        return model.module(z)
+
+    run(case.attack, torch_model(spy, 3, model.space), x, y, case.bounded, perturb=True)
+    asked = torch.cat(seen)
+    region = case.bounded.around(x.expand(len(asked), -1), model.space)
+    assert region.contains(asked).all()
+
+
+@pytest.mark.parametrize("threat", [Linf(0.2), L2(0.6), L1(1.0)], ids=str)
+def test_b04_projection_is_the_convex_program_and_idempotent(threat):
+    x0, far = corners(4, 6), torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    region = threat.around(x0)
+    got = region.project(x0 + far)
+    assert torch.allclose(region.project(got), got, atol=1e-9)
+    for i in range(4):
+        a, b = x0[i].numpy(), (x0 + far)[i].numpy()
+
+        # |d|_p <= r with d = u - v, u, v >= 0, so that every norm is smooth for the solver
+        def room(s, threat=threat):
+            size = s[:6] + s[6:]
+            return (
+                threat.radius - {1.0: size.sum(), 2.0: math.sqrt(size @ size + 1e-15), math.inf: size.max()}[threat.p]
+            )
+
+        goal = minimize(
+            lambda s, a=a, b=b: 0.5 * np.sum((a + s[:6] - s[6:] - b) ** 2),
+            np.full(12, 1e-3),
+            bounds=[(0, 1 - v) for v in a] + [(0, v) for v in a],
+            constraints=[{"type": "ineq", "fun": room}],
+            method="SLSQP",
+            options={"maxiter": 500, "ftol": 1e-12},
+        )
+        least = np.linalg.norm(a + goal.x[:6] - goal.x[6:] - b)
+        assert np.linalg.norm(got[i].numpy() - b) <= least + 1e-5
+
+
+@pytest.mark.parametrize("threat", [Linf(0.1), L2(0.3), L1(0.7), L0(2)], ids=str)
+def test_b04_one_step_is_the_best_one_of_the_linearized_loss(threat):
+    x, w = torch.full((5, 8), 0.5, dtype=torch.float64), weights(1, 8)
+    model = linear(w, -(w.sum() / 2) + 40.0)
+    out = run(
+        Pgd(steps=1, step=1.0, random_start=False), model, x, torch.ones(5, dtype=torch.long), threat, perturb=True
+    )
+    best = drop(w[0].numpy(), x[0].numpy(), threat.radius, threat.p)
+    assert torch.allclose(out.margin, torch.full((5,), 40.0 - best, dtype=torch.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_b05_reaching_a_third_class_is_no_targeted_success(case):
+    """Class 2 is next door, class 1 is out of reach: an untargeted criterion would claim success."""
+    scores = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64)
+
+    def near_and_never(z):
+        return (z[:, :1] * scores.T.to(z)) + torch.tensor([0.55, -50.0, 0.0]).to(z)
+
+    model = torch_model(near_and_never, 3)
+    x = torch.full((4, 3), 0.5, dtype=torch.float64)
+    y = torch.zeros(4, dtype=torch.long)
+    assert run(case.attack, model, x, y, case.bounded).success.any() or case.within is None
+    assert not run(case.attack, model, x, Target(y + 1), case.bounded).success.any()
+
+
+@pytest.mark.parametrize("threat", [Linf(8 / 255), L2(0.5), L1(12.0), L0(3)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_b06_a_point_exactly_at_the_radius_counts(threat, dtype):
+    x0 = torch.full((1, 3072), 0.4, dtype=dtype)
+    move = {math.inf: 3072, 2.0: 4, 1.0: 48, 0.0: 3}[threat.p]
+    step = {math.inf: threat.radius, 2.0: threat.radius / 2, 1.0: 0.25, 0.0: 0.3}[threat.p]
+    x = x0.clone()
+    x[:, :move] += step
+    assert threat.around(x0).contains(x).all()
+    further = x.clone()
+    further[:, move - 1 if threat.p else move] += 1e-4
+    assert not threat.around(x0).contains(further).any()
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "loss", [losses.dlr, losses.margin, losses.log_odds, losses.toward(torch.zeros(5, dtype=torch.long))]
+)
+def test_b07_losses_are_finite_for_few_classes_and_ties(classes, loss):
+    model, x, y = setting(max(classes, 1), n=5)
+    for scores in (
+        model.module(x.requires_grad_()),
+        torch.zeros(5, model.classes, dtype=torch.float64, requires_grad=True),
+    ):
+        answer = type("Answer", (), {"scores": scores})
+        value = loss(Wrong(y).margins(answer), scores)
+        (g,) = torch.autograd.grad(value.sum(), scores)
+        assert torch.isfinite(value).all()
+        assert torch.isfinite(g).all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_b08_the_point_that_was_checked_is_the_point_returned(case, dtype):
+    model, x, y = setting(dtype=dtype)
+    out = run(case.attack, model, x, y, case.threat)
+    claimed = out.adversarial[out.success]
+    assert claimed.dtype == dtype
+    assert (model.labels(claimed) != y[out.success]).all()
+    assert torch.equal(out.adversarial[~out.success], x[~out.success])
