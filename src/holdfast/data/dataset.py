@@ -119,7 +119,9 @@ class Dataset:
 
     def take(self, rows: Sequence[int] | np.ndarray | Tensor | slice) -> "Dataset":
         """The samples of these rows, in this order; `rows` are positions, a mask `(n,)` or a slice."""
-        picked = torch.arange(len(self))[rows if isinstance(rows, slice) else torch.as_tensor(rows)]
+        chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+        whole = chosen if isinstance(chosen, slice) or chosen.dtype == torch.bool else chosen.long()
+        picked = torch.arange(len(self))[whole]
         groups, ids, masks = (None if value is None else value[picked] for value in (self.groups, self.ids, self.masks))
         return dataclasses.replace(self, x=self.x[picked], y=self.y[picked], groups=groups, ids=ids, masks=masks)
 

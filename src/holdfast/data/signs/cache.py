@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from holdfast.core.errors import DataError
-from holdfast.core.files import write_atomic
+from holdfast.core.files import write_atomic, writing
 from holdfast.data import archives
 from holdfast.data.dataset import Dataset
 
@@ -36,7 +36,8 @@ def kept(render: Callable[[int, int], Dataset], n: int, seed: int) -> Dataset:
     made, file = render(n, seed), io.BytesIO()
     np.savez_compressed(file, x=(made.x * 255).round().byte().numpy(), y=made.y.numpy(),
                         masks=made.masks.numpy() if made.masks is not None else np.zeros(0))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, file.getvalue())
     return made
 
