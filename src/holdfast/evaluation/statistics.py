@@ -34,8 +34,11 @@ class Rate:
         if not 0 <= self.k <= self.n or self.n < 1:
             raise ParameterError("HF001", "A rate needs 0 <= k <= n and n >= 1", seen=f"k={self.k}, n={self.n}")
         if not 0 <= self.low <= self.point <= self.high <= 1 or not 0 < self.level < 1:
-            raise ParameterError("HF001", "A rate needs 0 <= low <= point <= high <= 1 and a level inside (0, 1)",
-                                 seen=f"low={self.low}, point={self.point}, high={self.high}, level={self.level}")
+            raise ParameterError(
+                "HF001",
+                "A rate needs 0 <= low <= point <= high <= 1 and a level inside (0, 1)",
+                seen=f"low={self.low}, point={self.point}, high={self.high}, level={self.level}",
+            )
         if not math.isclose(self.point, self.k / self.n, rel_tol=1e-9, abs_tol=1e-12):
             raise ParameterError("HF001", "A rate's point must be k / n", seen=self.point, expected=self.k / self.n)
 

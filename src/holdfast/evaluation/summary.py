@@ -317,8 +317,13 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError("HF404", "This is no holdfast summary", seen=type(error).__name__) from error
     if major > int(SCHEMA_VERSION.split(".")[0]):
-        raise IntegrityError("HF403", "The summary was written by a newer holdfast", seen=values["schema_version"],
-                             expected=f"at most {SCHEMA_VERSION.split('.')[0]}.x", fix="pip install --upgrade holdfast")
+        raise IntegrityError(
+            "HF403",
+            "The summary was written by a newer holdfast",
+            seen=values["schema_version"],
+            expected=f"at most {SCHEMA_VERSION.split('.')[0]}.x",
+            fix="pip install --upgrade holdfast",
+        )
     try:
         return _ADAPTER.validate_python(dict(values))
     except pydantic.ValidationError as error:

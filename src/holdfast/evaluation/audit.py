@@ -1,0 +1,317 @@
+"""The main job: how does this model break on these samples under these threats? One call, one run folder."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.run import fits
+from holdfast.core.errors import DataError, ModelError
+from holdfast.core.progress import Listener, Note, RunDone, RunStarted, silent
+from holdfast.core.records import digest
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation import manifest, provenance
+from holdfast.evaluation.derive import Facts, derive
+from holdfast.evaluation.finals import View
+from holdfast.evaluation.interrupt import Interrupt
+from holdfast.evaluation.manifest import Manifest
+from holdfast.evaluation.plan import Plan, estimate, families
+from holdfast.evaluation.statistics import interval
+from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
+from holdfast.evaluation.store import Folder, Store, opened
+from holdfast.evaluation.suites import Suite, describe, resolve
+from holdfast.evaluation.summary import DataFacts, ModelFacts
+from holdfast.evaluation.work import Bench
+from holdfast.models.model import Model
+from holdfast.models.settle import fingerprint, settle
+from holdfast.threats.literals import parse
+from holdfast.threats.space import Image
+from holdfast.threats.threats import Threat
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Request:
+    """What was asked for, settled: the same after defaults are applied and literals are read."""
+
+    model: Model
+    data: Dataset
+    total: int
+    threats: tuple[Threat, ...]
+    suite: Suite
+    seed: int
+    batch: int
+    expect_accuracy: float | None
+    others: tuple[tuple[Model, str], ...]
+    fingerprint: str
+    command: str
+
+    @property
+    def precision(self) -> str:
+        """Number type of the inputs, `float32`."""
+        return str(self.data.x.dtype).removeprefix("torch.")
+
+
+def audit(
+    model: Model,
+    data: Dataset,
+    *,
+    threat: str | Threat | Sequence[str | Threat],
+    out: str | pathlib.Path,
+    suite: str | Suite | Attack | Sequence[Attack] = "standard",
+    seed: int = 0,
+    batch: int = 256,
+    limit: int | None = None,
+    expect_accuracy: float | None = None,
+    transfer_to: Model | Sequence[Model] | None = None,
+    new: bool = False,
+    on_event: Listener = silent,
+    command: str = "",
+) -> Folder:
+    """Attack the samples and write a run folder; what is already committed there is used again.
+
+    Args:
+        model: A wrapped model.
+        data: Samples with labels.
+        threat: One threat or several, as values or literals.
+        out: The run folder; the same call on the same folder continues, other threats, attacks or samples add to it.
+        suite: A name, a text such as `pgd(steps=10)+square`, or attacks in their order.
+        seed: Of every random draw.
+        batch: Rows sent through the model at once; changes memory and speed, not results.
+        limit: A seeded simple random subset of so many samples.
+        expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
+        transfer_to: Models to which the adversarial inputs are shown afterwards.
+        new: Make a sibling of a folder that is taken.
+        on_event: Told of progress; may raise `holdfast.Stop`.
+        command: The command line that led here, for the report.
+
+    Returns:
+        The folder; `summary.complete` is false after Ctrl-C or Stop.
+
+    Raises:
+        DataError: HF104 values outside the model's range, HF101 labels, HF120 no samples.
+        ModelError: HF230 another accuracy than expected, HF231 the model failed on every sample.
+        ThreatError: HF3xx literals, or attacks that cannot serve them.
+        IntegrityError: HF4xx a folder of another model, locked, or changed.
+        ResourceError: HF5xx disk, permissions.
+    """
+    request = settled(model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command)
+    started = time.monotonic()
+    with Interrupt(on_event) as interrupt:
+        with opened(
+            pathlib.Path(out), _manifest(request), new, lambda text: interrupt.tell(Note(text, "HF409"))
+        ) as store:
+            bench = _enrolled(store, request)
+            view = View(
+                store.parts, manifest.keys_of(request.data.digests), request.threats, request.suite, request.seed
+            )
+            work = Work(store, view, bench, interrupt, request.others)
+            _announce(request, store, work)
+            provenance.begin(store, request.command, request.batch)
+            _perform(work, request)
+            derive(
+                store,
+                view,
+                request.data,
+                [(m.name, n) for m, n in request.others],
+                Facts(
+                    facts_of_model(request),
+                    facts_of_data(request),
+                    request.precision,
+                    interrupt.reason if work.cut else "",
+                ),
+            )
+        interrupt.tell(RunDone(str(store.folder), not work.cut, time.monotonic() - started))
+    return Folder(store.folder)
+
+
+def plan(
+    model: Model,
+    data: Dataset,
+    *,
+    threat: str | Threat | Sequence[str | Threat],
+    suite: str | Suite | Attack | Sequence[Attack] = "standard",
+    limit: int | None = None,
+    batch: int = 256,
+) -> Plan:
+    """What `audit` would do and cost, from one measured batch; writes nothing."""
+    request = settled(model, data, threat, suite, 0, batch, limit, None, None, "")
+    return _estimated(request)
+
+
+def settled(
+    model: Model,
+    data: Dataset,
+    threat: Any,
+    suite: Any,
+    seed: int,
+    batch: int,
+    limit: int | None,
+    expect_accuracy: float | None,
+    transfer_to: Any,
+    command: str,
+) -> Request:
+    """Read, default and check everything before anything is attacked."""
+    threats = [threat] if isinstance(threat, str | Threat) else list(threat)
+    read = tuple(families([parse(t) for t in threats]))
+    chosen = resolve(suite)
+    part = data if limit is None or limit >= len(data) else data.sample(limit, seed)
+    if not len(part):
+        raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
+    settled_model = settle(model, part.x)
+    _check(settled_model, part)
+    for t in read:
+        for attack in chosen.serving(t).attacks:
+            fits(attack, settled_model.seen_as(t.knowledge), t)
+    shape = tuple(part.x.shape[1:])
+    others = [] if transfer_to is None else [transfer_to] if isinstance(transfer_to, Model) else list(transfer_to)
+    seconds = [settle(other, part.x) for other in others]
+    return Request(
+        settled_model,
+        part,
+        len(data),
+        read,
+        chosen,
+        seed,
+        batch,
+        expect_accuracy,
+        tuple((other, fingerprint(other, shape)) for other in seconds),
+        fingerprint(settled_model, shape),
+        command,
+    )
+
+
+def _check(model: Model, data: Dataset) -> None:
+    """Range and labels."""
+    outside = ~model.space.validate(data.x)
+    if bool(outside.any()):
+        raise DataError(
+            "HF104",
+            "Data outside the model's declared range",
+            fix="pass raw inputs, and wrap(model, bounds=..., mean=..., std=...)",
+            seen=f"[{float(data.x.min()):.4g}, {float(data.x.max()):.4g}]",
+            expected=f"bounds {model.space.bounds}",
+        )
+    if model.classes is None or int(data.y.max()) >= model.classes:
+        raise DataError(
+            "HF101",
+            "A label that the model cannot output",
+            seen=f"label {int(data.y.max())}",
+            expected=f"0 to {(model.classes or 0) - 1}",
+            fix="check that labels begin at 0 and that this is the right model",
+        )
+
+
+def _manifest(request: Request) -> Manifest:
+    return Manifest(
+        holdfast=provenance.version(),
+        created=provenance.now(),
+        fingerprint=request.fingerprint,
+        precision=request.precision,
+    )
+
+
+def _enrolled(store: Store, request: Request) -> Bench:
+    """Write the samples, stages and threats into the manifest, and put the samples where they are found by key."""
+    data, found = request.data, store.manifest
+    keys = manifest.keys_of(data.digests)
+    ids = list(range(len(data))) if data.ids is None else data.ids.tolist()
+    groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
+    store.grow(
+        samples=manifest.grow(found.samples, keys, ids, data.y.tolist(), groups),
+        stages=manifest.appended(found.stages, request.suite.stages()),
+        threats=manifest.appended(found.threats, [t.literal for t in request.threats]),
+    )
+    return Bench(request.model, {key: i for i, key in enumerate(keys)}, data.x, data.y, request.seed, request.batch)
+
+
+def _announce(request: Request, store: Store, work: Work) -> None:
+    stages = tuple(f"{describe(a)} {t.literal}" for t in request.threats for a in work.view.attacks(t))
+    work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, _estimated(request).seconds))
+    note = request.suite.note
+    if note:
+        work.interrupt.tell(Note(note))
+
+
+def _estimated(request: Request) -> Plan:
+    """The plan, with the time of one forward pass measured on one small batch."""
+    few = request.data.x[:32]
+    request.model.predict(few)
+    began = time.perf_counter()
+    request.model.predict(few)
+    second = (time.perf_counter() - began) / len(few)
+    return estimate(request.suite, request.threats, len(request.data), second, few[0].numel() * few.element_size())
+
+
+def _perform(work: Work, request: Request) -> None:
+    """Every step in order; once somebody wants to stop, none begins another part."""
+    clean_step(work)
+    if work.cut:
+        return
+    _expected(work, request)
+    for threat in request.threats:
+        search_steps(work, threat)
+        curve_steps(work, threat)
+        control_steps(work, threat)
+    transfer_steps(work)
+
+
+def _expected(work: Work, request: Request) -> None:
+    """Stop before any attack where the model is not what its owner says."""
+    rows = work.view.clean()
+    judged = [rows[key] for key in work.view.keys if rows[key].status != "invalid"]
+    if all(row.status == "error" for row in judged):
+        raise ModelError(
+            "HF231", "The model failed on every sample", seen=judged[0].reason, fix="call it on one sample by hand"
+        )
+    if request.expect_accuracy is None:
+        return
+    right = sum(row.status == "right" for row in judged)
+    low, high = interval(right, len(judged))
+    if not low <= request.expect_accuracy <= high:
+        causes = provenance.causes(request.model, request.data)
+        raise ModelError(
+            "HF230",
+            "The clean accuracy is not the expected one",
+            expected=f"{request.expect_accuracy:.4g}",
+            seen=f"{right / len(judged):.4g} [{low:.4g}, {high:.4g}] on {len(judged)} samples{causes}",
+            fix="compare normalization, channel order, label numbers and eval mode with your own evaluation",
+        )
+
+
+def facts_of_model(request: Request) -> ModelFacts:
+    """What the document says about the model."""
+    model, names = request.model, tuple(request.data.classes)
+    parameters = None if model.parameters is None else digest(model.parameters())
+    return ModelFacts(
+        name=model.name,
+        fingerprint=request.fingerprint,
+        adapter=model.adapter,
+        classes=model.classes or 0,
+        class_names=names if len(names) == model.classes else (),
+        parameters=parameters,
+        notes=model.notes,
+        stages=model.stages,
+    )
+
+
+def facts_of_data(request: Request) -> DataFacts:
+    """What the document says about the samples."""
+    data, space = request.data, request.model.space
+    low, high = space.limits(data.x[:1])
+    return DataFacts(
+        name=data.name,
+        split=data.split,
+        n=len(data),
+        total=request.total,
+        limited=len(data) < request.total,
+        seed=request.seed,
+        digest=digest(list(data.digests)),
+        shape=tuple(data.x.shape[1:]),
+        bounds=(float(torch.min(low)), float(torch.max(high))),
+        license=data.license,
+        kind="image" if isinstance(space, Image) else "vector",
+    )

@@ -1,0 +1,162 @@
+"""What stands in a run folder beside the parts, all of it derived from them: samples.parquet, examples.npz, summary.json."""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+
+import pyarrow.parquet as pq
+
+from holdfast.core.files import write_atomic
+from holdfast.core.records import digest
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation import provenance, summarize
+from holdfast.evaluation.examples import examples
+from holdfast.evaluation.finals import Final, View, finals
+from holdfast.evaluation.metrics.coverage import not_tested
+from holdfast.evaluation.metrics.findings import findings
+from holdfast.evaluation.metrics.gradients import useless
+from holdfast.evaluation.metrics.transfer import transfer_rate
+from holdfast.evaluation.rows import ControlRow
+from holdfast.evaluation.steps import transfer_question
+from holdfast.evaluation.store import Store
+from holdfast.evaluation.suites import describe
+from holdfast.evaluation.summarize import Case
+from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, to_json
+from holdfast.evaluation.table import table
+from holdfast.evaluation.verdict import verdict
+from holdfast.threats.space import space_of
+
+LIMITS = (
+    "Empirical robust accuracy is an upper bound: these attacks within these budgets did not break those samples; others may.",
+    "Intervals are sampling intervals of that bound for samples drawn like these, not guarantees about the model.",
+    "Samples that could not be judged (error) or were not reached (undecided) count as not broken.",
+)
+ERRORS, MASKED = 0.01, 0.5  # shares of failed samples and of useless gradients from which a run is called doubtful
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the document takes over as it is; `stopped` is empty for a complete run."""
+
+    model: ModelFacts
+    data: DataFacts
+    precision: str
+    stopped: str
+
+
+def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, str]], facts: Facts) -> Summary:
+    """Write all derived files, the summary last; each is replaced in one step.
+
+    Args:
+        store: The folder.
+        view: What was asked for.
+        data: The samples, for the examples.
+        others: Name and fingerprint of the models for transfer.
+        facts: The rest.
+    """
+    found, samples = finals(view), store.manifest.samples
+    ids = dict(zip(samples.keys, samples.ids, strict=True))
+    out = io.BytesIO()
+    pq.write_table(table(view, found, samples), out, compression="zstd")
+    write_atomic(store.folder / "samples.parquet", out.getvalue())
+    shown = examples(view, found, data, ids) if facts.data.kind == "image" else None
+    if shown is not None:
+        write_atomic(store.folder / "examples.npz", shown)
+    else:
+        (store.folder / "examples.npz").unlink(missing_ok=True)
+    case = Case(
+        view,
+        found,
+        dict(zip(view.keys, data.y.tolist(), strict=True)),
+        facts.model.class_names,
+        space_of(data.x),
+        facts.data.kind == "image",
+    )
+    document = _summary(store, case, others, facts, ids)
+    write_atomic(store.folder / "summary.json", to_json(document).encode())
+    return document
+
+
+def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts: Facts, ids: dict[str, int]) -> Summary:
+    rates, view = summarize.headline(case), case.view
+    threats = tuple(summarize.threat_facts(case, threat) for threat in view.threats)
+    moved = _transfers(view, others)
+    failed = summarize.failures(case, ids)
+    doubts = _doubts(threats, len(failed), len(view.keys))
+    lineage = digest([facts.model.name, facts.model.classes, list(facts.data.shape)])
+    broken = {
+        literal: [_example(f, literal, ids, case) for f in members.values() if f.status == "broken"]
+        for literal, members in case.found.items()
+    }
+    return Summary(
+        holdfast=provenance.version(),
+        complete=not facts.stopped,
+        stopped=facts.stopped,
+        verdict=verdict(rates, threats, facts.stopped, doubts),
+        rates=rates,
+        model=facts.model,
+        data=facts.data,
+        threats=threats,
+        transfer=moved,
+        findings=findings(facts.model, lineage, threats, moved, broken),
+        coverage=Coverage(
+            statuses=summarize.statuses(case), errors=failed, not_tested=not_tested(threats, bool(others))
+        ),
+        limits=_limits(case, facts),
+        cost=summarize.cost(case, [transfer_question(view, t, f) for t in view.threats for _, f in others]),
+        provenance=provenance.provenance(store, view.seed, view.suite.name, facts.precision),
+    )
+
+
+def _example(final: Final, literal: str, ids: dict[str, int], case: Case) -> tuple[int, float, int]:
+    """Number, size of the change and label of a broken sample."""
+    norm = literal.partition(":")[0]
+    return ids[final.key], float(getattr(final.row, norm) or 0.0), case.labels[final.key]
+
+
+def _transfers(view: View, others: Sequence[tuple[str, str]]) -> tuple[Transfer, ...]:
+    found = []
+    for name, fingerprint in others:
+        for threat in view.threats:
+            rows = view.parts.rows(transfer_question(view, threat, fingerprint), ControlRow)
+            found.append(
+                Transfer(
+                    model=name,
+                    threat=threat.literal,
+                    rate=transfer_rate(rows[key].status for key in view.keys if key in rows),
+                )
+            )
+    return tuple(found)
+
+
+def _doubts(threats: Sequence[ThreatFacts], failed: int, n: int) -> list[str]:
+    """Why the numbers should not be trusted yet."""
+    doubts = []
+    if failed > ERRORS * n:
+        doubts.append(f"{failed} of {n} samples could not be judged")
+    for t in threats:
+        k, total = useless(t.attacks)
+        if total and k > MASKED * total:
+            doubts.append(
+                f"{k} of {total} gradients under {t.literal} were zero or not finite, so gradient attacks were blind"
+            )
+    return doubts
+
+
+def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
+    more = []
+    if facts.data.limited:
+        more.append(
+            f"A simple random subset of {facts.data.n} of {facts.data.total} samples (seed {facts.data.seed}) was looked at."
+        )
+    if any(t.bounded for t in case.view.threats):
+        more.append(
+            f"The curve below a radius comes from {describe(case.view.attacks(case.view.threats[0])[0])} alone, on the samples "
+            "that broke at the radius."
+        )
+    if case.image:
+        more.append(
+            "SSIM of images with a side below 11 pixels uses a smaller window and is not comparable with that of larger images."
+        )
+    note = case.view.suite.note
+    return (*LIMITS, *more, *((note,) if note else ()))

@@ -1,0 +1,63 @@
+"""Which samples are shown: a fixed recipe, never hand-picked.
+
+For each threat, of the broken samples: the smallest, the median and the largest change; for each attack its smallest;
+for each class its smallest; and up to twelve samples that held, those nearest to breaking. Ties go to the first sample.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation.finals import Final, View
+from holdfast.threats.threats import Threat
+
+HELD = 12
+
+
+def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mapping[str, int]) -> list[str]:
+    """Sample keys, each once, in the recipe's order."""
+    place = {key: i for i, key in enumerate(view.keys)}
+    broken = [
+        f for f in found.values() if f.status == "broken" and f.row is not None and view.adversarial(f) is not None
+    ]
+    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.norm), place[f.key]))
+    picked = [ordered[i].key for i in (0, len(ordered) // 2, -1)] if ordered else []
+    for groups in ([f.asked.attack if f.asked else "" for f in ordered], [labels[f.key] for f in ordered]):
+        first: dict[object, str] = {}
+        for f, group in zip(ordered, groups, strict=True):
+            first.setdefault(group, f.key)
+        picked += list(first.values())
+    held = [f for f in found.values() if f.status == "unbroken" and view.strongest(f) is not None]
+    picked += [f.key for f in sorted(held, key=lambda f: (f.margin, place[f.key]))[:HELD]]
+    return list(dict.fromkeys(picked))
+
+
+def examples(
+    view: View, found: Mapping[str, Mapping[str, Final]], data: Dataset, ids: Mapping[str, int]
+) -> bytes | None:
+    """The content of `examples.npz`; None where there is nothing to show."""
+    place = {key: i for i, key in enumerate(view.keys)}
+    labels = {key: int(data.y[i]) for key, i in place.items()}
+    rows: list[tuple[int, str, str, int, np.ndarray]] = []  # type: ignore[type-arg]
+    for threat in view.threats:
+        for key in chosen(view, found[threat.literal], threat, labels):
+            final = found[threat.literal][key]
+            changed = view.adversarial(final) if final.status == "broken" else view.strongest(final)
+            if changed is not None:
+                rows.append((ids[key], threat.literal, final.status, place[key], changed))
+    return _packed(rows, data) if rows else None
+
+
+def _packed(rows: Sequence[tuple[int, str, str, int, np.ndarray]], data: Dataset) -> bytes:  # type: ignore[type-arg]
+    out = io.BytesIO()
+    np.savez_compressed(
+        out,
+        sample=np.array([r[0] for r in rows], dtype=np.int64),
+        threat=np.array([r[1] for r in rows]),
+        kind=np.array([r[2] for r in rows]),
+        clean=data.x[[r[3] for r in rows]].numpy(),
+        adversarial=np.stack([r[4] for r in rows]),
+    )
+    return out.getvalue()

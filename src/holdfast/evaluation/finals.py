@@ -1,0 +1,192 @@
+"""From parts to one verdict a sample and threat: the first attack that breaks it counts; a smaller radius breaks the larger."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from holdfast.attacks.attack import Attack
+from holdfast.evaluation.parts import Array, Parts, Question
+from holdfast.evaluation.plan import CLEAN, families, question, radii, smaller
+from holdfast.evaluation.rows import CleanRow, SearchRow
+from holdfast.evaluation.suites import Suite
+from holdfast.threats.threats import Threat
+
+HELD = ("unbroken", "certified", "rejected", "undecided", "error")  # what empirical robust accuracy counts
+
+
+@dataclasses.dataclass(frozen=True)
+class Final:
+    """One sample under one threat.
+
+    Args:
+        key: The sample.
+        status: Of the statuses of a sample.
+        clean: The model on the original.
+        row: The search that decided: the one that broke it, else the one that came nearest; None where nothing was searched.
+        asked: The question of that search.
+        attack: Its attack's position in the suite, -1 where nothing was searched.
+        queries, gradients: Spent on it under this threat by all its searches.
+        margin: Lowest found.
+        loss: Highest found, the clean one where nothing was searched.
+        reason: Why it could not be judged.
+    """
+
+    key: str
+    status: str
+    clean: CleanRow | None
+    row: SearchRow | None = None
+    asked: Question | None = None
+    attack: int = -1
+    queries: int = 0
+    gradients: int = 0
+    margin: float = math.nan
+    loss: float | None = None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+    """What a run is asked for: samples (in the data's order), threats, attacks and seed; and what has been committed."""
+
+    parts: Parts
+    keys: tuple[str, ...]
+    threats: tuple[Threat, ...]
+    suite: Suite
+    seed: int
+
+    def attacks(self, threat: Threat) -> tuple[Attack, ...]:
+        """The stages under a threat."""
+        return self.suite.serving(threat).attacks
+
+    def searched(self, threat: Threat, attack: Attack) -> dict[str, SearchRow]:
+        """Key -> row."""
+        return self.parts.rows(question(threat, attack, self.seed), SearchRow)
+
+    def clean(self) -> dict[str, CleanRow]:
+        """Key -> row."""
+        return self.parts.rows(CLEAN, CleanRow)
+
+    def adversarial(self, final: Final) -> Array | None:
+        """The stored input of a broken sample."""
+        return None if final.asked is None else self.parts.arrays(final.asked, "adversarial").get(final.key)
+
+    def strongest(self, final: Final) -> Array | None:
+        """The stored point of lowest margin, kept for a few samples that held."""
+        return None if final.asked is None else self.parts.arrays(final.asked, "strongest").get(final.key)
+
+
+def finals(view: View) -> dict[str, dict[str, Final]]:
+    """Literal of the threat -> key -> verdict, for every threat in working order."""
+    found: dict[str, dict[str, Final]] = {}
+    clean = view.clean()
+    for threat in families(view.threats):
+        below = [found[t.literal] for t in smaller(threat, view.threats)]
+        searched = [(question(threat, a, view.seed), view.searched(threat, a)) for a in view.attacks(threat)]
+        found[threat.literal] = {
+            key: _inherited(key, below) or _judge(key, clean.get(key), searched) for key in view.keys
+        }
+    return found
+
+
+def _inherited(key: str, below: Sequence[Mapping[str, Final]]) -> Final | None:
+    """The verdict at the smallest radius that broke the sample."""
+    return next((members[key] for members in below if members[key].status == "broken"), None)
+
+
+def _judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[Question, dict[str, SearchRow]]]) -> Final:
+    if clean is None:
+        return Final(key, "undecided", None)
+    if clean.status != "right":
+        return Final(
+            key, "wrong" if clean.status == "rejected" else clean.status, clean, loss=clean.loss, reason=clean.reason
+        )
+    tried: list[tuple[int, Question, SearchRow]] = []
+    status = "unbroken"
+    for stage, (asked, rows) in enumerate(searched):
+        row = rows.get(key)
+        if row is None:
+            status = "undecided"
+            break
+        tried.append((stage, asked, row))
+        if row.status in ("broken", "wrong"):
+            status = row.status
+            break
+        status = "error" if row.status == "error" else status
+    return _told(key, status, clean, tried)
+
+
+def _told(key: str, status: str, clean: CleanRow, tried: Sequence[tuple[int, Question, SearchRow]]) -> Final:
+    if not tried:
+        return Final(key, status, clean, loss=clean.loss)
+    rows = [row for _, _, row in tried]
+    margins = [row.margin for row in rows if not math.isnan(row.margin)]
+    losses = [v for v in (clean.loss, *(row.loss for row in rows)) if v is not None]
+    best = (
+        tried[-1]
+        if status == "broken"
+        else min(tried, key=lambda t: math.inf if math.isnan(t[2].margin) else t[2].margin)
+    )
+    return Final(
+        key,
+        status,
+        clean,
+        best[2],
+        best[1],
+        best[0],
+        sum(r.queries for r in rows),
+        sum(r.gradients for r in rows),
+        min(margins, default=math.nan),
+        max(losses, default=None),
+        next((r.reason for r in rows if r.reason), ""),
+    )
+
+
+def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
+    """Samples that the stage must try: right, and broken neither at a smaller radius nor by an earlier stage."""
+    clean, below = view.clean(), [known[t.literal] for t in smaller(threat, view.threats)]
+    earlier = [view.searched(threat, a) for a in view.attacks(threat)[:stage]]
+    return [
+        key
+        for key in view.keys
+        if key in clean
+        and clean[key].status == "right"
+        and _inherited(key, below) is None
+        and all(key in rows and rows[key].status in ("unbroken", "error") for rows in earlier)
+    ]
+
+
+def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
+    """Samples that must be searched at a radius of the curve: broken at the threat's, known neither to break nor to hold there."""
+    at = broken_at(view, threat, radius, known, own=False)
+    attack = view.attacks(threat)[0]
+    above = [view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r > radius]
+    floor = [known[t.literal] for t in smaller(threat, view.threats) if t.radius > radius]
+    return [
+        key
+        for key in view.keys
+        if known[threat.literal][key].status == "broken"
+        and not at[key]
+        and all(members[key].status == "broken" for members in floor)
+        and all(key not in rows or rows[key].status == "broken" for rows in above)
+    ]
+
+
+def broken_at(
+    view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]], own: bool = True
+) -> dict[str, bool]:
+    """Key -> whether something breaks it within `radius`: found on the way to the threat's radius, or searched at `radius` (with `own`) or below."""
+    attack = view.attacks(threat)[0]
+    below = [
+        view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r < radius or (own and r == radius)
+    ]
+    smallest = [known[t.literal] for t in smaller(threat, view.threats) if t.radius <= radius]
+    answer = {}
+    for key in view.keys:
+        final = known[threat.literal][key]
+        far = None if final.row is None else getattr(final.row, threat.norm)
+        answer[key] = final.status == "broken" and (
+            (far is not None and far <= radius)
+            or any(key in rows and rows[key].status == "broken" for rows in below)
+            or any(members[key].status == "broken" for members in smallest)
+        )
+    return answer

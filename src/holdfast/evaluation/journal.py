@@ -1,0 +1,96 @@
+"""The journal of a run folder, `journal.jsonl`: one line a commit, appended and fsynced; what it does not name does not count.
+
+Every line carries a digest of itself. A line without its end, or with another digest, is ignored: its work is done again.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from holdfast.core.files import append_line
+from holdfast.core.records import canonical, digest
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Session:
+    """A process began to work on the folder: its circumstances, free to differ."""
+
+    started: str
+    command: str
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    threads: int
+    device: str
+    batch: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A part is complete on disk.
+
+    Args:
+        part: Name of its files without extension.
+        question: Digest of what it answers (kind, threat, attack configuration, seed).
+        files: File name -> SHA-256.
+        rows: Samples in it.
+        seconds: Time of the computation.
+        forwards: Rows sent through the model.
+        finished: When, UTC.
+    """
+
+    part: str
+    question: str
+    files: dict[str, str]
+    rows: int
+    seconds: float
+    forwards: int
+    finished: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Journal:
+    """The readable lines in order; `damaged` counts the others."""
+
+    sessions: tuple[Session, ...]
+    commits: tuple[Commit, ...]
+    damaged: int
+
+
+KINDS: dict[str, type[Session] | type[Commit]] = {"session": Session, "commit": Commit}
+
+
+def append(path: pathlib.Path, entry: Session | Commit) -> None:
+    """Write one line and wait until it is on the disk.
+
+    Raises:
+        ResourceError: Disk full or folder not writable.
+    """
+    values = {"event": type(entry).__name__.lower(), **dataclasses.asdict(entry)}
+    append_line(path, canonical({**values, "line": digest(values)}))
+
+
+def load(path: pathlib.Path) -> Journal:
+    """Read what was committed; a missing file is an empty journal."""
+    content = path.read_bytes() if path.exists() else b""
+    *lines, torn = content.split(b"\n")
+    entries = [_parse(line) for line in lines if line.strip()]
+    return Journal(
+        sessions=tuple(e for e in entries if isinstance(e, Session)),
+        commits=tuple(e for e in entries if isinstance(e, Commit)),
+        damaged=sum(e is None for e in entries) + bool(torn),
+    )
+
+
+def _parse(line: bytes) -> Session | Commit | None:
+    """One line, or None where it is not what was written."""
+    try:
+        values: dict[str, Any] = json.loads(line)
+        stated = values.pop("line")
+        if stated != digest(values):
+            return None
+        return KINDS[values.pop("event")](**values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,1 @@
+"""One number a module; every one is checked against hand-worked values."""

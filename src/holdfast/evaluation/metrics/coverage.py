@@ -1,0 +1,38 @@
+"""What was not tested, told from the catalog: norms, knowledge, attacks that exist and did not run."""
+
+from collections.abc import Sequence
+
+from holdfast import attacks
+from holdfast.core.lazy import snake
+from holdfast.evaluation.summary import NORMS, ThreatFacts
+
+WORDS = {
+    "linf": "small changes everywhere (linf)",
+    "l2": "changes of small Euclidean length (l2)",
+    "l1": "sparse changes (l1)",
+    "l0": "few coordinates changed freely (l0)",
+}
+KNOWLEDGE = {
+    "gradients": "an attacker who sees gradients",
+    "scores": "an attacker who sees only scores",
+    "labels": "an attacker who sees only labels",
+}
+ALWAYS = (
+    "changes that no norm describes: rotation, blur, weather, patches, physical objects",
+    "poisoned training data",
+    "model extraction and privacy",
+    "an attacker who designs an attack for this model by hand",
+)
+
+
+def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, ...]:
+    """One line each, the nearest first."""
+    norms = {t.literal.partition(":")[0] for t in threats}
+    knowledge = {t.knowledge for t in threats}
+    ran = {a.name for t in threats for a in t.attacks if a.attempted}
+    left = [snake(name) for name in attacks.__all__ if snake(name) not in ran]
+    lines = [WORDS[norm] for norm in NORMS if norm not in norms]
+    lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
+    lines += [f"attacks of the catalog that did not run: {', '.join(left)}"] if left else []
+    lines += [] if transferred else ["adversarial inputs made on another model (transfer)"]
+    return (*lines, *ALWAYS)

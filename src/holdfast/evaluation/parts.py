@@ -1,0 +1,168 @@
+"""The parts of a run: what was computed for some samples, as Parquet rows and npz arrays, each named by its content's question."""
+
+import dataclasses
+import hashlib
+import io
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from holdfast.core.files import write_atomic
+from holdfast.core.records import canonical, digest
+from holdfast.evaluation import journal, rows
+from holdfast.evaluation.journal import Commit
+from holdfast.evaluation.rows import CleanRow, ControlRow, R
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a part answers, apart from its samples.
+
+    Args:
+        kind: clean, search, control or transfer.
+        threat: Literal, empty for clean predictions.
+        attack: Name and parameters of the attack, or what else the answer depends on.
+        seed: Of the random draws.
+    """
+
+    kind: str
+    threat: str
+    attack: str
+    seed: int
+
+    @property
+    def digest(self) -> str:
+        """Short name: 32 hexadecimal characters."""
+        return digest(dataclasses.asdict(self))
+
+
+class Parts:
+    """The committed parts of one folder, read when they are first asked for, each checked against its digest.
+
+    Args:
+        folder: The run folder.
+        note: Called with a line of text when something committed is damaged and will be computed again.
+    """
+
+    def __init__(self, folder: pathlib.Path, note: Callable[[str], None] = lambda text: None):
+        self.folder, self.note = folder, note
+        found = journal.load(folder / "journal.jsonl")
+        self.sessions, self.commits = list(found.sessions), list(found.commits)
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._arrays: dict[str, dict[str, dict[str, Array]]] = {}
+        self._good: dict[str, list[Commit]] = {}
+        if found.damaged:
+            note(f"{found.damaged} journal line(s) were damaged; what they named is computed again")
+
+    def rows(self, question: Question, kind: type[R]) -> dict[str, R]:
+        """Sample key -> its row; the first committed answer counts."""
+        self._read(question, kind)
+        return self._rows[question.digest]
+
+    def arrays(self, question: Question, name: str) -> dict[str, Array]:
+        """Sample key -> array of that name (`adversarial`, `strongest`), for the samples that have one."""
+        self._read(question, None)
+        return self._arrays[question.digest].get(name, {})
+
+    def commits_of(self, question: Question) -> list[Commit]:
+        """The sound commits that answer a question."""
+        return self._good.get(question.digest, [])
+
+    def add(
+        self,
+        question: Question,
+        kind: type[R],
+        answers: Sequence[R],
+        arrays: Mapping[str, Mapping[str, Array]],
+        seconds: float,
+        forwards: int,
+        now: str,
+    ) -> Commit:
+        """Write a part and commit it: files first, each in one step, then its line in the journal.
+
+        Raises:
+            ResourceError: Disk full or folder not writable; nothing that was committed is touched.
+        """
+        self._read(question, kind)
+        name = f"{question.kind}-{digest([question.digest, [a.key for a in answers]])}"
+        files = {f"{name}.npz": _npz(arrays), f"{name}.parquet": _parquet(rows.table(kind, answers), question)}
+        for file, content in files.items():
+            write_atomic(self.folder / "parts" / file, content)
+        commit = Commit(
+            part=name,
+            question=question.digest,
+            rows=len(answers),
+            seconds=seconds,
+            forwards=forwards,
+            finished=now,
+            files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
+        )
+        journal.append(self.folder / "journal.jsonl", commit)
+        self.commits.append(commit)
+        self._keep(question, commit, answers, {n: dict(a) for n, a in arrays.items()})
+        return commit
+
+    def _read(self, question: Question, kind: type[Any] | None) -> None:
+        """Read every part that answers the question, once."""
+        if question.digest in self._rows:
+            return
+        kind = kind or (
+            rows.SearchRow if question.kind == "search" else CleanRow if question.kind == "clean" else ControlRow
+        )
+        self._rows[question.digest], self._arrays[question.digest], self._good[question.digest] = {}, {}, []
+        for commit in [c for c in self.commits if c.question == question.digest]:
+            contents = {file: self._sound(file, stated) for file, stated in commit.files.items()}
+            if any(content is None for content in contents.values()):
+                self.note(f"part {commit.part} is missing or was changed; it is computed again")
+                continue
+            answers = rows.records(kind, pq.read_table(io.BytesIO(contents[f"{commit.part}.parquet"] or b"")))
+            self._keep(question, commit, answers, _unpack(contents[f"{commit.part}.npz"] or b""))
+
+    def _sound(self, file: str, stated: str) -> bytes | None:
+        """The content of a file if it is what was committed."""
+        path = self.folder / "parts" / file
+        content = path.read_bytes() if path.is_file() else b""
+        return content if hashlib.sha256(content).hexdigest() == stated else None
+
+    def _keep(
+        self, question: Question, commit: Commit, answers: Sequence[Any], arrays: Mapping[str, Mapping[str, Array]]
+    ) -> None:
+        """Remember an answer; a sample that has one already keeps it."""
+        known, store = self._rows[question.digest], self._arrays[question.digest]
+        new = {a.key: a for a in answers if a.key not in known}
+        known.update(new)
+        self._good[question.digest].append(commit)
+        for name, values in arrays.items():
+            store.setdefault(name, {}).update({key: value for key, value in values.items() if key in new})
+
+
+def _parquet(found: pa.Table, question: Question) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(
+        found.replace_schema_metadata({"holdfast": canonical(dataclasses.asdict(question))}), out, compression="zstd"
+    )
+    return out.getvalue()
+
+
+def _npz(arrays: Mapping[str, Mapping[str, Array]]) -> bytes:
+    """For each name, the keys and the stacked arrays."""
+    flat: dict[str, Array] = {}
+    for name, values in arrays.items():
+        if values:
+            flat[f"{name}_keys"], flat[name] = np.array(list(values)), np.stack(list(values.values()))
+    out = io.BytesIO()
+    np.savez_compressed(out, **flat)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def _unpack(content: bytes) -> dict[str, dict[str, Array]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        names = [name for name in file.files if not name.endswith("_keys")]
+        return {name: dict(zip(file[f"{name}_keys"].tolist(), file[name], strict=True)) for name in names}

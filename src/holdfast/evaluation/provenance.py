@@ -1,0 +1,81 @@
+"""Where and how a run was made: versions, machine, times, and why a model may not be what it should be."""
+
+import datetime
+import importlib.util
+import platform
+
+import numpy
+import torch
+
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation import journal
+from holdfast.evaluation.journal import Session
+from holdfast.evaluation.store import Store
+from holdfast.evaluation.summary import Provenance
+from holdfast.models.model import Model
+
+
+def now() -> str:
+    """UTC to the second, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def version() -> str:
+    """Of holdfast."""
+    import holdfast
+
+    return holdfast.__version__
+
+
+def begin(store: Store, command: str, batch: int) -> None:
+    """Write into the journal that a process works on the folder."""
+    session = Session(
+        started=now(),
+        command=command,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__,
+        platform=platform.platform(),
+        threads=torch.get_num_threads(),
+        device="cpu",
+        batch=batch,
+    )
+    journal.append(store.folder / "journal.jsonl", session)
+    store.parts.sessions.append(session)
+
+
+def provenance(store: Store, seed: int, suite: str, precision: str) -> Provenance:
+    """The document's section; what differs between the sessions of a run is told as a circumstance."""
+    first, *more = store.parts.sessions
+    changed = [
+        f"{name} changed from {getattr(first, name)} to {getattr(s, name)}"
+        for s in more
+        for name in ("python", "torch", "numpy", "platform", "threads", "device", "batch")
+        if getattr(s, name) != getattr(first, name)
+    ]
+    told = [f"batch {first.batch}", *([f"{len(more) + 1} sessions"] if more else []), *dict.fromkeys(changed)]
+    return Provenance(
+        command=store.parts.sessions[-1].command,
+        seed=seed,
+        suite=suite,
+        started=first.started,
+        finished=now(),
+        python=first.python,
+        torch=first.torch,
+        numpy=first.numpy,
+        platform=first.platform,
+        threads=first.threads,
+        device=first.device,
+        precision=precision,
+        circumstances=tuple(told),
+    )
+
+
+def causes(model: Model, data: Dataset) -> str:
+    """Likely causes of a surprising accuracy, as the tail of a sentence."""
+    if importlib.util.find_spec("holdfast.models.suspects") is None:
+        return ""
+    from holdfast.models import suspects
+
+    found = suspects.likely_causes(model, data.x, data.y)
+    return f"; likely causes: {'; '.join(found)}" if found else ""

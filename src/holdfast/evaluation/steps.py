@@ -1,0 +1,188 @@
+"""The steps of an audit: each asks for what is not committed yet, part by part, and commits it."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from holdfast.attacks.attack import Attack
+from holdfast.core.errors import ModelError
+from holdfast.core.progress import BatchDone, StageDone
+from holdfast.core.records import canonical, config
+from holdfast.evaluation import manifest, provenance, work
+from holdfast.evaluation.finals import View, curve_needs, finals, survivors
+from holdfast.evaluation.interrupt import Interrupt
+from holdfast.evaluation.parts import Question
+from holdfast.evaluation.plan import CLEAN, control_question, question, radii
+from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
+from holdfast.evaluation.store import Store
+from holdfast.evaluation.suites import describe
+from holdfast.evaluation.work import Answers, Bench
+from holdfast.models.model import Model
+from holdfast.threats.threats import Threat
+
+
+@dataclasses.dataclass(eq=False)
+class Work:
+    """One audit at work.
+
+    Args:
+        store: Where it commits.
+        view: What it is asked for.
+        bench: The model and the samples.
+        interrupt: Who wants to stop, and whom to tell.
+        others: Models for transfer, with their fingerprints.
+        cut: Whether work was left undone because somebody wanted to stop.
+    """
+
+    store: Store
+    view: View
+    bench: Bench
+    interrupt: Interrupt
+    others: tuple[tuple[Model, str], ...] = ()
+    cut: bool = False
+
+    def stopping(self) -> bool:
+        """Asked before every part: whether it must be left undone."""
+        self.cut = self.cut or bool(self.interrupt.reason)
+        return self.cut
+
+
+def clean_step(w: Work) -> None:
+    """The model's decisions on the samples as they are. A part in which every row fails is held back until one does not."""
+    held: list[tuple[Answers, float]] = []
+    missing = [key for key in w.view.keys if key not in w.view.clean()]
+    for team in manifest.teams(w.store.manifest.samples, missing):
+        if w.stopping():
+            return
+        answers, seconds = _timed(lambda team=team: work.clean(w.bench, team))  # type: ignore[misc]
+        held.append((answers, seconds))
+        if any(row.status != "error" for row in answers.rows) or w.view.clean():
+            for answer, spent in held:
+                _commit(w, CLEAN, CleanRow, answer, spent)
+            held = []
+    if held:
+        raise ModelError(
+            "HF231",
+            "The model failed on every sample",
+            seen=held[0][0].rows[0].reason,
+            fix="call it on one sample by hand",
+        )
+
+
+def search_steps(w: Work, threat: Threat) -> None:
+    """Every attack of the suite on what the earlier ones left."""
+    for stage, attack in enumerate(w.view.attacks(threat)):
+        known = finals(w.view)
+        needed = survivors(w.view, threat, stage, known)
+        began = time.monotonic()
+        reused = _search(w, threat, attack, needed, f"{describe(attack)} {threat.literal}")
+        rows = w.view.searched(threat, attack)
+        broken = sum(key in rows and rows[key].status == "broken" for key in needed)
+        if w.cut:
+            return
+        w.interrupt.tell(
+            StageDone(f"{describe(attack)} {threat.literal}", len(needed), broken, time.monotonic() - began, reused)
+        )
+
+
+def curve_steps(w: Work, threat: Threat) -> None:
+    """The suite's first attack at smaller radii, on the samples that broke."""
+    for radius in radii(threat, w.view.threats):
+        needed = curve_needs(w.view, threat, radius, finals(w.view))
+        _search(w, threat.at(radius), w.view.attacks(threat)[0], needed, f"curve {threat.at(radius).literal}")
+
+
+def control_steps(w: Work, threat: Threat) -> None:
+    """Plain noise of the same radius on every sample that is right."""
+    if threat.bounded:
+        right = {key for key, row in w.view.clean().items() if row.status == "right"}
+        _fill(
+            w,
+            control_question(threat, w.view.seed),
+            ControlRow,
+            [key for key in w.view.keys if key in right],
+            lambda keys: work.control(w.bench, keys, threat),
+            "noise control " + threat.literal,
+        )
+
+
+def transfer_steps(w: Work) -> None:
+    """The adversarial inputs on the other models."""
+    for other, name in w.others:
+        for threat in w.view.threats:
+            found = {
+                key: w.view.adversarial(f) for key, f in finals(w.view)[threat.literal].items() if f.status == "broken"
+            }
+            there = {key: value for key, value in found.items() if value is not None}
+            bench = dataclasses.replace(w.bench, model=other)
+            _fill(
+                w,
+                transfer_question(w.view, threat, name),
+                ControlRow,
+                list(there),
+                lambda keys, bench=bench, there=there: work.transfer(bench, keys, there),
+                f"transfer {threat.literal}",
+            )  # type: ignore[misc]
+
+
+def transfer_question(view: View, threat: Threat, fingerprint: str) -> Question:
+    """Depends on the attacks too, because they made the inputs."""
+    return Question(
+        "transfer",
+        threat.literal,
+        canonical(
+            {
+                "model": fingerprint,
+                "suite": [config(a) for a in view.attacks(threat)],
+                "threats": [t.literal for t in view.threats],
+            }
+        ),
+        view.seed,
+    )
+
+
+def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], stage: str) -> int:
+    return _fill(
+        w,
+        question(threat, attack, w.view.seed),
+        SearchRow,
+        needed,
+        lambda keys: work.search(w.bench, keys, attack, threat),
+        stage,
+    )
+
+
+def _fill(
+    w: Work,
+    asked: Question,
+    kind: type[Any],
+    needed: Sequence[str],
+    ask: Callable[[Sequence[str]], Answers],
+    stage: str,
+) -> int:
+    """Ask for the samples that have no committed answer; the number of those that had one."""
+    known = w.store.parts.rows(asked, kind)
+    missing = [key for key in needed if key not in known]
+    done = len(needed) - len(missing)
+    reused, spent = done, 0.0
+    for team in manifest.teams(w.store.manifest.samples, missing):
+        if w.stopping():
+            break
+        answers, seconds = _timed(lambda team=team: ask(team))  # type: ignore[misc]
+        _commit(w, asked, kind, answers, seconds)
+        done, spent = done + len(team), spent + seconds
+        left = spent / max(1, done - reused) * (len(needed) - done)
+        rows = w.store.parts.rows(asked, kind)
+        held = sum(key in rows and rows[key].status != "broken" for key in needed)
+        w.interrupt.tell(BatchDone(stage, done, len(needed), held, done, left))
+    return reused
+
+
+def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:
+    began = time.perf_counter()
+    return ask(), time.perf_counter() - began
+
+
+def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds: float) -> None:
+    w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())

@@ -1,0 +1,165 @@
+"""Suites: named lists of attacks in the order they run, cheap first; what one stage broke, the next need not try.
+
+A suite is a name, a list of attacks, or a text such as `pgd(steps=10)+square`, whose names and parameters are looked up
+in the catalog and read as numbers and words, never run.
+"""
+
+import ast
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast import attacks
+from holdfast.attacks.attack import Attack
+from holdfast.core.errors import UsageError
+from holdfast.core.lazy import camel, snake
+from holdfast.core.params import parameters
+from holdfast.core.records import config
+from holdfast.evaluation.manifest import Stage
+from holdfast.threats.threats import Threat
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Attacks in the order they run.
+
+    Args:
+        name: What reports call it.
+        attacks: The stages.
+        note: What a reader must know about it, empty if nothing.
+    """
+
+    name: str
+    attacks: tuple[Attack, ...]
+    note: str = ""
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Names and parameters, as the manifest keeps them."""
+        return tuple(stage_of(attack) for attack in self.attacks)
+
+    def serving(self, threat: Threat) -> "Suite":
+        """The stages that are written for the threat, and a note about the others.
+
+        Raises:
+            UsageError: HF802 where none is.
+        """
+        fitting = tuple(
+            a for a in self.attacks if threat.p in a.norms and (a.minimal or threat.bounded) and _sees(a, threat)
+        )
+        if not fitting:
+            raise UsageError(
+                "HF810",
+                f"No attack of the suite '{self.name}' serves {threat.literal}",
+                seen=", ".join(describe(a) for a in self.attacks),
+                fix="holdfast list attacks; --suite 'name+name'",
+            )
+        return dataclasses.replace(self, attacks=fitting)
+
+
+def stage_of(attack: Attack) -> Stage:
+    """An attack as the manifest keeps it."""
+    values = config(attack)
+    return Stage(name=snake(values.pop("name")), config=values)
+
+
+def describe(attack: Attack) -> str:
+    """`pgd(steps=10)`: the name and the parameters that are not at their defaults."""
+    changed = [
+        f"{p.name}={getattr(attack, p.name)!r}"
+        for p in parameters(type(attack))
+        if getattr(attack, p.name) != p.default
+    ]
+    return snake(type(attack).__name__) + (f"({', '.join(changed)})" if changed else "")
+
+
+def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:
+    """A suite from its name, a text, an attack or a list of attacks.
+
+    Raises:
+        UsageError: HF811 for a name that is not in the catalog, HF812 for a text that cannot be read.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if isinstance(suite, Attack):
+        return Suite(describe(suite), (suite,))
+    if isinstance(suite, str):
+        return _named()[suite] if suite in _named() else Suite(suite, tuple(_parse(text) for text in _split(suite)))
+    if not suite:
+        raise UsageError("HF812", "A suite needs at least one attack", seen=repr(suite), fix="suite='standard'")
+    return Suite("+".join(describe(attack) for attack in suite), tuple(suite))
+
+
+def _named() -> dict[str, Suite]:
+    """The suites that have a name."""
+    pgd = attacks.Pgd()
+    return {"quick": Suite("quick", (pgd,)), "standard": Suite("standard", (pgd,))}
+
+
+def _sees(attack: Attack, threat: Threat) -> bool:
+    """Whether what the attack needs may be seen under the threat."""
+    hidden = {"gradients": set(), "scores": {"module"}, "labels": {"module", "scores"}}[threat.knowledge]
+    return not attack.needs & hidden
+
+
+def _split(text: str) -> list[str]:
+    """Cut at the plus signs that are not inside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def _parse(text: str) -> Attack:
+    """`pgd(steps=10)` or `pgd`."""
+    name, values = _call(text)
+    known = {snake(n): n for n in attacks.__all__}
+    if snake(camel(name)) not in known:
+        close = difflib.get_close_matches(name, [*known, *_named()], 1)
+        raise UsageError(
+            "HF811",
+            f"There is no attack or suite '{name}'",
+            expected=", ".join([*_named(), *known]),
+            fix=f"did you mean {close[0]}?" if close else "holdfast list attacks",
+        )
+    kind = getattr(attacks, known[snake(camel(name))])
+    unknown = set(values) - {p.name for p in parameters(kind)}
+    if unknown:
+        raise UsageError(
+            "HF812",
+            f"{kind.__name__} has no parameter '{min(unknown)}'",
+            expected=", ".join(p.name for p in parameters(kind)),
+            fix=f"holdfast list attacks {name}",
+        )
+    attack: Attack = kind(**values)
+    return attack
+
+
+def _call(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the keyword values of a call whose values are plain literals."""
+    try:
+        tree = ast.parse(text, mode="eval").body
+        if isinstance(tree, ast.Name):
+            return tree.id, {}
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
+            return tree.func.id, {str(k.arg): _number(k.value) for k in tree.keywords if k.arg}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    raise UsageError(
+        "HF812",
+        "The suite cannot be read",
+        seen=repr(text),
+        expected="name or name(parameter=value)+...",
+        fix="--suite 'pgd(steps=10)+square'",
+    )
+
+
+def _number(node: ast.expr) -> Any:
+    """A literal, or a fraction of two literals such as 1/16."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return float(ast.literal_eval(node.left)) / float(ast.literal_eval(node.right))
+    return ast.literal_eval(node)

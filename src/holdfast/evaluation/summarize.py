@@ -1,0 +1,228 @@
+"""From verdicts to the document: every number of `summary.json` is computed here and in `metrics/`."""
+
+import dataclasses
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from holdfast.attacks.attack import Attack
+from holdfast.evaluation.finals import HELD, Final, View, broken_at
+from holdfast.evaluation.metrics.confusions import confusions
+from holdfast.evaluation.metrics.curve import curve, from_distances
+from holdfast.evaluation.metrics.distances import spread
+from holdfast.evaluation.metrics.per_class import per_class
+from holdfast.evaluation.parts import Question
+from holdfast.evaluation.plan import CLEAN, control_question, question, radii, smaller
+from holdfast.evaluation.rows import ControlRow, SearchRow
+from holdfast.evaluation.statistics import Rate, rate
+from holdfast.evaluation.suites import stage_of
+from holdfast.evaluation.summary import NORMS, AttackFacts, Cost, CurvePoint, Failure, Loss, Rates, ThreatFacts
+from holdfast.threats.space import Box
+from holdfast.threats.threats import Threat
+
+Found = Mapping[str, Mapping[str, Final]]
+ALL = "samples that are not invalid"
+ORDER = (
+    "invalid",
+    "broken",
+    "wrong",
+    "rejected",
+    "error",
+    "undecided",
+    "unbroken",
+    "certified",
+)  # worst first, over threats
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """What the numbers are computed from.
+
+    Args:
+        view: What was asked for.
+        found: Threat literal -> key -> verdict.
+        labels: Key -> label.
+        names: Class names, empty where there are none.
+        space: Of the inputs.
+        image: Whether inputs are images.
+    """
+
+    view: View
+    found: Found
+    labels: Mapping[str, int]
+    names: Sequence[str]
+    space: Box
+    image: bool
+
+    @property
+    def judged(self) -> list[str]:
+        """Keys of the samples that are not invalid."""
+        clean = self.view.clean()
+        return [key for key in self.view.keys if key not in clean or clean[key].status != "invalid"]
+
+    def right(self, key: str) -> bool:
+        """Whether the sample is accepted and right before any attack."""
+        row = self.view.clean().get(key)
+        return row is not None and row.status == "right"
+
+    def stands(self, key: str) -> bool:
+        """Whether no threat breaks the sample."""
+        return all(members[key].status in HELD for members in self.found.values())
+
+
+def headline(case: Case) -> Rates:
+    """Clean accuracy and the union over threats."""
+    n = len(case.judged)
+    return Rates(
+        clean_accuracy=_share(sum(map(case.right, case.judged)), n, ALL),
+        empirical_robust_accuracy=_share(sum(map(case.stands, case.judged)), n, ALL),
+    )
+
+
+def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
+    """Everything about one threat."""
+    members = case.found[threat.literal]
+    judged, right = case.judged, [key for key in case.judged if case.right(key)]
+    broken = [members[key] for key in case.view.keys if members[key].status == "broken"]
+    hits = [f.row for f in broken if f.row is not None]
+    stands = {key: members[key].status in HELD for key in judged}
+    eight = [row.eight_bit for row in hits if row.eight_bit is not None]
+    return ThreatFacts(
+        literal=threat.literal,
+        words=threat.words(case.space),
+        nist=threat.taxonomy.nist,
+        atlas=", ".join(threat.taxonomy.atlas),
+        knowledge=threat.knowledge,
+        queries=threat.queries,
+        empirical_robust_accuracy=_share(sum(stands.values()), len(judged), ALL),
+        success_rate=_share(len(broken), len(right), "samples right before the attack"),
+        attacks=tuple(_attack_facts(case, threat, a, stage) for stage, a in enumerate(case.view.attacks(threat))),
+        distances={norm: s for norm in NORMS if (s := spread(getattr(row, norm) for row in hits)) is not None},
+        curve=_curve(case, threat),
+        confusions=confusions(
+            (case.labels[f.key], f.row.adversarial_label)
+            for f in broken
+            if f.row is not None and f.row.adversarial_label is not None
+        ),
+        per_class=per_class(
+            {key: case.labels[key] for key in judged}, {key: case.right(key) for key in judged}, stands, case.names
+        ),
+        eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
+        psnr=spread(row.psnr for row in hits),
+        ssim=spread(row.ssim for row in hits),
+        loss=_loss(members, judged),
+        control=_control(case, threat),
+        statuses=dict(sorted(Counter(f.status for f in members.values()).items())),
+    )
+
+
+def _share(k: int, n: int, words: str) -> Rate | None:
+    return rate(k, n, words) if n else None
+
+
+def _attack_facts(case: Case, threat: Threat, attack: Attack, stage: int) -> AttackFacts:
+    asked, rows = question(threat, attack, case.view.seed), case.view.searched(threat, attack)
+    members, chain = (
+        case.found[threat.literal],
+        [question(threat, a, case.view.seed) for a in case.view.attacks(threat)[: stage + 1]],
+    )
+    tried = [rows[key] for key in case.view.keys if key in rows and _reached(case, threat, members[key], chain)]
+    won = [row for row in tried if row.status == "broken"]
+    commits = case.view.parts.commits_of(asked)
+    told = stage_of(attack)
+    return AttackFacts(
+        name=told.name,
+        config=told.config,
+        stage=stage,
+        attempted=len(tried),
+        broken=len(won),
+        seconds=sum(c.seconds for c in commits),
+        queries_median=float(statistics.median(row.queries for row in won)) if won else None,
+        gradients_median=float(statistics.median(row.gradients for row in won)) if won else None,
+        forwards=sum(c.forwards for c in commits),
+        zero_gradients=sum(row.zero_gradients for row in tried),
+        nonfinite_gradients=sum(row.bad_gradients for row in tried),
+        gradients=sum(row.gradients for row in tried),
+    )
+
+
+def _reached(case: Case, threat: Threat, final: Final, chain: Sequence[Question]) -> bool:
+    """Whether the last attack of the chain was this sample's turn: not broken before it, neither here nor at a smaller radius."""
+    if not case.right(final.key):
+        return False
+    if any(case.found[t.literal][final.key].status == "broken" for t in smaller(threat, case.view.threats)):
+        return False
+    return final.status not in ("broken", "wrong") or final.asked not in chain[:-1]
+
+
+def _curve(case: Case, threat: Threat) -> tuple[CurvePoint, ...]:
+    members, n = case.found[threat.literal], len(case.judged)
+    base = sum(members[key].status not in ("wrong", "invalid") for key in case.judged)
+    if not n:
+        return ()
+    if not threat.bounded:
+        far = [getattr(f.row, threat.norm) for f in members.values() if f.status == "broken" and f.row is not None]
+        return from_distances([d for d in far if d is not None], base, n, ALL)
+    broken = {threat.radius: sum(f.status == "broken" for f in members.values())}
+    for t in smaller(threat, case.view.threats):
+        broken[t.radius] = sum(f.status == "broken" for f in case.found[t.literal].values())
+    for radius in radii(threat, case.view.threats):
+        broken[radius] = sum(broken_at(case.view, threat, radius, case.found).values())
+    return curve(broken, base, n, ALL)
+
+
+def _loss(members: Mapping[str, Final], judged: Sequence[str]) -> Loss | None:
+    pairs = [(f.clean.loss, f.loss) for f in (members[key] for key in judged) if f.clean is not None]
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not both:
+        return None
+    return Loss(
+        clean=statistics.fmean(a for a, _ in both), adversarial=statistics.fmean(b for _, b in both), n=len(both)
+    )
+
+
+def _control(case: Case, threat: Threat) -> Rate | None:
+    if not threat.bounded:
+        return None
+    rows = case.view.parts.rows(control_question(threat, case.view.seed), ControlRow)
+    tried = [rows[key] for key in case.judged if case.right(key) and key in rows and rows[key].status != "error"]
+    return _share(sum(row.status == "broken" for row in tried), len(tried), "samples right before the noise")
+
+
+def statuses(case: Case) -> dict[str, int]:
+    """Samples by their worst status over the threats."""
+    worst = [min((members[key].status for members in case.found.values()), key=ORDER.index) for key in case.view.keys]
+    return dict(sorted(Counter(worst).items()))
+
+
+def failures(case: Case, ids: Mapping[str, int]) -> tuple[Failure, ...]:
+    """The samples that could not be judged, each once."""
+    reasons = {
+        key: members[key].reason
+        for members in case.found.values()
+        for key in case.view.keys
+        if members[key].status == "error"
+    }
+    return tuple(Failure(sample=ids[key], reason=reasons[key]) for key in case.view.keys if key in reasons)
+
+
+def cost(case: Case, others: Sequence[Question]) -> Cost:
+    """What every part that answers the view's questions took."""
+    asked = [CLEAN, *others]
+    searches: list[SearchRow] = []
+    for threat in case.view.threats:
+        attacks = case.view.attacks(threat)
+        pairs = [(threat, a) for a in attacks] + [(threat.at(r), attacks[0]) for r in radii(threat, case.view.threats)]
+        for t, a in pairs:
+            rows = case.view.searched(t, a)
+            searches += [rows[key] for key in case.view.keys if key in rows]
+            asked.append(question(t, a, case.view.seed))
+        asked.append(control_question(threat, case.view.seed))
+    commits = {c.part: c for q in asked for c in case.view.parts.commits_of(q)}.values()
+    return Cost(
+        seconds=sum(c.seconds for c in commits),
+        forwards=sum(c.forwards for c in commits),
+        queries=sum(r.queries for r in searches),
+        gradients=sum(r.gradients for r in searches),
+        checks=sum(r.checks for r in searches),
+    )

@@ -1,0 +1,272 @@
+"""The computations of an audit, a part at a time: samples of one group in, a row for each out. No files here."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.outcome import Outcome
+from holdfast.attacks.run import run
+from holdfast.core.errors import HoldfastError, ModelError
+from holdfast.evaluation.manifest import number_of
+from holdfast.evaluation.metrics.eight_bit import stored
+from holdfast.evaluation.metrics.loss import confidence, cross_entropy
+from holdfast.evaluation.metrics.psnr import psnr
+from holdfast.evaluation.metrics.ssim import ssim
+from holdfast.evaluation.parts import Array
+from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
+from holdfast.geometry.draw import Draw
+from holdfast.models.model import Model
+from holdfast.threats.space import Image
+from holdfast.threats.threats import Threat
+
+KEEP = 4  # strongest points kept of the samples of a part that held: those nearest to breaking
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Bench:
+    """The model and the samples, by key.
+
+    Args:
+        model: A settled model.
+        x: Key -> position in `inputs`.
+        inputs: `(n, ...)`.
+        labels: `(n,)`.
+        seed: Of every draw.
+        batch: Rows at once; a circumstance.
+    """
+
+    model: Model
+    x: Mapping[str, int]
+    inputs: Tensor
+    labels: Tensor
+    seed: int
+    batch: int
+
+    def take(self, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of these samples."""
+        rows = torch.tensor([self.x[key] for key in keys], dtype=torch.long)
+        return self.inputs[rows], self.labels[rows]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """What a part will hold, and how many rows were sent through the model for it."""
+
+    rows: list[Any]
+    arrays: dict[str, dict[str, Array]]
+    forwards: int
+
+
+def clean(bench: Bench, keys: Sequence[str]) -> Answers:
+    """The model's decisions on the samples as they are."""
+    return _surely(
+        bench,
+        keys,
+        _clean,
+        lambda key, reason: CleanRow(key=key, status="error", predicted=-1, confidence=None, loss=None, reason=reason),
+    )
+
+
+def search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -> Answers:
+    """One attack on samples that are right so far."""
+    return _surely(bench, keys, lambda b, k: _search(b, k, attack, threat), _failed)
+
+
+def control(bench: Bench, keys: Sequence[str], threat: Threat) -> Answers:
+    """A random point of the region: does plain noise of this size change the decision?"""
+
+    def ask(b: Bench, k: Sequence[str]) -> Answers:
+        x, y = b.take(k)
+        noisy = threat.around(x, b.model.space).sample(Draw(b.seed, "noise control", [number_of(key) for key in k], x))
+        return _verdicts(k, decided(b.model, noisy, b.batch) != y)
+
+    return _surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
+
+
+def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]) -> Answers:
+    """Adversarial inputs of another model, shown to this one; status wrong where it fails on the original already."""
+
+    def ask(b: Bench, k: Sequence[str]) -> Answers:
+        x, y = b.take(k)
+        shown = torch.from_numpy(np.stack([adversarial[key] for key in k])).to(x)
+        right, fooled = decided(b.model, x, b.batch) == y, decided(b.model, shown, b.batch) != y
+        status = [
+            "wrong" if not r else "broken" if f else "unbroken"
+            for r, f in zip(right.tolist(), fooled.tolist(), strict=True)
+        ]
+        return Answers(
+            [ControlRow(key=key, status=s, reason="") for key, s in zip(k, status, strict=True)], {}, 2 * len(k)
+        )
+
+    return _surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
+
+
+def decided(model: Model, x: Tensor, batch: int) -> Tensor:
+    """Classes `(n,)` on the CPU."""
+    return model.predict(x, batch).cpu()
+
+
+def _surely(
+    bench: Bench, keys: Sequence[str], ask: Callable[[Bench, Sequence[str]], Answers], failed: Callable[[str, str], Any]
+) -> Answers:
+    """All samples at once; after a failure one by one, so that only the samples that fail are lost."""
+    try:
+        return ask(bench, keys)
+    except HoldfastError as error:
+        if not isinstance(error, ModelError):
+            raise
+    except (MemoryError, torch.OutOfMemoryError):
+        if bench.batch > 1:
+            return _surely(dataclasses.replace(bench, batch=max(1, bench.batch // 2)), keys, ask, failed)
+        raise
+    except Exception:  # noqa: BLE001 - a user's model may raise anything
+        pass
+    rows: list[Any] = []
+    arrays: dict[str, dict[str, Array]] = {}
+    forwards = 0
+    for key in keys:
+        try:
+            one = ask(bench, [key])
+        except Exception as error:  # noqa: BLE001
+            one = Answers([failed(key, reason(error))], {}, 0)
+        rows, forwards = rows + one.rows, forwards + one.forwards
+        for name, values in one.arrays.items():
+            arrays.setdefault(name, {}).update(values)
+    return Answers(rows, arrays, forwards)
+
+
+def reason(error: BaseException) -> str:
+    """One line of at most 200 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def _failed(key: str, why: str) -> SearchRow:
+    return SearchRow(
+        key=key,
+        status="error",
+        adversarial_label=None,
+        adversarial_confidence=None,
+        margin=float("nan"),
+        loss=None,
+        linf=None,
+        l2=None,
+        l1=None,
+        l0=None,
+        queries=0,
+        gradients=0,
+        checks=0,
+        zero_gradients=0,
+        bad_gradients=0,
+        eight_bit=None,
+        psnr=None,
+        ssim=None,
+        reason=why,
+    )
+
+
+def _verdicts(keys: Sequence[str], broken: Tensor) -> Answers:
+    rows = [
+        ControlRow(key=key, status="broken" if b else "unbroken", reason="")
+        for key, b in zip(keys, broken.tolist(), strict=True)
+    ]
+    return Answers(rows, {}, len(keys))
+
+
+def _clean(bench: Bench, keys: Sequence[str]) -> Answers:
+    x, y = bench.take(keys)
+    scores, flagged = _scores(bench, x)
+    finite, decision = ~scores.isnan().any(1), scores.argmax(1)
+    sure, loss = (confidence(scores), cross_entropy(scores, y)) if bench.model.scores is not None else (None, None)
+    rows = []
+    for i, key in enumerate(keys):
+        why = "" if finite[i] else "the model returned no number (NaN)"
+        status = "error" if why else "rejected" if flagged[i] else "right" if decision[i] == y[i] else "wrong"
+        rows.append(
+            CleanRow(
+                key=key,
+                status=status,
+                predicted=-1 if why else int(decision[i]),
+                reason=why,
+                confidence=None if sure is None or why else float(sure[i]),
+                loss=None if loss is None or why or not loss[i].isfinite() else float(loss[i]),
+            )
+        )
+    return Answers(rows, {}, len(keys))
+
+
+def _scores(bench: Bench, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores `(n, classes)` and whether a detector flags the row `(n,)`."""
+    with bench.model.borrowed(), torch.no_grad():
+        answers = [bench.model.answer(rows) for rows in torch.split(x, bench.batch)]
+    scores = torch.cat([a.scores for a in answers]).cpu()
+    flags = [a.suspicion for a in answers if a.suspicion is not None]
+    return scores, torch.cat(flags).cpu() > 0 if flags else torch.zeros(len(scores), dtype=torch.bool)
+
+
+def _search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -> Answers:
+    x, y = bench.take(keys)
+    out = run(
+        attack, bench.model, x, y, threat, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch
+    )
+    spent = int(out.queries.sum() + out.checks.sum()) + len(keys)
+    won = out.success.nonzero()[:, 0]
+    held = sorted((i for i, s in enumerate(out.status) if s == "unbroken"), key=lambda i: (float(out.margin[i]), i))[
+        :KEEP
+    ]
+    arrays = {
+        "adversarial": {keys[i]: out.adversarial[i].cpu().numpy() for i in won.tolist()},
+        "strongest": {keys[i]: out.strongest[i].cpu().numpy() for i in held},
+    }
+    rows, extra = _measured(bench, keys, x, y, out)
+    return Answers(rows, arrays, spent + extra)
+
+
+def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outcome) -> tuple[list[SearchRow], int]:
+    """The rows of a search, with labels, distances and image metrics of what broke, and the forwards that took."""
+    forwards, scored = 2 * len(keys), bench.model.scores is not None
+    strongest, _ = _scores(bench, out.strongest)
+    found, _ = _scores(bench, out.adversarial)
+    loss, sure, far = (
+        cross_entropy(strongest, y),
+        confidence(found),
+        {n: out.distance(n) for n in ("linf", "l2", "l1", "l0")},
+    )
+    image, survives = isinstance(bench.model.space, Image), None
+    if image:
+        low, high = bench.model.space.limits(x)
+        span = float((high - low).amax())
+        noise, like = psnr(x, out.adversarial, span), ssim(x, out.adversarial, span)
+        survives, forwards = (
+            decided(bench.model, stored(out.adversarial, low, high), bench.batch) != y,
+            forwards + len(keys),
+        )
+    rows = []
+    for i, key in enumerate(keys):
+        broken = out.status[i] == "broken"
+        number = bool(loss[i].isfinite()) and scored
+        rows.append(
+            SearchRow(
+                key=key,
+                status=out.status[i],
+                margin=float(out.margin[i]),
+                loss=float(loss[i]) if number else None,
+                adversarial_label=int(found[i].argmax()) if broken else None,
+                adversarial_confidence=float(sure[i]) if broken and scored else None,
+                **{n: float(d[i]) if broken else None for n, d in far.items()},
+                queries=int(out.queries[i]),
+                gradients=int(out.gradients[i]),
+                checks=int(out.checks[i]),
+                zero_gradients=int(out.zero_gradients[i]),
+                bad_gradients=int(out.bad_gradients[i]),
+                eight_bit=bool(survives[i]) if broken and survives is not None else None,
+                psnr=float(noise[i]) if broken and image else None,
+                ssim=float(like[i]) if broken and image else None,
+                reason="the model returned no number (NaN)" if out.status[i] == "error" else "",
+            )
+        )
+    return rows, forwards
