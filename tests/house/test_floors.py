@@ -42,8 +42,8 @@ def wrong(folder, name):
     if not name.startswith("holdfast"):
         return ""
     other = name.partition("holdfast")[2].strip(".").partition(".")[0]
-    if other in ("", "__version__", folder):
-        return "" if other else f"{name}: the lazy names of the root hide the floor"
+    if other in ("", "__version__", folder):  # `import holdfast` itself: see the test of lazy names
+        return ""
     if other not in FLOOR:
         return f"{name}: not a folder on a floor"
     return "" if FLOOR[other] < FLOOR[folder] else f"{name}: floor {FLOOR[other]} from floor {FLOOR[folder]}"
@@ -68,6 +68,16 @@ def test_the_walk_sees_a_wrong_import():
     assert not wrong("evaluation", "holdfast.models.model")
     assert wrong("core", ".errors")
     assert wrong("cli", "holdfast.Linf")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_the_lazy_names_of_the_root_are_for_users(path):
+    used = [
+        node.attr
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("holdfast", "hf")
+    ]
+    assert set(used) <= {"__version__"}, "import from the module itself: the lazy names hide the floor"
 
 
 def test_no_module_lies_deeper_than_two_folders():
