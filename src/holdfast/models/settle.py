@@ -132,7 +132,7 @@ def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tup
         found = dataclasses.replace(way, output=output, slope=None if output == "labels" else way.slope)
         if way.decide is None or output == "labels" or _agree(way.decide(x), as_scores(raw, output)):
             share = float(saturated(raw, output).double().mean())
-            if share:
+            if share and found.slope is not None:
                 notes.append(f"{share:.0%} of {len(x)} inputs have a probability of exactly 0: no gradient there")
             return dataclasses.replace(found, classes=_count(found, raw, classes)), notes
         notes = ["the scores were not used: their highest is not always the estimator's decision"]

@@ -1,0 +1,215 @@
+"""Model files: safetensors and state dicts with a card, bundled models, and trusted code."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import ModelError
+from holdfast.core.files import sha256, write_atomic
+from holdfast.models import trust as code
+from holdfast.models.card import EXAMPLE, Card, card_of, path_of, read
+from holdfast.models.model import Model
+from holdfast.models.outputs import check_output
+from holdfast.models.source import source_of
+from holdfast.models.torch_module import Normalized
+from holdfast.models.wrap import wrap
+
+_BUNDLED = pathlib.Path(__file__).parent / "bundled"
+_WEIGHTS = (".safetensors", ".pt", ".pth")
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their weights
+
+
+def bundled() -> tuple[str, ...]:
+    """Names of the models that come with holdfast."""
+    return tuple(sorted(file.stem for file in _BUNDLED.glob("*.safetensors")))
+
+
+def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: tuple[Any, Any] | None = None) -> Model:
+    """A model from a file, a bundled name, or (trusted) Python code.
+
+    Args:
+        path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; a bundled name
+            (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
+        trust: The same path (or module's file), where opening it runs code. Its digest is written into the notes.
+        bounds: Lowest and highest value of an input, where the card does not say; [0, 1] where neither does.
+
+    Raises:
+        ModelError: HF211 no usable card, HF212 file not found or unreadable, HF213 code without trust, HF214 something
+            else is trusted, HF215 no such Python object, HF217 weights that do not fit the card's network, HF202 and
+            HF216 for a network that cannot be built.
+    """
+    text = os.fspath(path)
+    file = pathlib.Path(text)
+    if text in bundled() and not file.is_file():
+        file = _BUNDLED / f"{text}.safetensors"
+    if code.is_name(text) and not file.exists():
+        found, note = code.open_name(text, trust)
+        return _noted(_wrapped(found, Card(), text, bounds), note)
+    if not file.is_file():
+        raise ModelError(
+            "HF212",
+            f"There is no model '{text}'",
+            expected="a file, module:attribute, or " + ", ".join(bundled()),
+            fix="check the path" if file.suffix else "holdfast list models",
+        )
+    if file.suffix in code.CODE:
+        return _from_code(file, trust, bounds)
+    if file.suffix not in _WEIGHTS:
+        raise ModelError(
+            "HF212",
+            f"Files of this kind cannot be read: '{file.name}'",
+            expected=", ".join((*_WEIGHTS, *code.CODE)),
+            fix="save_model(net, 'model.safetensors', card)",
+        )
+    tensors = _safetensors(file) if file.suffix == ".safetensors" else _state_dict(file)
+    if tensors is None:
+        return _from_code(file, trust, bounds)
+    card = read(file)
+    net = filled(card, tensors, file.name)
+    return _noted(_wrapped(net, card, file.stem, bounds), f"weights: {file.name} sha256 {sha256(file)}")
+
+
+def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Card | Mapping[str, Any]) -> pathlib.Path:
+    """Write the weights as safetensors and the card beside them; both are whole or absent.
+
+    Args:
+        model: A network of `holdfast.models.networks`, or a Model that wraps one (its mean and std enter the card).
+        path: Ends in `.safetensors`.
+        card: What `Card` describes, as one or as a dictionary.
+
+    Raises:
+        ModelError: HF212 for another kind of file, HF211 for a card that cannot be, HF217 where the weights are not
+            those of the card's network.
+    """
+    file, card = pathlib.Path(path), card_of(card)
+    if file.suffix != ".safetensors":
+        raise ModelError("HF212", "Models are saved as safetensors", seen=file.name, expected="NAME.safetensors")
+    net, card = _network(model, card)
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
+    _fits(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, file.name)
+    write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    write_atomic(path_of(file), card.text().encode())
+    return file
+
+
+def filled(card: Card, tensors: Mapping[str, Tensor], where: str) -> nn.Module:
+    """The card's network with these weights, in their own floating type, ready to decide.
+
+    Raises:
+        ModelError: HF217 where names or shapes differ.
+    """
+    net = _fits(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, where)
+    net.load_state_dict(dict(tensors), assign=True)
+    return net.eval()
+
+
+def _fits(card: Card, shapes: Mapping[str, tuple[tuple[int, ...], bool]], where: str) -> nn.Module:
+    """The card's network without memory of its own, whose weights have these shapes."""
+    if not card.network or not card.shape or card.classes is None:
+        raise ModelError(
+            "HF211", f"The card of '{where}' names no network", expected="network, shape and classes", fix=EXAMPLE
+        )
+    with torch.device("meta"):
+        net = card.build()
+    wanted = {name: (tuple(t.shape), t.is_floating_point()) for name, t in net.state_dict().items()}
+    said = f"{card.network} with {card.classes} classes and inputs {card.shape}"
+    for name in sorted(set(wanted) | set(shapes)):
+        if wanted.get(name) != shapes.get(name):
+            raise ModelError(
+                "HF217",
+                f"The weights in '{where}' are not those of {said}",
+                seen=_shape(name, shapes),
+                expected=_shape(name, wanted),
+                fix="correct network, width, classes or shape in the card",
+            )
+    return net
+
+
+def _shape(name: str, shapes: Mapping[str, tuple[tuple[int, ...], bool]]) -> str:
+    return f"'{name}' of shape {shapes[name][0]}" if name in shapes else f"no '{name}'"
+
+
+def _safetensors(file: pathlib.Path) -> dict[str, Tensor]:
+    """The tensors; their declared shapes are compared with the card first, so that no lie in the file costs memory."""
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            floats = {name: str(opened.get_slice(name).get_dtype()).startswith(("F", "BF")) for name in shapes}
+            _fits(read(file), {name: (shapes[name], floats[name]) for name in shapes}, file.name)
+            return {name: opened.get_tensor(name) for name in shapes}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError("HF212", f"'{file.name}' is no whole safetensors file", seen=str(error)[:160]) from error
+
+
+def _state_dict(file: pathlib.Path) -> dict[str, Tensor] | None:
+    """The weights of a `.pt` file; None where it holds code."""
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that holds code, or none of its own
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            return None
+        raise ModelError(
+            "HF212", f"'{file.name}' cannot be read", seen=f"{type(error).__name__}: {str(error)[:120]}"
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+        raise ModelError(
+            "HF212",
+            f"'{file.name}' holds no state dict",
+            seen=type(found).__name__,
+            fix="torch.save(net.state_dict(), path)",
+        )
+    prefix = "module." if all(str(name).startswith("module.") for name in found) else ""  # DataParallel
+    return {str(name).removeprefix(prefix): tensor for name, tensor in found.items()}
+
+
+def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | None) -> Model:
+    note = code.require(file, trust)
+    card = read(file) if path_of(file).is_file() else Card()
+    return _noted(_wrapped(code.open_code(file), card, file.stem, bounds), note)
+
+
+def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:
+    if isinstance(found, Model):
+        return found
+    torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) else {}
+    made = wrap(
+        found,
+        card.bounds or bounds,
+        output=check_output(card.output),
+        classes=card.classes,
+        name=card.name or name,
+        **torch_only,
+    )
+    if card.bounds is None and bounds is None:
+        made = _noted(made, "bounds were not given: [0, 1] was taken")
+    return made
+
+
+def _noted(model: Model, note: str) -> Model:
+    return dataclasses.replace(model, notes=(*model.notes, note))
+
+
+def _network(model: nn.Module | Model, card: Card) -> tuple[nn.Module, Card]:
+    if isinstance(model, nn.Module):
+        return model, card
+    source = source_of(model)
+    if source is None or not isinstance(source.ask, Normalized):
+        raise ModelError(
+            "HF217", "Only torch networks can be saved", seen=repr(model), expected="a network or its Model"
+        )
+    inside = source.ask
+    return inside.net, dataclasses.replace(
+        card,
+        mean=card.mean if card.mean is not None else inside.mean,
+        std=card.std if card.std is not None else inside.std,
+    )
