@@ -1,4 +1,4 @@
-"""What stands in a run folder beside the parts, all of it derived from them: samples.parquet, examples.npz, summary.json."""
+"""What a run folder holds beside its parts, derived from them: samples.parquet, examples.npz, summary.json."""
 
 import dataclasses
 import io
@@ -13,7 +13,7 @@ from holdfast.evaluation import provenance, summarize
 from holdfast.evaluation.examples import examples
 from holdfast.evaluation.finals import Final, View, finals
 from holdfast.evaluation.metrics.coverage import not_tested
-from holdfast.evaluation.metrics.findings import findings
+from holdfast.evaluation.metrics.findings import Hit, findings
 from holdfast.evaluation.metrics.gradients import useless
 from holdfast.evaluation.metrics.transfer import transfer_rate
 from holdfast.evaluation.rows import ControlRow
@@ -27,7 +27,8 @@ from holdfast.evaluation.verdict import verdict
 from holdfast.threats.space import space_of
 
 LIMITS = (
-    "Empirical robust accuracy is an upper bound: these attacks within these budgets did not break those samples; others may.",
+    "Empirical robust accuracy is an upper bound: these attacks within these budgets did not break those samples; "
+    "others may.",
     "Intervals are sampling intervals of that bound for samples drawn like these, not guarantees about the model.",
     "Samples that could not be judged (error) or were not reached (undecided) count as not broken.",
 )
@@ -84,8 +85,8 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
     failed = summarize.failures(case, ids)
     doubts = _doubts(threats, len(failed), len(view.keys))
     lineage = digest([facts.model.name, facts.model.classes, list(facts.data.shape)])
-    broken = {
-        literal: [_example(f, literal, ids, case) for f in members.values() if f.status == "broken"]
+    hits = {
+        literal: [_hit(f, literal, ids, case) for f in members.values() if f.status == "broken"]
         for literal, members in case.found.items()
     }
     return Summary(
@@ -98,7 +99,7 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         data=facts.data,
         threats=threats,
         transfer=moved,
-        findings=findings(facts.model, lineage, threats, moved, broken),
+        findings=findings(lineage, threats, moved, hits),
         coverage=Coverage(
             statuses=summarize.statuses(case), errors=failed, not_tested=not_tested(threats, bool(others))
         ),
@@ -108,10 +109,10 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
     )
 
 
-def _example(final: Final, literal: str, ids: dict[str, int], case: Case) -> tuple[int, float, int]:
-    """Number, size of the change and label of a broken sample."""
-    norm = literal.partition(":")[0]
-    return ids[final.key], float(getattr(final.row, norm) or 0.0), case.labels[final.key]
+def _hit(final: Final, literal: str, ids: dict[str, int], case: Case) -> Hit:
+    norm, row = literal.partition(":")[0], final.row
+    size = float(getattr(row, norm) or 0.0)
+    return Hit(ids[final.key], size, case.labels[final.key], row.adversarial_label if row else None)
 
 
 def _transfers(view: View, others: Sequence[tuple[str, str]]) -> tuple[Transfer, ...]:
@@ -147,16 +148,16 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
     more = []
     if facts.data.limited:
         more.append(
-            f"A simple random subset of {facts.data.n} of {facts.data.total} samples (seed {facts.data.seed}) was looked at."
+            f"A simple random subset of {facts.data.n} of {facts.data.total} samples (seed {facts.data.seed}) was used."
         )
     if any(t.bounded for t in case.view.threats):
         more.append(
-            f"The curve below a radius comes from {describe(case.view.attacks(case.view.threats[0])[0])} alone, on the samples "
-            "that broke at the radius."
+            f"The curve below a radius comes from {describe(case.view.attacks(case.view.threats[0])[0])} alone, "
+            "on the samples that broke at the radius."
         )
     if case.image:
         more.append(
-            "SSIM of images with a side below 11 pixels uses a smaller window and is not comparable with that of larger images."
+            "SSIM of images with a side below 11 pixels uses a smaller window; compare it with such images only."
         )
     note = case.view.suite.note
     return (*LIMITS, *more, *((note,) if note else ()))

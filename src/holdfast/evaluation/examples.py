@@ -40,7 +40,7 @@ def examples(
     """The content of `examples.npz`; None where there is nothing to show."""
     place = {key: i for i, key in enumerate(view.keys)}
     labels = {key: int(data.y[i]) for key, i in place.items()}
-    rows: list[tuple[int, str, str, int, np.ndarray]] = []  # type: ignore[type-arg]
+    rows: list[tuple[int, str, str, int, np.ndarray]] = []
     for threat in view.threats:
         for key in chosen(view, found[threat.literal], threat, labels):
             final = found[threat.literal][key]
@@ -50,7 +50,7 @@ def examples(
     return _packed(rows, data) if rows else None
 
 
-def _packed(rows: Sequence[tuple[int, str, str, int, np.ndarray]], data: Dataset) -> bytes:  # type: ignore[type-arg]
+def _packed(rows: Sequence[tuple[int, str, str, int, np.ndarray]], data: Dataset) -> bytes:
     out = io.BytesIO()
     np.savez_compressed(
         out,

@@ -1,4 +1,4 @@
-"""From parts to one verdict a sample and threat: the first attack that breaks it counts; a smaller radius breaks the larger."""
+"""From parts to one verdict a sample and threat: the first attack that breaks it counts."""
 
 import dataclasses
 import math
@@ -22,7 +22,7 @@ class Final:
         key: The sample.
         status: Of the statuses of a sample.
         clean: The model on the original.
-        row: The search that decided: the one that broke it, else the one that came nearest; None where nothing was searched.
+        row: The search that decided: the one that broke it, else the one that came nearest; None if none ran.
         asked: The question of that search.
         attack: Its attack's position in the suite, -1 where nothing was searched.
         queries, gradients: Spent on it under this threat by all its searches.
@@ -46,7 +46,7 @@ class Final:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class View:
-    """What a run is asked for: samples (in the data's order), threats, attacks and seed; and what has been committed."""
+    """What a run is asked for (samples in the data's order, threats, attacks, seed), and what has been committed."""
 
     parts: Parts
     keys: tuple[str, ...]
@@ -156,7 +156,7 @@ def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mappin
 
 
 def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
-    """Samples that must be searched at a radius of the curve: broken at the threat's, known neither to break nor to hold there."""
+    """Samples to search at a radius of the curve: broken at the threat's, not yet known to break or to hold there."""
     at = broken_at(view, threat, radius, known, own=False)
     attack = view.attacks(threat)[0]
     above = [view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r > radius]
@@ -174,7 +174,7 @@ def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, M
 def broken_at(
     view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]], own: bool = True
 ) -> dict[str, bool]:
-    """Key -> whether something breaks it within `radius`: found on the way to the threat's radius, or searched at `radius` (with `own`) or below."""
+    """Key -> whether something breaks it within `radius`, by a search there (with `own`), below, or at the threat's."""
     attack = view.attacks(threat)[0]
     below = [
         view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r < radius or (own and r == radius)

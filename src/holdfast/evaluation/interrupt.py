@@ -1,4 +1,4 @@
-"""Stopping without losing: the first Ctrl-C (or SIGTERM, or a listener's Stop) lets the running part finish, the second does not."""
+"""Stopping without losing: the first Ctrl-C, SIGTERM or Stop lets the running part finish, the second does not."""
 
 import signal
 import threading

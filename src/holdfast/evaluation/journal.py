@@ -1,6 +1,6 @@
-"""The journal of a run folder, `journal.jsonl`: one line a commit, appended and fsynced; what it does not name does not count.
+"""The journal of a run folder, `journal.jsonl`: one durable line a commit; what it does not name does not count.
 
-Every line carries a digest of itself. A line without its end, or with another digest, is ignored: its work is done again.
+Every line carries a digest of itself. A line that is torn or has another digest is ignored: its work is done again.
 """
 
 import dataclasses

@@ -45,7 +45,7 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Identity (model fingerprint, result version, precision), the samples, and every stage and threat ever asked for."""
+    """Identity (model fingerprint, result version, precision), samples, every stage and threat ever asked for."""
 
     format: str = FORMAT
     holdfast: str

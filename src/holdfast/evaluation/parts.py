@@ -1,4 +1,4 @@
-"""The parts of a run: what was computed for some samples, as Parquet rows and npz arrays, each named by its content's question."""
+"""The parts of a run: what was computed for some samples, as Parquet rows and npz arrays."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.records import canonical, digest
 from holdfast.evaluation import journal, rows
 from holdfast.evaluation.journal import Commit
-from holdfast.evaluation.rows import CleanRow, ControlRow, R
+from holdfast.evaluation.rows import CleanRow, ControlRow, R, SearchRow
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +41,9 @@ class Question:
     def digest(self) -> str:
         """Short name: 32 hexadecimal characters."""
         return digest(dataclasses.asdict(self))
+
+
+KINDS: dict[str, Any] = {"clean": CleanRow, "search": SearchRow, "control": ControlRow, "transfer": ControlRow}
 
 
 class Parts:
@@ -113,9 +116,7 @@ class Parts:
         """Read every part that answers the question, once."""
         if question.digest in self._rows:
             return
-        kind = kind or (
-            rows.SearchRow if question.kind == "search" else CleanRow if question.kind == "clean" else ControlRow
-        )
+        kind = kind or KINDS[question.kind]
         self._rows[question.digest], self._arrays[question.digest], self._good[question.digest] = {}, {}, []
         for commit in [c for c in self.commits if c.question == question.digest]:
             contents = {file: self._sound(file, stated) for file, stated in commit.files.items()}

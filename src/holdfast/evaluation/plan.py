@@ -86,7 +86,7 @@ def control_question(threat: Threat, seed: int) -> Question:
 
 
 def passes(attack: Attack) -> int:
-    """Forward passes a sample of one search may take at most, as far as its parameters tell; a backward pass counts as two."""
+    """Forward passes a search of one sample takes at most, as its parameters tell; a backward pass counts as two."""
 
     def value(name: str, default: int) -> int:
         found = getattr(attack, name, default)
@@ -126,7 +126,7 @@ def radii(threat: Threat, threats: Sequence[Threat]) -> list[float]:
 
 
 def _plain(radius: float) -> float:
-    """The fraction with a denominator up to 1,000 that is meant, where there is one: 3/40 instead of 0.07500000000000001."""
+    """The fraction with a denominator up to 1,000 that is meant: 3/40 instead of 0.07500000000000001."""
     near = fractions.Fraction(radius).limit_denominator(1000)
     value = near.numerator / near.denominator
     return value if math.isclose(value, radius, rel_tol=1e-12) else radius

@@ -1,6 +1,7 @@
 """Where and how a run was made: versions, machine, times, and why a model may not be what it should be."""
 
 import datetime
+import importlib
 import importlib.util
 import platform
 
@@ -75,7 +76,6 @@ def causes(model: Model, data: Dataset) -> str:
     """Likely causes of a surprising accuracy, as the tail of a sentence."""
     if importlib.util.find_spec("holdfast.models.suspects") is None:
         return ""
-    from holdfast.models import suspects
-
+    suspects = importlib.import_module("holdfast.models.suspects")
     found = suspects.likely_causes(model, data.x, data.y)
     return f"; likely causes: {'; '.join(found)}" if found else ""

@@ -23,7 +23,7 @@ class CleanRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchRow:
-    """One attack on one sample: status broken, unbroken, wrong or error; distances, image metrics and labels where broken."""
+    """One attack on one sample: broken, unbroken, wrong or error; distances, image metrics and labels where broken."""
 
     key: str
     status: str
@@ -48,7 +48,7 @@ class SearchRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ControlRow:
-    """Whether the decision on the sample changed: under plain noise, or at an adversarial input shown to another model."""
+    """Whether the decision changed: under plain noise, or at an adversarial input shown to another model."""
 
     key: str
     status: str

@@ -1,4 +1,4 @@
-"""Exact intervals for shares: C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits", Biometrika, 1934."""
+"""Exact intervals for shares: C. J. Clopper, E. S. Pearson, Biometrika, 1934."""
 
 import dataclasses
 import math

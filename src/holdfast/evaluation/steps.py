@@ -1,6 +1,7 @@
 """The steps of an audit: each asks for what is not committed yet, part by part, and commits it."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,13 +50,13 @@ class Work:
 
 
 def clean_step(w: Work) -> None:
-    """The model's decisions on the samples as they are. A part in which every row fails is held back until one does not."""
+    """The model's decisions on the samples as they are. A part where every row fails waits until one does not."""
     held: list[tuple[Answers, float]] = []
     missing = [key for key in w.view.keys if key not in w.view.clean()]
     for team in manifest.teams(w.store.manifest.samples, missing):
         if w.stopping():
             return
-        answers, seconds = _timed(lambda team=team: work.clean(w.bench, team))  # type: ignore[misc]
+        answers, seconds = _timed(functools.partial(work.clean, w.bench, team))
         held.append((answers, seconds))
         if any(row.status != "error" for row in answers.rows) or w.view.clean():
             for answer, spent in held:
@@ -121,9 +122,9 @@ def transfer_steps(w: Work) -> None:
                 transfer_question(w.view, threat, name),
                 ControlRow,
                 list(there),
-                lambda keys, bench=bench, there=there: work.transfer(bench, keys, there),
+                functools.partial(work.transfer, bench, adversarial=there),
                 f"transfer {threat.literal}",
-            )  # type: ignore[misc]
+            )
 
 
 def transfer_question(view: View, threat: Threat, fingerprint: str) -> Question:
@@ -169,7 +170,7 @@ def _fill(
     for team in manifest.teams(w.store.manifest.samples, missing):
         if w.stopping():
             break
-        answers, seconds = _timed(lambda team=team: ask(team))  # type: ignore[misc]
+        answers, seconds = _timed(functools.partial(ask, team))
         _commit(w, asked, kind, answers, seconds)
         done, spent = done + len(team), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)

@@ -97,7 +97,7 @@ def _sweep(folder: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Chosen inputs in full, a row each; `kind` is broken or unbroken (then `adversarial` is the strongest point found)."""
+    """Chosen inputs, a row each; `kind` is broken or unbroken (then `adversarial` is the strongest point found)."""
 
     sample: npt.NDArray[np.int64]
     threat: npt.NDArray[np.str_]

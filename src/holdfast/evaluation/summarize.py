@@ -147,7 +147,7 @@ def _attack_facts(case: Case, threat: Threat, attack: Attack, stage: int) -> Att
 
 
 def _reached(case: Case, threat: Threat, final: Final, chain: Sequence[Question]) -> bool:
-    """Whether the last attack of the chain was this sample's turn: not broken before it, neither here nor at a smaller radius."""
+    """Whether the last attack of the chain was this sample's turn: broken neither before it nor at a smaller radius."""
     if not case.right(final.key):
         return False
     if any(case.found[t.literal][final.key].status == "broken" for t in smaller(threat, case.view.threats)):

@@ -26,9 +26,10 @@ def verdict(rates: Rates, threats: Sequence[ThreatFacts], stopped: str, doubts: 
     names = list(dict.fromkeys(a.name for t in threats for a in t.attacks if a.attempted)) or ["none"]
     under = " or ".join(t.literal for t in threats)
     text = (
-        f"{robust.k} of {robust.n} samples ({percent(robust.point)} %, {interval(robust)}) were not broken under {under} "
-        f"by these attacks within these budgets ({', '.join(names)}); clean accuracy is {percent(clean.point)} %. "
-        "A stronger attack can only lower this: it is an upper bound, and the interval says how far sampling may move that bound."
+        f"{robust.k} of {robust.n} samples ({percent(robust.point)} %, {interval(robust)}) were not broken "
+        f"under {under} by these attacks within these budgets ({', '.join(names)}); "
+        f"clean accuracy is {percent(clean.point)} %. A stronger attack can only lower this: it is an upper bound, "
+        "and the interval is a sampling interval of that bound."
     )
     if stopped:
         return Verdict(

@@ -9,7 +9,8 @@ def stored(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
 
     Args:
         x: `(batch, ...)` inside the bounds.
-        low, high: Numbers, or tensors that broadcast to `x`.
+        low: Lowest possible value, a number or a tensor that broadcasts to `x`.
+        high: Highest possible value.
     """
     bottom, top = (torch.as_tensor(end, dtype=torch.float64, device=x.device) for end in (low, high))
     level = ((x.double() - bottom) / (top - bottom) * 255).round()

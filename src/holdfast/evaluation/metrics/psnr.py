@@ -8,7 +8,8 @@ def psnr(clean: Tensor, changed: Tensor, span: float) -> Tensor:
     """Of each row: `(batch,)` float64; inf where nothing changed.
 
     Args:
-        clean, changed: `(batch, ...)` in the data's own units.
+        clean: `(batch, ...)` in the data's own units.
+        changed: The same shape.
         span: Highest minus lowest possible value.
     """
     error = (changed.double() - clean.double()).flatten(1).square().mean(1)

@@ -15,7 +15,8 @@ def ssim(clean: Tensor, changed: Tensor, span: float) -> Tensor:
     """Of each row: `(batch,)` float64, 1 for equal images.
 
     Args:
-        clean, changed: `(batch, channels, height, width)`.
+        clean: `(batch, channels, height, width)`.
+        changed: The same shape.
         span: Highest minus lowest possible value.
     """
     x, y = clean.double(), changed.double()
