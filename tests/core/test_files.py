@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 
@@ -118,6 +119,32 @@ def test_a_torn_last_line_is_ignored_and_cut_off(tmp_path_factory, lines, cut):
     assert files.read_lines(path) == lines
     files.append_line(path, "next")
     assert files.read_lines(path) == [*lines, "next"]
+    assert path.read_bytes() == "".join(f"{line}\n" for line in [*lines, "next"]).encode()
+
+
+def test_a_line_that_did_not_fit_leaves_nothing(tmp_path, monkeypatch):
+    real, path = os.write, tmp_path / "journal"
+    files.append_line(path, "first")
+
+    def full(descriptor, data):
+        if len(data) < 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data[:4])
+
+    monkeypatch.setattr(files.os, "write", full)
+    with pytest.raises(ResourceError, match="HF501"):
+        files.append_line(path, "second")
+    assert path.read_bytes() == b"first\n"
+
+
+def test_a_new_file_of_lines_has_a_durable_name(tmp_path, monkeypatch):
+    real, synced = os.fsync, []
+    monkeypatch.setattr(
+        files.os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor).st_mode), real(descriptor))
+    )
+    for _ in range(2):
+        files.append_line(tmp_path / "journal", "line")
+    assert [stat.S_ISDIR(mode) for mode in synced] == [False, True, False]
 
 
 def test_a_line_has_no_line_break(tmp_path):
