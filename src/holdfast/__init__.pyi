@@ -2,8 +2,11 @@
 
 from . import attacks as attacks
 from . import data as data
+from . import learning as learning
 from . import models as models
 from . import threats as threats
+from holdfast.api import audit as audit
+from holdfast.api import open_run as open_run
 from holdfast.attacks.run import run as run
 from holdfast.core.errors import DataError as DataError
 from holdfast.core.errors import HoldfastError as HoldfastError
@@ -17,8 +20,11 @@ from holdfast.core.errors import Stop as Stop
 from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
+from holdfast.learning.fit import Fit as Fit
+from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
+from holdfast.report.run import Run as Run
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.threats import L0 as L0
@@ -30,6 +36,7 @@ __version__: str
 __all__ = [
     "DataError",
     "Dataset",
+    "Fit",
     "HoldfastError",
     "IntegrityError",
     "L0",
@@ -42,14 +49,19 @@ __all__ = [
     "OfflineError",
     "ParameterError",
     "ResourceError",
+    "Run",
     "Stop",
     "Target",
     "ThreatError",
+    "Train",
     "UsageError",
     "Wrong",
     "attacks",
+    "audit",
     "data",
+    "learning",
     "models",
+    "open_run",
     "run",
     "threats",
     "wrap",

@@ -3,9 +3,8 @@
 import ast
 import re
 
-from house.house import MODULES, tree
-
 from holdfast.core.pages import codes
+from house.house import MODULES, tree
 
 CODE = re.compile(r"HF\d{3}")
 HUNDREDS = {

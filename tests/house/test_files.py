@@ -4,9 +4,9 @@ import ast
 import re
 
 import pytest
-from house.house import METHODS, MODULES, PACKAGE, ROOT, label, tree
 
 from holdfast.core.lazy import camel
+from house.house import METHODS, MODULES, PACKAGE, ROOT, label, tree
 
 DRAWERS = {"utils.py", "common.py", "helpers.py", "misc.py", "util.py"}
 CHECKED = [path for path in MODULES if path.read_text().strip()]

@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+
 from house.house import MODULES, PACKAGE, label, tree
 
 FLOORS = (

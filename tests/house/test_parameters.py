@@ -6,11 +6,11 @@ import inspect
 import math
 
 import pytest
-from house.house import METHODS, PACKAGE
 
 from holdfast.core.errors import ParameterError
 from holdfast.core.lazy import camel
 from holdfast.core.params import Range, parameters
+from house.house import METHODS, PACKAGE
 
 KINDS = {"Attack", "Learner", "Defense"}
 """Interfaces whose implementations are configurations."""

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+
 from house.house import MODULES, ROOT, label, tree
 
 SYNONYMS = re.compile(

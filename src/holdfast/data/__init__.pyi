@@ -1,5 +1,6 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
+from . import road_signs as road_signs
 from holdfast.data.dataset import Dataset as Dataset
 from holdfast.data.dataset import Splits as Splits
 from holdfast.data.sources import load as load
@@ -10,4 +11,5 @@ __all__ = [
     "Splits",
     "load",
     "names",
+    "road_signs",
 ]
