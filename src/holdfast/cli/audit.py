@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
@@ -105,20 +105,20 @@ def command(
 
 def run(request: Request) -> int:
     """Carry a request out and print what came of it."""
+    folder, limits = folder_of(request), options.bounds_of(request.bounds)
+
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
     from holdfast.evaluation.audit import audit
     from holdfast.report.run import Run
 
-    folder = folder_of(request)
-    limits = options.bounds_of(request.bounds)
     dataset = load_data(request)
-    model = load_model(request.model, request.trust, limits or scalar(dataset.bounds))
+    model = load_model(request.model, request.trust, limits or dataset.bounds)
     request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
-    others = [load_model(name, request.trust, limits or scalar(dataset.bounds)) for name in request.transfer_to]
+    others = [load_model(name, request.trust, limits or dataset.bounds) for name in request.transfer_to]
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
         ended = audit(
             model,
@@ -180,11 +180,11 @@ def load_data(request: Request) -> "Dataset":
     return load(request.data, bounds=options.bounds_of(request.bounds), split=request.split)
 
 
-def load_model(name: str, trust: str, bounds: tuple[float, float] | None) -> "Model":
+def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
     """A model by file, bundled name or trusted attribute."""
     from holdfast.models.files import load_model as load
 
-    return load(name, trust=pathlib.Path(trust) if trust else None, bounds=bounds)
+    return load(name, trust=trust or None, bounds=bounds)
 
 
 def scalar(bounds: object) -> tuple[float, float] | None:

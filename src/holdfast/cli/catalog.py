@@ -21,11 +21,11 @@ Row = dict[str, Any]
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="attacks, threats, data, suites, networks or codes.")
+        str, typer.Argument(metavar="WHAT", help="attacks, threats, data, models, suites, networks, codes.")
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List what there is: attacks, threats, data, suites, networks, codes (exit and error codes)."""
+    """List what there is: attacks, threats, data, models, suites, networks, codes (exit and error codes)."""
     if what not in LISTS:
         raise UsageError(
             "HF807",
@@ -86,6 +86,17 @@ def data() -> list[Row]:
     ]
 
 
+def models() -> list[Row]:
+    """One row a model that ships with holdfast."""
+    from holdfast.models.files import bundled, load_model
+
+    found = [(name, load_model(name)) for name in bundled()]
+    return [
+        {"name": name, "bounds": [f"{end:g}" for end in model.space.bounds], "notes": list(model.notes)}
+        for name, model in found
+    ]
+
+
 def suites() -> list[Row]:
     """One row a suite: what it runs."""
     from holdfast.evaluation.suites import describe, resolve
@@ -117,6 +128,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "attacks": attacks,
     "threats": threats,
     "data": data,
+    "models": models,
     "suites": suites,
     "networks": networks,
     "codes": codes,

@@ -216,7 +216,7 @@ def subject(model: str, data: str, bounds: str, split: str, trust: str) -> list[
     limits = options.bounds_of(bounds)
     try:
         dataset = load(data, bounds=limits, split=split)
-        found = load_model(model, trust, limits or scalar(dataset.bounds))
+        found = load_model(model, trust, limits or dataset.bounds)
     except HoldfastError as error:
         return [Check("model and data", "warn", error.line(), f"holdfast explain {error.code}")]
     low, high = float(dataset.x.min()), float(dataset.x.max())
@@ -269,7 +269,7 @@ def _accuracy(model: "Model", data: "Dataset") -> list[Check]:
             "clean accuracy",
             verdict,
             f"{seen} on {len(part)} samples",
-            "compare range, normalization, channel order and label numbers with your own evaluation"
+            "compare range, normalization, channel order and label numbers with your own code"
             if verdict == "warn"
             else "",
         ),

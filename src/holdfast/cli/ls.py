@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,16 +14,19 @@ from holdfast.cli.terminal import emit, say, table
 from holdfast.core.errors import IntegrityError
 from holdfast.core.files import held
 
+if TYPE_CHECKING:
+    from holdfast.evaluation.summary import Summary
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
     """A run folder.
 
     Args:
-        state: `done`, `running` (its process is alive), `stopped` (a partial result stands) or `killed`.
+        state: `done`, `running` (its process is alive), `stopped` (a partial result stands) or `unfinished` (no result yet).
         committed: Parts that count.
         last: Seconds since the last commit, None where there is none.
-        verdict: The sentence, empty while there is none.
+        verdict: The rate with its interval, or why there is none; empty while nothing stands.
     """
 
     run: str
@@ -66,7 +69,7 @@ def _entry(place: pathlib.Path) -> Entry:
         manifest = found.manifest
         commits = len(found.parts.commits)
         done = (place / "summary.json").is_file()
-        summary: Any = found.summary if done else None
+        summary = found.summary if done else None
     except IntegrityError as error:
         return Entry(
             run=str(place), state="damaged", samples=0, threats=(), committed=0, last=None, verdict=error.line()
@@ -89,8 +92,13 @@ def _entry(place: pathlib.Path) -> Entry:
         threats=manifest.threats,
         committed=commits,
         last=last,
-        verdict=summary.verdict.text if summary and state != "running" else "",
+        verdict=_rate(summary) if summary is not None and state != "running" else "",
     )
+
+
+def _rate(summary: "Summary") -> str:
+    robust = summary.rates.empirical_robust_accuracy
+    return summary.verdict.text if robust is None else f"not broken {robust}"
 
 
 def _age(path: pathlib.Path) -> float:

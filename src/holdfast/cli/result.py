@@ -5,7 +5,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from holdfast.cli.codes import ExitCode, of_verdict
-from holdfast.cli.terminal import clean, emit, strong
+from holdfast.cli.terminal import clean, colored, emit, strong
 
 if TYPE_CHECKING:
     from holdfast.evaluation.store import Folder
@@ -37,8 +37,6 @@ def show(folder: "Folder", as_json: bool, jsonl: bool, quiet: int, command: str,
 
 def text(folder: "Folder", quiet: int, command: str, files: tuple[str, ...] = ()) -> str:
     """The one-screen summary; with `-q` the verdict alone."""
-    from holdfast.report.text import text as screen
-
     summary = folder.summary
     if quiet:
         return clean(summary.verdict.text)
@@ -48,6 +46,23 @@ def text(folder: "Folder", quiet: int, command: str, files: tuple[str, ...] = ()
         f"  {clean(words, '')}\n      {clean(why, '')}" for words, why in following(folder, command)
     ]
     return "\n".join(lines)
+
+
+def screen(summary: "Summary") -> str:
+    """The summary on one screen, with color where stdout may carry it."""
+    from holdfast.report import text as plain
+
+    if not colored():
+        return plain.text(summary)
+    import io
+
+    from rich.console import Console
+
+    file = io.StringIO()
+    Console(file=file, force_terminal=True, color_system="standard", width=200).print(
+        plain.rich(summary), soft_wrap=True
+    )
+    return file.getvalue()
 
 
 def following(folder: "Folder", command: str) -> list[tuple[str, str]]:
