@@ -114,9 +114,8 @@ def _with_members(source: Source, x: Tensor, classes: int | None) -> Source:
     if not isinstance(source.ask, Together):
         return source
     together = dataclasses.replace(source.ask, members=tuple(settle(m, x, classes) for m in source.ask.members))
-    return dataclasses.replace(
-        source, ask=together, slope=source.slope and together.slope, classes=source.classes or together.members[0].classes
-    )
+    known = source.classes or together.members[0].classes
+    return dataclasses.replace(source, ask=together, slope=source.slope and together.slope, classes=known)
 
 
 def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tuple[Source, list[str]]:

@@ -1,0 +1,48 @@
+"""Learning with a scikit-learn estimator."""
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from holdfast.core.errors import ModelError
+from holdfast.core.progress import Listener, silent
+from holdfast.data.dataset import Dataset
+from holdfast.learning.learner import Learner
+from holdfast.models.model import Model
+from holdfast.models.settle import settle
+from holdfast.models.wrap import wrap
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fit(Learner):
+    """A clone of `estimator` is fitted on flattened float64 inputs; the given one is not touched.
+
+    Args:
+        estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` in it gets the seed.
+    """
+
+    estimator: Any
+
+    def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
+        """A settled model.
+
+        Raises:
+            ModelError: HF220 where a class has no sample (class i would then no longer be label i), HF208 where the
+                estimator is no classifier.
+        """
+        from sklearn.base import clone
+
+        found = torch.unique(dataset.y)
+        if len(found) != dataset.n_classes:
+            raise ModelError(
+                "HF220",
+                "A class has no sample to learn from",
+                seen=f"labels {found.tolist()[:10]}",
+                expected=f"at least one sample of each of {dataset.n_classes} classes",
+            )
+        estimator = clone(self.estimator)
+        names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
+        estimator.set_params(**dict.fromkeys(names, seed % 2**32))
+        estimator.fit(dataset.x.double().reshape(len(dataset), -1).numpy(), dataset.y.numpy())
+        return settle(wrap(estimator, dataset.bounds), dataset.x)

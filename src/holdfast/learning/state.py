@@ -1,0 +1,112 @@
+"""A training in progress: the network, its running average, the optimizer; written to a file and read back bit for bit.
+
+The average of the weights: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+"""
+
+import copy
+import dataclasses
+import io
+import os
+import pathlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import ModelError
+from holdfast.core.files import write_atomic
+
+
+@dataclasses.dataclass(eq=False)
+class State:
+    """What changes while a network learns.
+
+    Args:
+        net: The network that learns.
+        average: Its exponential running average, which is the result.
+        optimizer: Stochastic gradient descent with its momenta.
+        epoch: Epochs done.
+        best: Highest validation score so far.
+        best_epoch: When that was.
+        chosen: The average's weights at that time; None where nothing is validated.
+    """
+
+    net: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+    chosen: dict[str, Tensor] | None = None
+
+    @torch.no_grad()
+    def follow(self, decay: float, step: int) -> None:
+        """Move the average a step towards the network; early steps move it further, so that it forgets the start."""
+        keep = min(decay, (1 + step) / (10 + step)) if decay else 0.0
+        own = self.net.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(own[name].detach(), 1 - keep)
+            else:
+                value.copy_(own[name])
+
+    def validated(self, score: float) -> None:
+        """Remember the average's weights where the score is the highest so far."""
+        if score > self.best:
+            self.best, self.best_epoch = score, self.epoch
+            self.chosen = {name: value.detach().clone() for name, value in self.average.state_dict().items()}
+
+    def save(self, path: str | os.PathLike[str], identity: str) -> None:
+        """Write everything, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "identity": identity,
+                "net": self.net.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "epoch": self.epoch,
+                "best": self.best,
+                "best_epoch": self.best_epoch,
+                "chosen": self.chosen,
+            },
+            buffer,
+        )
+        write_atomic(path, buffer.getvalue())
+
+    def restore(self, path: str | os.PathLike[str], identity: str) -> None:
+        """Continue where the file was written; nothing happens where there is none.
+
+        Raises:
+            ModelError: HF219 where it was written by another training, HF212 where it cannot be read.
+        """
+        if not pathlib.Path(path).exists():
+            return
+        try:
+            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            said = found["identity"]
+        except Exception as error:  # torch raises many kinds for a broken file
+            raise ModelError("HF212", f"The checkpoint '{path}' cannot be read", seen=str(error)[:120]) from error
+        if said != identity:
+            raise ModelError(
+                "HF219",
+                f"The checkpoint '{path}' belongs to another training",
+                seen=said,
+                expected=identity,
+                fix="delete it, or choose another checkpoint=",
+            )
+        self.net.load_state_dict(found["net"])
+        self.average.load_state_dict(found["average"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        self.epoch, self.best, self.best_epoch = found["epoch"], found["best"], found["best_epoch"]
+        self.chosen = found["chosen"]
+
+
+def begin(net: nn.Module, rate: float, momentum: float, weight_decay: float) -> State:
+    """A training at its start; norms and biases do not decay."""
+    decays = [p for p in net.parameters() if p.dim() > 1]
+    rest = [p for p in net.parameters() if p.dim() <= 1]
+    groups = [{"params": decays, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD([g for g in groups if g["params"]], lr=rate, momentum=momentum, nesterov=momentum > 0)
+    average = copy.deepcopy(net).requires_grad_(False).eval()
+    return State(net, average, optimizer)

@@ -1,0 +1,267 @@
+"""Training a network: stochastic gradient descent with Nesterov momentum, one cycle, label smoothing, averaged weights.
+
+Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)", 1983; label smoothing:
+Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, arXiv:1512.00567.
+"""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from holdfast.core.errors import ModelError
+from holdfast.core.params import Count, Fraction, Natural, NonNegative, Positive, Share
+from holdfast.core.progress import BatchDone, Listener, Note, RunDone, RunStarted, silent
+from holdfast.core.records import digest
+from holdfast.data.dataset import Dataset
+from holdfast.learning.augment import Augmentation, named
+from holdfast.learning.learner import Learner
+from holdfast.learning.precision import Precision, wants_bfloat16
+from holdfast.learning.schedule import one_cycle
+from holdfast.learning.state import State, begin
+from holdfast.models.borrow import borrowed
+from holdfast.models.model import Model
+from holdfast.models.networks import build
+from holdfast.models.settle import settle
+from holdfast.models.source import source_of
+from holdfast.models.torch_module import Normalized
+from holdfast.models.wrap import wrap
+
+Factory = Callable[[tuple[int, ...], int], nn.Module]
+Perturb = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Generator], Tensor | None]
+Judge = Callable[[Model, Dataset], float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train(Learner):
+    """Gradient descent on the cross-entropy; the model returned has the running average of the weights.
+
+    Args:
+        network: A name of `holdfast.models.networks`, or a function (shape, classes) -> module that returns logits.
+        width: Of a network by name; 0 for its default.
+        depth: Of a network by name; 0 for its default.
+        start: A model to start from instead of random weights; network, width and depth are then not used.
+        epochs: Passes over the data.
+        batch: Samples in a step; the rest of a pass that fills no batch is left out.
+        rate: Highest learning rate of the cycle.
+        momentum: Of the gradient.
+        weight_decay: Of weights, not of norms and biases.
+        smoothing: Share of the label that is spread over all classes.
+        average: Decay of the running average of the weights; 0 for the last weights.
+        augment: Names joined by "+" (`shift`, `affine`, `light`), or a function (x, generator) -> x.
+        normalize: Take off the training data's mean and divide by its deviation, per channel, inside the model.
+        perturb: A function (logits of x, x, y, generator) -> x that makes a step's inputs harder, or None to leave
+            them as they are; the network it asks is frozen and in evaluation mode.
+        patience: Epochs without a better validation score after which to stop, with the best weights; 0 to go on to the
+            end and take the last.
+        holdout: Share of the data to validate on, where patience is given and `fit` gets no validation part.
+        judge: A function (model, validation part) -> score; accuracy unless given.
+        checkpoint: File to continue from and to write after every epoch.
+        precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
+        device: Where to train; the model comes back on the CPU.
+    """
+
+    network: str | Factory = "cnn"
+    width: Natural = 0
+    depth: Natural = 0
+    start: Model | None = None
+    epochs: Count = 30
+    batch: Count = 128
+    rate: Positive = 0.1
+    momentum: Share = 0.9
+    weight_decay: NonNegative = 5e-4
+    smoothing: Share = 0.1
+    average: Share = 0.997
+    augment: str | Augmentation = ""
+    normalize: bool = True
+    perturb: Perturb | None = None
+    patience: Natural = 0
+    holdout: Fraction = 0.1
+    judge: Judge | None = None
+    checkpoint: str = ""
+    precision: Precision = "float32"
+    device: str = "cpu"
+
+    def fit(
+        self, dataset: Dataset, seed: int = 0, on_event: Listener = silent, validation: Dataset | None = None
+    ) -> Model:
+        """A settled model. Same data, configuration, seed, machine and number of threads: the same bits, also resumed.
+
+        Args:
+            dataset: What to learn from.
+            seed: Seeds every random number; the global random state stays as it is.
+            on_event: Told after every epoch; may raise `holdfast.Stop`, after which the checkpoint continues.
+            validation: What to choose the epoch by, where patience is given.
+
+        Raises:
+            ModelError: HF218 where the loss is not finite, HF219 for a checkpoint of another training, HF220 for data
+                or an augmentation that cannot be, HF202 and HF216 for a network that cannot be built.
+        """
+        if len(dataset) < 2:
+            raise ModelError(
+                "HF220", "There are too few samples to learn from", seen=len(dataset), expected="2 or more"
+            )
+        if self.patience and validation is None:
+            dataset, validation = dataset.divide(1 - self.holdout, seed)
+        identity = self._identity(dataset, seed)
+        began, cuda = time.perf_counter(), torch.device(self.device).type == "cuda"
+        with torch.random.fork_rng(None if cuda else []):
+            torch.manual_seed(_mixed(seed, -1))
+            mean, std = self._scaling(dataset)
+            work = _Work(self, dataset, seed, mean, std)
+            state = begin(self._network(dataset).to(self.device), self.rate, self.momentum, self.weight_decay)
+            if self.checkpoint:
+                state.restore(self.checkpoint, identity)
+            on_event(RunStarted("train", self.checkpoint, self.epochs, ("train",)))
+            while state.epoch < self.epochs and not self._finished(state):
+                work.epoch(state)
+                self._after(state, work, identity, validation, on_event)
+            on_event(RunDone(self.checkpoint, True, time.perf_counter() - began))
+            return work.model(state.average, state.chosen)
+
+    def _after(
+        self, state: State, work: "_Work", identity: str, validation: Dataset | None, on_event: Listener
+    ) -> None:
+        """Validate, write the checkpoint, then tell: who stops the training here loses nothing."""
+        held = judged = 0
+        if self.patience and validation is not None:
+            model = work.model(copy.deepcopy(state.average))
+            score = _accuracy(model, validation) if self.judge is None else self.judge(model, validation)
+            held, judged = round(score * len(validation)), len(validation)
+            state.validated(score)
+        if self.checkpoint:
+            state.save(self.checkpoint, identity)
+        if self._finished(state):
+            on_event(Note(f"no better validation score for {self.patience} epochs; epoch {state.best_epoch} was taken"))
+        on_event(BatchDone("train", state.epoch, self.epochs, held, judged))
+
+    def _finished(self, state: State) -> bool:
+        return bool(self.patience) and state.epoch - state.best_epoch >= self.patience
+
+    def _network(self, dataset: Dataset) -> nn.Module:
+        if self.start is not None:
+            return copy.deepcopy(_inside(self.start).net).requires_grad_(True)
+        shape = tuple(dataset.x.shape[1:])
+        if not isinstance(self.network, str):
+            return self.network(shape, dataset.n_classes)
+        options = {key: value for key, value in (("width", self.width), ("depth", self.depth)) if value}
+        return build(self.network, shape=shape, classes=dataset.n_classes, **options)
+
+    def _scaling(self, dataset: Dataset) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        if self.start is not None:
+            return _inside(self.start).mean, _inside(self.start).std
+        if not self.normalize:
+            return None, None
+        rest = [d for d in range(dataset.x.dim()) if d != 1]
+        mean, std = dataset.x.double().mean(rest), dataset.x.double().std(rest)
+        std = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, 1.0)
+        return tuple(mean.float().tolist()), tuple(std.float().tolist())
+
+    def _identity(self, dataset: Dataset, seed: int) -> str:
+        """A digest of everything that the result depends on, but for the machine."""
+        said = {f.name: _said(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        for free in ("checkpoint", "device"):
+            del said[free]
+        return digest({"settings": said, "seed": seed, "data": list(dataset.digests)})
+
+
+class _Work:
+    """One training's data and settings, ready for its steps."""
+
+    def __init__(self, how: Train, data: Dataset, seed: int, mean: Any, std: Any):
+        self.how, self.data, self.seed, self.mean, self.std = how, data, seed, mean, std
+        self.augment = named(how.augment, data.space) if isinstance(how.augment, str) else how.augment
+        self.device = torch.device(how.device)
+        self.fast = wants_bfloat16(how.precision, self.device)
+        self.size = min(how.batch, len(data))
+        self.per_epoch = len(data) // self.size
+
+    def epoch(self, state: State) -> None:
+        """One pass over the data; every random number depends on the seed and the epoch only."""
+        draw = Generator().manual_seed(_mixed(self.seed, state.epoch))
+        torch.manual_seed(_mixed(self.seed, state.epoch))  # for layers that draw, such as dropout
+        state.net.train()
+        order = torch.randperm(len(self.data), generator=draw)[: self.per_epoch * self.size]
+        for k, rows in enumerate(torch.split(order, self.size)):
+            x, y = self.data.x[rows], self.data.y[rows].to(self.device)
+            x = (x if self.augment is None else self.augment(x, draw)).to(self.device)
+            self._step(state, self._harder(state.net, x, y, draw), y, state.epoch * self.per_epoch + k)
+        state.epoch += 1
+
+    def _step(self, state: State, x: Tensor, y: Tensor, step: int) -> None:
+        for group in state.optimizer.param_groups:
+            group["lr"] = one_cycle(step, self.how.epochs * self.per_epoch, self.how.rate)
+        loss = cross_entropy(self._logits(state.net, x).float(), y, label_smoothing=self.how.smoothing)
+        if not bool(torch.isfinite(loss)):
+            raise ModelError(
+                "HF218",
+                f"The training diverged in epoch {state.epoch + 1}",
+                seen=f"loss {float(loss)}",
+                fix=f"rate={self.how.rate / 10:g}",
+            )
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.follow(self.how.average, step)
+
+    def _harder(self, net: nn.Module, x: Tensor, y: Tensor, draw: Generator) -> Tensor:
+        if self.how.perturb is None:
+            return x
+        with borrowed(net):
+            found = self.how.perturb(lambda inputs: self._logits(net, inputs), x, y, draw)
+        return x if found is None else found.detach().to(x)
+
+    def _logits(self, net: nn.Module, x: Tensor) -> Tensor:
+        ask = Normalized(net, self.mean, self.std)
+        if not self.fast:
+            return ask(x)
+        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            return ask(x)
+
+    def model(self, net: nn.Module, weights: dict[str, Tensor] | None = None) -> Model:
+        """A settled model on the CPU."""
+        if weights is not None:
+            net.load_state_dict(weights)
+        name = self.how.network if isinstance(self.how.network, str) else type(net).__name__
+        made = wrap(
+            net.cpu().eval(),
+            self.data.bounds,
+            output="logits",
+            mean=self.mean,
+            std=self.std,
+            name=name,
+            classes=self.data.n_classes,
+        )
+        return settle(made, self.data.x)
+
+
+def _inside(model: Model) -> Normalized:
+    source = source_of(model)
+    if source is None or not isinstance(source.ask, Normalized):
+        raise ModelError("HF220", "A training starts from a wrapped torch module only", seen=repr(model))
+    return source.ask
+
+
+def _accuracy(model: Model, part: Dataset) -> float:
+    return float((model.predict(part.x) == part.y).double().mean())
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    return int(digest(f"train {seed} {epoch}")[:15], 16)
+
+
+def _said(value: Any) -> Any:
+    """A setting as text; functions by their names, models by their numbers."""
+    if isinstance(value, Model):
+        return None if value.parameters is None else value.parameters().hex()
+    if dataclasses.is_dataclass(value):
+        return repr(value)
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return value
