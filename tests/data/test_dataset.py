@@ -38,7 +38,8 @@ def test_one_hot_columns_without_samples_still_are_classes():
 
 
 @pytest.mark.parametrize(("y", "says"), [
-    ([0, 1], "do not fit"), (np.zeros((3, 2, 2)), "do not fit"), (np.zeros((1, 3)), "do not fit"), ([-1, 1, 1], "negative"),
+    ([0, 1], "do not fit"), (np.zeros((3, 2, 2)), "do not fit"), (np.zeros((1, 3)), "do not fit"),
+    ([-1, 1, 1], "negative"),
     ([0, 1, 0.5], "no class indices"), ([0, 1, float("nan")], "no class indices"), (["a", "b", "a"], "no numbers"),
     (np.full((3, 3), 1 / 3), "neither"), (np.array([[1, 1], [1, 0], [0, 1]]), "neither"), (np.zeros((3, 2)), "neither"),
     ([0, 1, 5_000_000], "look like values")])
@@ -111,7 +112,8 @@ def test_bounds_for_each_feature():
     assert caught.value.code == "HF104"
 
 
-@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, float("inf")), (0, float("nan")), 5, (0, 1, 2), ([0, 0], [1, 1]), "ab", None])
+@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, float("inf")), (0, float("nan")), 5, (0, 1, 2),
+                                    ([0, 0], [1, 1]), "ab", None])
 def test_bounds_that_are_no_range_are_refused(bounds):
     with pytest.raises(DataError) as caught:
         Dataset(rows(3), [0, 1, 0], bounds=bounds)
@@ -138,7 +140,8 @@ def test_types_of_inputs():
     assert Dataset(np.array([[True], [False]]), [0, 1]).x.tolist() == [[1.0], [0.0]]
 
 
-@pytest.mark.parametrize("extra", [{"groups": [1, 2]}, {"ids": [[1], [2], [3]]}, {"masks": np.ones((3, 8, 8))}, {"features": ("a",)}])
+@pytest.mark.parametrize("extra", [{"groups": [1, 2]}, {"ids": [[1], [2], [3]]}, {"masks": np.ones((3, 8, 8))},
+                                   {"features": ("a",)}])
 def test_companions_must_fit(extra):
     with pytest.raises(DataError) as caught:
         Dataset(rows(3), [0, 1, 0], **extra)

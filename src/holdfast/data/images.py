@@ -19,7 +19,7 @@ def as_images(x: NDArray[Any], bounds: Any = None) -> Tensor:
         x = x[:, None]
     elif x.shape[1] not in (1, 3, 4) and x.shape[3] in (1, 3, 4):
         x = np.moveaxis(x, 3, 1)
-    values = torch.from_numpy(np.ascontiguousarray(x)).float()
+    values = torch.from_numpy(np.array(x)).float()
     return values if eight_bit(bounds) else values / 255
 
 
