@@ -23,6 +23,7 @@ class Card:
         distances: Norm and size of the change, only where the sample broke.
         clean, changed, difference: `data:` addresses, empty where the run keeps no pictures.
         amplified: How many times the difference is amplified; full color is `peak` in data units.
+        tried: Attacks that the threat's plan holds.
         command: The line that repeats the attack on this sample.
     """
 
@@ -35,6 +36,7 @@ class Card:
     adversarial: str
     adversarial_confidence: float | None
     attack: str
+    tried: int
     queries: int
     gradients: int
     eight_bit: bool | None
@@ -100,6 +102,7 @@ def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
         "label": words.class_name(summary, row["label"]), "predicted": words.class_name(summary, row["predicted"]),
         "confidence": row["confidence"], "adversarial": words.class_name(summary, row["adversarial_label"]),
         "adversarial_confidence": row["adversarial_confidence"], "attack": row["broken_by"] or "",
+        "tried": next((len(t.attacks) for t in summary.threats if t.literal == row["threat"]), 0),
         "queries": row["queries"], "gradients": row["gradients"], "eight_bit": row["eight_bit"],
         "distances": tuple(found), "command": command(run, row["sample"]),
     }

@@ -31,7 +31,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
         examples: Inputs to show, None for none.
         run: The run folder as a person would type it in a command.
     """
-    digest = hashlib.sha256(to_json(summary).encode()).hexdigest()
+    digest = hashlib.sha256(to_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
     summary = cleaned(summary)
     style, script = _asset("report.css"), _asset("report.js")
     return _environment().get_template("report.html").render(

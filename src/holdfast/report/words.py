@@ -3,7 +3,7 @@
 import math
 
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.summary import Summary, ThreatFacts
+from holdfast.evaluation.summary import Summary
 from holdfast.report.visible import short
 
 NAME = 48
@@ -59,7 +59,11 @@ GLOSSARY = (
 
 
 def percent(share: float) -> str:
-    """`50.5 %`, with a space that does not break."""
+    """`50.5 %`, with a space that does not break; 0 and 100 only where it is exactly that."""
+    if 0 < share < 0.0005:
+        return "<\u00a00.1\u00a0%"
+    if 0.9995 <= share < 1:
+        return ">\u00a099.9\u00a0%"
     return f"{100 * share:.1f}\u00a0%"
 
 
@@ -121,12 +125,22 @@ def scale(summary: Summary) -> str:
     return f"{number(data.n)} of {number(data.total)} samples{how}"
 
 
-def not_broken(threat: ThreatFacts) -> str:
-    """`not broken (3 attacks)`: what a person sees for the status `unbroken`."""
-    count = len(threat.attacks)
-    return f"not broken ({count} attack{'' if count == 1 else 's'})"
-
-
 def stopped(summary: Summary) -> str:
-    """Why a partial run is partial."""
-    return f"Partial run: {summary.stopped or 'work is left'}. The same command continues it; the rates below may still fall."
+    """Why a partial run is partial, and what to make of its numbers."""
+    why = summary.stopped or "work is left"
+    return f"Stopped: {why}. The same command continues it. Samples not yet tried count as not broken, so rates may fall."
+
+
+def sentences(text: str) -> tuple[str, str]:
+    """The first sentence of a verdict, and the rest."""
+    first, dot, rest = text.partition(". ")
+    return (first + ".", rest) if dot else (text, "")
+
+
+def cost(summary: Summary) -> str:
+    """What the whole run spent, in one sentence."""
+    spent = summary.cost
+    return (
+        f"In all: {seconds(spent.seconds)}, {number(spent.queries)} queries, {number(spent.gradients)} gradients, "
+        f"{number(spent.forwards)} rows through the model, {number(spent.checks)} verification passes."
+    )

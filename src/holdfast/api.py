@@ -1,0 +1,73 @@
+"""The verbs in Python, with the names and defaults they have in the shell."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.attacks.attack import Attack
+from holdfast.core.errors import ModelError
+from holdfast.core.progress import Listener, silent
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation import audit as evaluation
+from holdfast.evaluation.suites import Suite
+from holdfast.models.model import Model
+from holdfast.report.run import Run
+from holdfast.threats.threats import Threat
+
+
+def audit(model: Model, data: Dataset | tuple[Any, Any], *, threat: str | Threat | Sequence[str | Threat],
+          suite: str | Suite | Attack | Sequence[Attack] = "standard", seed: int = 0, out: str | os.PathLike[str] | None = None,
+          batch: int = 256, limit: int | None = None, expect_accuracy: float | None = None,
+          transfer_to: Model | Sequence[Model] | None = None, new: bool = False, on_event: Listener = silent) -> Run:
+    """Attack every sample and say how the model breaks, with exact intervals.
+
+    Args:
+        model: What `hf.wrap` returned.
+        data: A Dataset, or a pair `(x, y)` in the model's own units.
+        threat: One threat or several: `hf.Linf(8/255)` or `"linf:8/255"`.
+        suite: `quick`, `standard`, a text such as `"pgd(steps=10)+square"`, or attacks in their order.
+        seed: Of every random draw.
+        out: The run folder; the same call on the same folder continues. Without it the run lives in a temporary
+            folder that disappears with the returned object.
+        batch: Rows sent through the model at once; changes memory and speed, not results.
+        limit: A seeded simple random subset of so many samples.
+        expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
+        transfer_to: Models to which the adversarial inputs are shown afterwards.
+        new: Begin a folder of its own beside one that is taken.
+        on_event: Told of progress; may raise `hf.Stop`.
+
+    Returns:
+        The run: `.empirical_robust_accuracy`, `.clean_accuracy`, `.by_threat`, `.to_frame()`, `.report(path)`.
+
+    Raises:
+        ModelError: HF240 for something that is not wrapped; HF230 another accuracy than expected.
+        DataError: HF1xx labels, shapes, values outside the range.
+        ThreatError: HF3xx literals, or attacks that cannot serve them.
+        IntegrityError: HF4xx a folder that belongs to another model.
+        ResourceError: HF5xx disk, permissions.
+    """
+    if not isinstance(model, Model):
+        raise ModelError("HF240", "An audit needs a wrapped model", seen=type(model).__name__, expected="Model",
+                         fix="hf.audit(hf.wrap(model, bounds=(0, 1)), ...)")
+    dataset = data if isinstance(data, Dataset) else Dataset(*data, bounds=model.space.bounds)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-")) if out is None else pathlib.Path(out)
+    try:
+        found = evaluation.audit(model, dataset, threat=threat, suite=suite, seed=seed, out=folder, batch=batch, limit=limit,
+                                 expect_accuracy=expect_accuracy, transfer_to=transfer_to, new=new, on_event=on_event)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Run(found, temporary=out is None)
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """Read the run in a folder.
+
+    Raises:
+        IntegrityError: HF407 where there is no run.
+    """
+    return Run(folder)

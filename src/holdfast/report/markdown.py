@@ -1,0 +1,118 @@
+"""The report as Markdown (GitHub's dialect) for job summaries and comments; no name becomes a link, a mention or markup."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from holdfast.evaluation.summary import Summary, ThreatFacts
+from holdfast.report import words
+from holdfast.report.visible import cleaned, short
+
+LONGEST = 60_000  # characters; a job summary or a comment takes no more
+CLASSES = 20
+_BACKSLASH = re.compile(r"([\\`*_{}\[\]|~$#^])")
+_FIRST = re.compile(r"^(\s*\d*)([-+=.)>])")
+_LINK = re.compile(r"(?i)(?<=www)\.|:(?=//)|(?<=mailto):|(?<=xmpp):")
+
+
+def render(summary: Summary) -> str:
+    """The page as text, at most 60,000 characters."""
+    summary = cleaned(summary)
+    lines = [f"# {quoted(summary.model.name, 60)} on {quoted(summary.data.name, 60)}", ""]
+    if not summary.complete:
+        lines += [f"> **Partial run.** {quoted(words.stopped(summary))}", ""]
+    lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary), *_findings(summary), *_untested(summary)]
+    for threat in summary.threats:
+        lines += _threat(summary, threat)
+    lines += _transfer(summary) + _provenance(summary)
+    page = "\n".join(lines).rstrip() + "\n"
+    if len(page) <= LONGEST:
+        return page
+    cut = page.rfind("\n", 0, LONGEST - 100)
+    return page[:cut] + "\n\n*Cut here; the whole result is in summary.json and report.html.*\n"
+
+
+def quoted(text: str, limit: int = 2_000) -> str:
+    """Foreign text as plain Markdown text: no markup, HTML, link, mention, list or heading comes of it."""
+    plain = _BACKSLASH.sub(r"\\\1", short(text, limit)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = plain.replace("@", "&#64;\u2060")  # a word joiner ends a mention before it begins
+    plain = _LINK.sub(lambda found: f"&#{ord(found[0])};", plain)
+    return _FIRST.sub(r"\1\\\2", plain)
+
+
+def code(text: str) -> str:
+    """A command as a fenced block whose fence is longer than any run of backticks in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table; the cells are already quoted. Every column but the first is aligned right where its head begins with `>`."""
+    marks = ["---:" if head.startswith(">") else "---" for head in heads]
+    names = [head.removeprefix(">") for head in heads]
+    return [f"| {' | '.join(cells)} |" for cells in (names, marks, *rows)] + [""]
+
+
+def _headline(summary: Summary) -> list[str]:
+    rates = summary.rates
+    return table(("", "rate, 95 % interval, samples"), [
+        ("clean accuracy", words.rate(rates.clean_accuracy)),
+        ("not broken, at most", words.rate(rates.empirical_robust_accuracy)),
+        ("certified, at least", "no certificate was computed"),
+    ]) + [f"{quoted(words.scale(summary))}. {quoted(words.MASKING)}.", ""]
+
+
+def _findings(summary: Summary) -> list[str]:
+    lines = ["## Findings", ""]
+    if not summary.findings:
+        lines += [words.EMPTY, ""]
+    for order, finding in enumerate(summary.findings[:5], 1):
+        lines += [f"### {order}. {quoted(finding.title)}", "", quoted(finding.text), ""]
+        if finding.rate is not None:
+            lines += [words.rate(finding.rate), ""]
+        if finding.next:
+            lines += [code(finding.next), ""]
+    return lines
+
+
+def _untested(summary: Summary) -> list[str]:
+    found = summary.coverage.not_tested or (words.EMPTY,)
+    return ["## What was not tested", "", *(f"- {quoted(line)}" for line in found), ""]
+
+
+def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
+    lines = [f"## {quoted(threat.literal, 120)}", "", f"{quoted(threat.words)}; the attacker sees {quoted(threat.knowledge)}. "
+             f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}.", ""]
+    lines += table(("attack", ">tried", ">broke", ">time", ">queries (median)", ">gradients (median)"), [
+        (quoted(a.name, 48), words.number(a.attempted), words.number(a.broken), words.seconds(a.seconds),
+         words.number(a.queries_median), words.number(a.gradients_median)) for a in threat.attacks])
+    if threat.curve:
+        lines += table((">size of the change", "not broken, at most"),
+                       [(quoted(words.size(p.radius)), words.rate(p.rate)) for p in threat.curve])
+    weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
+    if weakest:
+        left = len(threat.per_class) - len(weakest)
+        lines += table(("class, weakest first", "not broken, at most", "clean accuracy"), [
+            (quoted(c.name, words.NAME), words.rate(c.robust), words.rate(c.clean)) for c in weakest])
+        lines += [f"{left} more classes are in summary.json.", ""] if left else []
+    return lines
+
+
+def _transfer(summary: Summary) -> list[str]:
+    if not summary.transfer:
+        return []
+    rows = [(quoted(t.model, 60), quoted(t.threat, 60), words.rate(t.rate)) for t in summary.transfer]
+    return ["## Transfer", "", *table(("second model", "threat", "transferred"), rows)]
+
+
+def _provenance(summary: Summary) -> list[str]:
+    p = summary.provenance
+    lines = ["## Reproduce", "", *([code(p.command), ""] if p.command else [])]
+    lines += [f"- {quoted(line)}" for line in (
+        f"model {summary.model.name}, fingerprint {summary.model.fingerprint}",
+        f"data {summary.data.name} {summary.data.split}, digest {summary.data.digest}",
+        f"suite {p.suite}, seed {p.seed}; {p.started} to {p.finished}",
+        f"holdfast {summary.holdfast}, Python {p.python}, torch {p.torch}, numpy {p.numpy}, {p.platform}, {p.device}, {p.precision}",
+        words.cost(summary),
+    )]
+    limits = [f"- {quoted(line)}" for line in (words.UPPER, *summary.limits)]
+    return [*lines, "", "## Limits", "", *limits, ""]

@@ -1,0 +1,85 @@
+"""The result on one screen of a terminal: plain text, or the same with color and bold through rich."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.summary import Summary, ThreatFacts
+from holdfast.report import words
+from holdfast.report.visible import cleaned, short
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+WIDTH = 80
+BAR = 44
+CLASSES = 3
+
+
+def text(summary: Summary) -> str:
+    """Plain text of at most 80 columns, without color and control characters; commands alone may be longer."""
+    return "\n".join(line for line, _ in _lines(cleaned(summary))) + "\n"
+
+
+def rich(summary: Summary) -> "Text":
+    """The same lines as a rich Text. Foreign text is never read as markup."""
+    from rich.text import Text
+
+    found = Text()
+    for line, style in _lines(cleaned(summary)):
+        found.append(line + "\n", style=style or None)
+    return found
+
+
+def _lines(summary: Summary) -> list[tuple[str, str]]:
+    """Each line with its style."""
+    subject = f"{short(summary.model.name, 36)} on {short(summary.data.name, 30)}"
+    lines = [(f"{subject} - {words.scale(summary)}"[:WIDTH], "dim"), ("", "")]
+    if not summary.complete:
+        lines += _wrapped(f"Partial run. {words.stopped(summary)}", "bold yellow")
+    lines += [*_wrapped(summary.verdict.text, "bold"), ("", "")]
+    rates = summary.rates
+    if rates.clean_accuracy is not None and rates.empirical_robust_accuracy is not None:
+        lines += [(_bar("clean accuracy", rates.clean_accuracy), ""), (_bar("not broken, at most", rates.empirical_robust_accuracy), "blue"),
+                  ("certified, at least   no certificate was computed", "dim"), ("", "")]
+    for threat in summary.threats:
+        lines += [(line, "") for line in _threat(threat)]
+    shown = summary.findings[:5]
+    if shown:
+        lines += [("Findings", "bold")]
+    for finding in shown:
+        lines += _wrapped(f"- {finding.title}: {finding.text}", "", "  ")
+    lines += [*([("", "")] if shown else []), ("Not tested", "bold")]
+    for line in summary.coverage.not_tested or (words.EMPTY,):
+        lines += _wrapped(f"- {line}", "", "  ")
+    return [*lines, ("", ""), *_wrapped(f"{words.MASKING}. {words.cost(summary)}", "dim")]
+
+
+def _bar(name: str, rate: Rate) -> str:
+    """`clean accuracy        94.5 % [90.4, 97.2] (189/200)`."""
+    return f"{name:<21} {words.rate(rate)}".replace("\u00a0", " ")
+
+
+def _threat(threat: ThreatFacts) -> list[str]:
+    rate = words.rate(threat.empirical_robust_accuracy)
+    rows: list[Sequence[str]] = [(short(a.name, 24), words.number(a.attempted), words.number(a.broken), words.seconds(a.seconds),
+                                  words.number(a.queries_median)) for a in threat.attacks]
+    widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
+    lines = [*(line for line, _ in _wrapped(f"{threat.literal} ({threat.words}): not broken <= {rate}", "")), *(
+        "  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in [HEADS, *rows])]
+    weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
+    if len(threat.per_class) > 1:
+        told = "; ".join(f"{short(c.name, 24)} {words.rate(c.robust)}" for c in weakest)
+        lines += [line for line, _ in _wrapped(f"weakest classes: {told}", "", "  ", "  ")]
+    return [line.replace("\u00a0", " ").replace("\u202f", " ") for line in lines] + [""]
+
+
+HEADS = ("attack", "tried", "broke", "time", "median queries")
+
+
+def _wrapped(line: str, style: str, later: str = "", first: str = "") -> list[tuple[str, str]]:
+    plain = line.replace("\u00a0", " ").replace("\u202f", " ")
+    found = textwrap.wrap(plain, WIDTH, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)
+    return [(part, style) for part in found]
