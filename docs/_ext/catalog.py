@@ -39,14 +39,18 @@ def write(folder: pathlib.Path) -> None:
 def attacks() -> str:
     """A table of all attacks, then each with its parameters."""
     import holdfast.attacks
+    from holdfast.attacks.attack import Attack
 
-    kinds = {name: getattr(holdfast.attacks, name) for name in holdfast.attacks.__all__}
+    found = {name: getattr(holdfast.attacks, name) for name in holdfast.attacks.__all__}
+    kinds = {name: kind for name, kind in found.items() if inspect.isclass(kind) and issubclass(kind, Attack)}
     rows = []
     for name, kind in kinds.items():
         paper = (inspect.getmodule(kind).__doc__ or "").splitlines()[0]
-        norms = ", ".join(NORMS[p] for p in kind.norms) or "any"
-        what = "minimal" if kind.minimal else "bounded"
-        rows.append((f"[{name}](#{name.lower()})", what, ", ".join(sorted(kind.needs)), norms, cost(kind), paper))
+        whole = isinstance(kind.norms, tuple)  # a wrapper has those of the attack inside
+        norms = ", ".join(NORMS[p] for p in kind.norms) if whole else "as the attack inside"
+        needs = ", ".join(sorted(kind.needs)) if isinstance(kind.needs, frozenset) else "as the attack inside"
+        what = ("minimal" if kind.minimal else "bounded") if isinstance(kind.minimal, bool) else "as the attack inside"
+        rows.append((f"[{name}](#{name.lower()})", what, needs, norms, cost(kind), paper))
     head = (
         "# Attacks\n\nA *bounded* attack fills the ball of the threat; a *minimal* one looks for the nearest success.\n"
         "*Needs* says what of the model it asks for: `module` gradients, `scores`, or `labels` alone.\n"
