@@ -164,6 +164,7 @@ def test_real_sets(name, train, test, shape, classes):
 def test_the_tracks_of_gtsrb_stay_together():
     data = load("gtsrb").train
     assert len(data.groups.unique()) == 1307
+    assert "Stallkamp" in data.license
     first, second = data.divide(0.85, 0)
     assert set(first.groups.tolist()).isdisjoint(second.groups.tolist())
     assert abs(len(first) / len(data) - 0.85) < 0.002

@@ -12,11 +12,14 @@ import numpy as np
 import torch
 
 from holdfast.core.errors import DataError
-from holdfast.data import archives, builtin
+from holdfast.data import archives, builtin, gtsrb
 from holdfast.data.dataset import Dataset, Splits
 
 GROUPS = {"gtsrb": "track_train"}
 """Arrays that say which training samples belong together."""
+
+LICENSES = {"fashion_mnist": "MIT", "gtsrb": gtsrb.LICENSE, "pneumoniamnist": "CC BY 4.0"}
+"""What is known of the terms; nothing is said of the other sets."""
 
 
 def folder() -> pathlib.Path | None:
@@ -62,7 +65,7 @@ def _arrays(file: pathlib.Path, name: str, bounds: Any) -> Splits:
     if name in GROUPS and GROUPS[name] in arrays:
         arrays["groups_train"] = arrays[GROUPS[name]]
     if arrays["x_train"].dtype == np.uint8 or bounds is not None:
-        return archives.parts(arrays, name, bounds)
+        return archives.parts(arrays, name, bounds, LICENSES.get(name, ""))
     return archives.series(arrays, name, "")
 
 
