@@ -2,6 +2,7 @@
 
 from . import attacks as attacks
 from . import data as data
+from . import defenses as defenses
 from . import learning as learning
 from . import models as models
 from . import threats as threats
@@ -59,6 +60,7 @@ __all__ = [
     "attacks",
     "audit",
     "data",
+    "defenses",
     "learning",
     "models",
     "open_run",

@@ -1,0 +1,7 @@
+# Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
+
+from holdfast.defenses.training.adversarial_training import AdversarialTraining as AdversarialTraining
+
+__all__ = [
+    "AdversarialTraining",
+]
