@@ -42,7 +42,7 @@ def test_plain_lines_come_every_thirty_seconds_and_at_stage_ends():
         plain(batch(second))
     plain(StageDone("pgd", 100, 20, 61.0, 5))
     assert len(lines) == 4
-    assert lines[0] == "audit: 100 samples, 1 stage → runs/a, about 1:00"
+    assert lines[0] == "audit: 100 samples, 1 stage → runs/a, up to 1:00"
     assert lines[1].startswith("pgd: 30/100 (30 %)  broken 20/100")
     assert lines[3] == "pgd: broke 20 of 100 in 1:01, 5 from an earlier run"
 

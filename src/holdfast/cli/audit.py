@@ -6,7 +6,7 @@ import json
 import pathlib
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
@@ -109,10 +109,11 @@ def run(request: Request) -> int:
 
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
+    from holdfast.cli.subject import default_threat, load_data, load_model
     from holdfast.evaluation.audit import audit
     from holdfast.report.run import Run
 
-    dataset = load_data(request)
+    dataset = load_data(request.data, request.split, request.bounds)
     model = load_model(request.model, request.trust, limits or dataset.bounds)
     request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
     if request.dry_run:
@@ -171,45 +172,6 @@ def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:
     elif request.quiet < 2:
         emit(clean("\n".join([*found.lines(), f"run folder {request.out} (not made: this is a dry run)", "", words])))
     return ExitCode.PASSED
-
-
-def load_data(request: Request) -> "Dataset":
-    """The part of the data that is asked for."""
-    from holdfast.data import load
-
-    return load(request.data, bounds=options.bounds_of(request.bounds), split=request.split)
-
-
-def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
-    """A model by file, bundled name or trusted attribute."""
-    from holdfast.models.files import load_model as load
-
-    return load(name, trust=trust or None, bounds=bounds)
-
-
-def scalar(bounds: object) -> tuple[float, float] | None:
-    """The bounds of the data where they are two numbers; each feature having its own says nothing about the model."""
-    low, high = bounds if isinstance(bounds, tuple) else (None, None)
-    return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
-
-
-def default_threat(dataset: "Dataset") -> str:
-    """`linf:8/255` in units of the data's range, where all features share one.
-
-    Raises:
-        UsageError: HF808 where they do not: nobody can guess what an attacker may do to a table.
-    """
-    from holdfast.threats.threats import Linf
-
-    limits = scalar(dataset.bounds)
-    if limits is None:
-        raise UsageError(
-            "HF808",
-            "These data need a threat: every feature has a range of its own",
-            expected="--threat NAME:RADIUS",
-            fix="--threat linf:0.1, in the units of the data; holdfast list threats",
-        )
-    return Linf(8 / 255 * (limits[1] - limits[0])).literal
 
 
 def folder_of(request: Request) -> pathlib.Path:

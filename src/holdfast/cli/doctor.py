@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from holdfast.cli import options
-from holdfast.cli.audit import load_model, scalar
 from holdfast.cli.codes import ExitCode
+from holdfast.cli.subject import load_data, load_model, scalar
 from holdfast.cli.terminal import clean, emit, home
 from holdfast.core.errors import HoldfastError
 
@@ -209,14 +209,11 @@ def _clock() -> Check:
 
 def subject(model: str, data: str, bounds: str, split: str, trust: str) -> list[Check]:
     """The model and the data: can they be read, does the range fit, does the model know its task."""
-    from holdfast.data import load
-
     if not data:
         return [Check("data", "warn", "not given", "holdfast doctor MODEL DATA")]
-    limits = options.bounds_of(bounds)
     try:
-        dataset = load(data, bounds=limits, split=split)
-        found = load_model(model, trust, limits or dataset.bounds)
+        dataset = load_data(data, split, bounds)
+        found = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
     except HoldfastError as error:
         return [Check("model and data", "warn", error.line(), f"holdfast explain {error.code}")]
     low, high = float(dataset.x.min()), float(dataset.x.max())
@@ -244,7 +241,7 @@ def _range(low: float, high: float, limits: tuple[float, float] | None) -> list[
                 "range",
                 "warn",
                 "negative values: the data look mean/std-normalized",
-                "pass raw values, and let the model normalize: mean and std in its card, or wrap(net, mean=..., std=...)",
+                "pass raw values and let the model normalize: mean and std in its card, or in wrap(net, ...)",
             )
         ]
     return [Check("range", "ok", "the values fill the declared range")]

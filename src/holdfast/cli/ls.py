@@ -23,7 +23,7 @@ class Entry:
     """A run folder.
 
     Args:
-        state: `done`, `running` (its process is alive), `stopped` (a partial result stands) or `unfinished` (no result yet).
+        state: `done`, `running` (its process is alive), `stopped` (a partial result) or `unfinished` (none yet).
         committed: Parts that count.
         last: Seconds since the last commit, None where there is none.
         verdict: The rate with its interval, or why there is none; empty while nothing stands.

@@ -90,7 +90,8 @@ def begun(event: RunStarted) -> str:
     """The first line of a run: what, how much, where, how long."""
     plural = "s" if len(event.stages) != 1 else ""
     where = f" → {event.folder}" if event.folder else ""
-    time_left = f", about {clock(event.seconds)}" if event.seconds is not None else ""
+    known = event.seconds is not None and event.seconds >= 10  # below that, overhead is larger than the estimate
+    time_left = f", up to {clock(event.seconds or 0)}" if known else ""
     return f"{event.what}: {event.samples} samples, {len(event.stages)} stage{plural}{where}{time_left}"
 
 

@@ -105,7 +105,7 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
     if not command:
         return []
     found: list[tuple[str, str]] = []
-    words = shlex.split(command)
+    words = _without_defaults(shlex.split(command))
     if summary.provenance.suite == "quick":
         found.append((shlex.join(_with(words, "--suite", "standard")), "a number to state needs the standard attacks"))
     if summary.data.limited:
@@ -123,8 +123,16 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
             if broken >= held
             else (2, "does it hold at twice the radius?")
         )
-        found.append((shlex.join([*words, "--threat", threat.at(threat.radius * factor).literal]), why))
+        more = ["--threat", threat.at(threat.radius * factor).literal]
+        found.append((shlex.join([*words[:4], *more, *words[4:]]), why))
     return found
+
+
+def _without_defaults(words: list[str]) -> list[str]:
+    for option, value in (("--suite", "standard"), ("--seed", "0"), ("--split", "test")):
+        if option in words and words[words.index(option) + 1] == value:
+            words = _with(words, option, None)
+    return words
 
 
 def _with(words: list[str], option: str, value: str | None) -> list[str]:

@@ -1,0 +1,45 @@
+"""`holdfast recheck RUN [MODEL]`: ask the model about every stored adversarial input, and verify every file."""
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import options
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.subject import load_both, remembered
+from holdfast.cli.terminal import clean, emit
+
+SHOWN = 20
+
+
+def command(
+    run: options.Run,
+    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Where it is not the one the run remembers.")] = "",
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help="Its data, likewise.")] = "",
+    split: options.Split = "",
+    bounds: options.Bounds = "",
+    trust: options.Trust = "",
+    batch: options.Batch = 256,
+    as_json: options.Json = False,
+    quiet: options.Quiet = 0,
+    debug: options.Debug = False,
+) -> int:
+    """Verify every stored claim of RUN on its model. Exit code 4 where one does not hold."""
+    from holdfast.evaluation.replay import recheck
+    from holdfast.evaluation.store import Folder
+
+    folder = Folder(run)
+    subject, dataset = load_both(remembered(folder, model, data, split, bounds), trust)
+    found = recheck(folder, subject, dataset, batch)
+    if as_json:
+        emit(json.dumps({"schema": "urn:holdfast:recheck:1", "holds": found.holds, **dataclasses.asdict(found)}))
+    elif quiet < 2:
+        lines = [
+            f"{found.claims - len(found.failed)} of {found.claims} stored adversarial inputs hold: files unchanged, "
+            "decision wrong, inside the threat"
+        ]
+        lines += [f"  sample {claim.sample} under {claim.threat}: {claim.why}" for claim in found.failed[:SHOWN]]
+        emit(clean("\n".join(lines)))
+    return ExitCode.PASSED if found.holds else ExitCode.UNTRUSTWORTHY

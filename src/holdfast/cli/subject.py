@@ -1,0 +1,95 @@
+"""What a command works on: the model and the data, by the words on the command line or by those a run remembers."""
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from holdfast.cli.options import bounds_of
+from holdfast.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from holdfast.data.dataset import Dataset
+    from holdfast.evaluation.store import Folder
+    from holdfast.models.model import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Words:
+    """The words that name a model and its data."""
+
+    model: str = ""
+    data: str = ""
+    split: str = ""
+    bounds: str = ""
+
+
+def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str) -> Words:
+    """The words given, and where they are missing those of the command that made the run.
+
+    Trust is never remembered: code runs only when a person says so now.
+
+    Raises:
+        UsageError: HF804 where the model or the data is neither given nor remembered.
+    """
+    told = shlex.split(folder.summary.provenance.command)
+    known = told[:2] == ["holdfast", "audit"] and len(told) >= 4
+
+    def option(name: str) -> str:
+        return told[told.index(name) + 1] if known and name in told[:-1] else ""
+
+    found = Words(
+        model=model or (told[2] if known else ""),
+        data=data or (told[3] if known else ""),
+        split=split or option("--split") or "test",
+        bounds=bounds or option("--bounds"),
+    )
+    if not found.model or not found.data:
+        raise UsageError(
+            "HF804", "The run does not say which model and data it was made with", fix="give them: RUN ... MODEL DATA"
+        )
+    return found
+
+
+def load_data(name: str, split: str, bounds: str) -> "Dataset":
+    """The part of the data that is asked for."""
+    from holdfast.data import load
+
+    return load(name, bounds=bounds_of(bounds), split=split)
+
+
+def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
+    """A model by file, bundled name or trusted attribute."""
+    from holdfast.models.files import load_model as load
+
+    return load(name, trust=trust or None, bounds=bounds)
+
+
+def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
+    """The data, and the model in the same units."""
+    dataset = load_data(words.data, words.split, words.bounds)
+    return load_model(words.model, trust, bounds_of(words.bounds) or dataset.bounds), dataset
+
+
+def scalar(bounds: object) -> tuple[float, float] | None:
+    """The bounds of the data where they are two numbers; None where each feature has its own."""
+    low, high = bounds if isinstance(bounds, tuple) else (None, None)
+    return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
+
+
+def default_threat(dataset: "Dataset") -> str:
+    """`linf:8/255` in units of the data's range, where all features share one.
+
+    Raises:
+        UsageError: HF808 where they do not: nobody can guess what an attacker may do to a table.
+    """
+    from holdfast.threats.threats import Linf
+
+    limits = scalar(dataset.bounds)
+    if limits is None:
+        raise UsageError(
+            "HF808",
+            "These data need a threat: every feature has a range of its own",
+            expected="--threat NAME:RADIUS",
+            fix="--threat linf:0.1, in the units of the data; holdfast list threats",
+        )
+    return Linf(8 / 255 * (limits[1] - limits[0])).literal
