@@ -6,7 +6,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "holdfast"
-CATALOGS = ("attacks/evasion",)
+CATALOGS = ("attacks/evasion", "defenses/training")
 """Folders where a module is one published method: one public class, the paper in the first line."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
