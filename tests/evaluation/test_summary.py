@@ -5,8 +5,8 @@ import pathlib
 import typing
 
 import pytest
-from evaluation.documents import SUMMARY
 
+from evaluation.documents import SUMMARY
 from holdfast.core.errors import IntegrityError
 from holdfast.evaluation import summary
 from holdfast.evaluation.summary import Confusion, Summary, dump, read, schema, to_json
@@ -46,7 +46,7 @@ def test_a_newer_major_version_is_refused_and_a_newer_minor_is_read():
 
 
 def test_documents_of_older_minor_versions_stay_readable():
-    """A field that an early document does not have takes its default; the first document is the smallest one allowed."""
+    """A field that an early document does not have takes its default."""
     for stored in sorted((pathlib.Path(__file__).parent / "stored").glob("summary-*.json")):
         assert read(stored.read_bytes()).verdict.text
 

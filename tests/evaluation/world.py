@@ -1,4 +1,4 @@
-"""A small world for the run store: digits against the nearest class mean, in an nn.Module that counts and can be slow."""
+"""A small world for the run store: digits against the nearest class mean, in a module that counts and can be slow."""
 
 import functools
 import time

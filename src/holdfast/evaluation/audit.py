@@ -32,6 +32,8 @@ from holdfast.threats.literals import parse
 from holdfast.threats.space import Image
 from holdfast.threats.threats import Threat
 
+FEW = 32  # rows of the batch that is timed
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Request:
@@ -230,19 +232,22 @@ def _enrolled(store: Store, request: Request) -> Bench:
 
 def _announce(request: Request, store: Store, work: Work) -> None:
     stages = tuple(f"{describe(a)} {t.literal}" for t in request.threats for a in work.view.attacks(t))
-    work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, _estimated(request).seconds))
-    note = request.suite.note
-    if note:
-        work.interrupt.tell(Note(note))
+    try:
+        seconds: float | None = _estimated(request).seconds
+    except Exception:  # noqa: BLE001 - a model that fails here is judged row by row in the clean step
+        seconds = None
+    work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, seconds))
+    if request.suite.note:
+        work.interrupt.tell(Note(request.suite.note))
 
 
 def _estimated(request: Request) -> Plan:
-    """The plan, with the time of one forward pass measured on one small batch."""
-    few = request.data.x[:32]
-    request.model.predict(few)
-    began = time.perf_counter()
-    request.model.predict(few)
-    second = (time.perf_counter() - began) / len(few)
+    """The plan, with the time of one forward pass measured on one small batch, the second time it is asked."""
+    few, second = request.data.x[:FEW], 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        request.model.predict(few)
+        second = (time.perf_counter() - began) / len(few)
     return estimate(request.suite, request.threats, len(request.data), second, few[0].numel() * few.element_size())
 
 

@@ -33,7 +33,7 @@ class Commit:
 
     Args:
         part: Name of its files without extension.
-        question: Digest of what it answers (kind, threat, attack configuration, seed).
+        question: What it answers: kind, threat, attack configuration, seed.
         files: File name -> SHA-256.
         rows: Samples in it.
         seconds: Time of the computation.
@@ -42,7 +42,7 @@ class Commit:
     """
 
     part: str
-    question: str
+    question: dict[str, Any]
     files: dict[str, str]
     rows: int
     seconds: float

@@ -60,7 +60,7 @@ class Parts:
         self.sessions, self.commits = list(found.sessions), list(found.commits)
         self._rows: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, dict[str, dict[str, Array]]] = {}
-        self._good: dict[str, list[Commit]] = {}
+        self._good: dict[str, list[tuple[Commit, tuple[str, ...]]]] = {}
         if found.damaged:
             note(f"{found.damaged} journal line(s) were damaged; what they named is computed again")
 
@@ -76,7 +76,16 @@ class Parts:
 
     def commits_of(self, question: Question) -> list[Commit]:
         """The sound commits that answer a question."""
-        return self._good.get(question.digest, [])
+        return [commit for commit, _ in self._good.get(question.digest, [])]
+
+    def members(self, question: Question) -> list[tuple[str, ...]]:
+        """The samples of each sound part that answers a question, in the part's order."""
+        self._read(question, None)
+        return [keys for _, keys in self._good[question.digest]]
+
+    def questions(self) -> list[Question]:
+        """Everything that was ever answered, each once."""
+        return list(dict.fromkeys(Question(**commit.question) for commit in self.commits))
 
     def add(
         self,
@@ -95,12 +104,13 @@ class Parts:
         """
         self._read(question, kind)
         name = f"{question.kind}-{digest([question.digest, [a.key for a in answers]])}"
-        files = {f"{name}.npz": _npz(arrays), f"{name}.parquet": _parquet(rows.table(kind, answers), question)}
+        files = {f"{name}.npz": _npz(arrays)} if any(arrays.values()) else {}
+        files[f"{name}.parquet"] = _parquet(rows.table(kind, answers), question)
         for file, content in files.items():
             write_atomic(self.folder / "parts" / file, content)
         commit = Commit(
             part=name,
-            question=question.digest,
+            question=dataclasses.asdict(question),
             rows=len(answers),
             seconds=seconds,
             forwards=forwards,
@@ -118,13 +128,13 @@ class Parts:
             return
         kind = kind or KINDS[question.kind]
         self._rows[question.digest], self._arrays[question.digest], self._good[question.digest] = {}, {}, []
-        for commit in [c for c in self.commits if c.question == question.digest]:
+        for commit in [c for c in self.commits if c.question == dataclasses.asdict(question)]:
             contents = {file: self._sound(file, stated) for file, stated in commit.files.items()}
             if any(content is None for content in contents.values()):
                 self.note(f"part {commit.part} is missing or was changed; it is computed again")
                 continue
             answers = rows.records(kind, pq.read_table(io.BytesIO(contents[f"{commit.part}.parquet"] or b"")))
-            self._keep(question, commit, answers, _unpack(contents[f"{commit.part}.npz"] or b""))
+            self._keep(question, commit, answers, _unpack(contents.get(f"{commit.part}.npz")))
 
     def _sound(self, file: str, stated: str) -> bytes | None:
         """The content of a file if it is what was committed."""
@@ -139,7 +149,7 @@ class Parts:
         known, store = self._rows[question.digest], self._arrays[question.digest]
         new = {a.key: a for a in answers if a.key not in known}
         known.update(new)
-        self._good[question.digest].append(commit)
+        self._good[question.digest].append((commit, tuple(a.key for a in answers)))
         for name, values in arrays.items():
             store.setdefault(name, {}).update({key: value for key, value in values.items() if key in new})
 
@@ -163,7 +173,9 @@ def _npz(arrays: Mapping[str, Mapping[str, Array]]) -> bytes:
     return out.getvalue()
 
 
-def _unpack(content: bytes) -> dict[str, dict[str, Array]]:
+def _unpack(content: bytes | None) -> dict[str, dict[str, Array]]:
+    if content is None:
+        return {}
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         names = [name for name in file.files if not name.endswith("_keys")]
         return {name: dict(zip(file[f"{name}_keys"].tolist(), file[name], strict=True)) for name in names}

@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("adversarial_confidence", pa.float64()),
         ("group", pa.int64()),
         ("reason", pa.string()),
+        ("origin", pa.string()),
     ]
 )
 
@@ -79,4 +80,5 @@ def _row(final: Final, literal: str, samples: Samples, i: int, names: Mapping[st
         "adversarial_confidence": hit and hit.adversarial_confidence,
         "group": None if samples.source[i] < 0 else samples.source[i],
         "reason": final.reason or None,
+        "origin": final.asked.digest if hit and final.asked else None,
     }

@@ -1,0 +1,228 @@
+"""Verifying what a run claims: `recheck` asks the model again about every stored input, `replay` repeats one search."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast import attacks
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.run import run
+from holdfast.core.errors import IntegrityError
+from holdfast.core.records import revive
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation import manifest
+from holdfast.evaluation.manifest import Manifest, number_of
+from holdfast.evaluation.parts import Array, Question
+from holdfast.evaluation.store import Folder
+from holdfast.evaluation.work import decided
+from holdfast.models.model import Model
+from holdfast.models.settle import fingerprint, settle
+from holdfast.threats.literals import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Replayed:
+    """One search, repeated.
+
+    Args:
+        sample: The sample's number.
+        threat, attack: What broke it, as literal and configuration.
+        label: What it is.
+        decided: What the model says about the stored input now.
+        verified: Whether the stored input still breaks the model, inside the threat.
+        reproduced: Whether the search breaks the sample again.
+        identical: Whether it finds the stored input to the last bit.
+        difference: Largest difference of the two inputs, in the data's own units; None where it found none.
+        company: Samples that were searched together with it.
+    """
+
+    sample: int
+    threat: str
+    attack: str
+    label: int
+    decided: int
+    verified: bool
+    reproduced: bool
+    identical: bool
+    difference: float | None
+    company: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A stored claim that does not hold: which sample, under which threat, and what is wrong with it."""
+
+    sample: int
+    threat: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Rechecked:
+    """All stored claims, asked again; `failed` is empty where everything holds."""
+
+    claims: int
+    failed: tuple[Claim, ...]
+    distances: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim holds."""
+        return not self.failed
+
+
+def recheck(folder: Folder, model: Model, data: Dataset | None = None, batch: int = 256) -> Rechecked:
+    """Ask the model about every stored adversarial input, and check that its files are what was committed.
+
+    Args:
+        folder: A run.
+        model: The model it was made with.
+        data: The samples; with them the distances are measured again, without them only decisions and bounds are.
+        batch: Rows at once.
+
+    Raises:
+        IntegrityError: HF402 another model, HF411 the committed files were changed.
+    """
+    damaged: list[str] = []
+    parts, found = folder.parts, folder.manifest
+    parts.note = damaged.append
+    claims = [(q, key, array) for q in _searches(folder) for key, array in parts.arrays(q, "adversarial").items()]
+    if damaged:
+        raise IntegrityError(
+            "HF411", "The run was changed after it was committed", seen=damaged[0], fix="run the same audit again"
+        )
+    failed: list[Claim] = []
+    if claims:
+        _same_model(folder, model, claims[0][2])
+        model = settle(model, torch.from_numpy(np.stack([c[2] for c in claims[:32]])))
+    for start in range(0, len(claims), batch):
+        failed += _failing(claims[start : start + batch], model, found, data, batch)
+    return Rechecked(len(claims), tuple(failed), data is not None)
+
+
+def replay(folder: Folder, sample: int, model: Model, data: Dataset, threat: str | None = None) -> Replayed:
+    """Repeat the search that broke a sample, alone, and in the company it had where that does not give the same.
+
+    Args:
+        folder: A run.
+        sample: Number of the sample, as in `samples.parquet`.
+        model: The model the run was made with.
+        data: The samples.
+        threat: Literal, the first threat under which the sample broke unless given.
+
+    Raises:
+        IntegrityError: HF410 nothing stored for this sample, HF402 another model, HF412 other data.
+    """
+    asked, key, stored = _winner(folder, sample, threat)
+    _same_model(folder, model, stored)
+    place = {k: i for i, k in enumerate(manifest.keys_of(data.digests))}
+    if key not in place:
+        raise IntegrityError(
+            "HF412", f"Sample {sample} of the run is not in these data", seen=data.name, fix="give the data of the run"
+        )
+    model = settle(model, data.x)
+    x, y = data.x[[place[key]]], data.y[[place[key]]]
+    adversarial = torch.from_numpy(stored)[None].to(x)
+    now, region = int(decided(model, adversarial, 1)[0]), parse(asked.threat).around(x, model.space)
+    together = [k for k in _company(folder, asked, key) if k in place]
+    again, company = _again(asked, [key], model, data, place), 1
+    if again is None or not torch.equal(again, adversarial):
+        again, company = _again(asked, together, model, data, place, key), len(together)
+    return Replayed(
+        sample=sample,
+        threat=asked.threat,
+        attack=asked.attack,
+        label=int(y[0]),
+        decided=now,
+        verified=now != int(y[0]) and bool(region.contains(adversarial)[0]),
+        reproduced=again is not None,
+        identical=again is not None and bool(torch.equal(again, adversarial)),
+        difference=None if again is None else float((again.double() - adversarial.double()).abs().max()),
+        company=company,
+    )
+
+
+def _again(
+    asked: Question, keys: Sequence[str], model: Model, data: Dataset, place: dict[str, int], key: str | None = None
+) -> Tensor | None:
+    """The input that the search finds for `key` (the only one unless given), `(1, ...)`; None for none."""
+    rows = [place[k] for k in keys]
+    attack: Attack = revive(json.loads(asked.attack), lambda name: getattr(attacks, name))
+    out = run(
+        attack, model, data.x[rows], data.y[rows], asked.threat, seed=asked.seed, ids=[number_of(k) for k in keys]
+    )
+    i = 0 if key is None else keys.index(key)
+    return out.adversarial[i][None] if out.status[i] == "broken" else None
+
+
+def _searches(folder: Folder) -> list[Question]:
+    """Every search that was committed."""
+    return [q for q in folder.parts.questions() if q.kind == "search"]
+
+
+def _winner(folder: Folder, sample: int, threat: str | None) -> tuple[Question, str, Array]:
+    """The search that broke the sample, its key, and the stored input."""
+    rows = [r for r in folder.samples.to_pylist() if r["sample"] == sample]
+    row = next((r for r in rows if r["status"] == "broken" and threat in (None, r["threat"])), None)
+    if row is None:
+        raise IntegrityError(
+            "HF410",
+            f"There is nothing to replay for sample {sample}",
+            seen=rows[0]["status"] if rows else "no such sample",
+            expected="a sample with status broken",
+            fix="holdfast show RUN lists them",
+        )
+    samples = folder.manifest.samples
+    keys = [k for k, i in zip(samples.keys, samples.ids, strict=True) if i == sample]
+    for asked in (q for q in _searches(folder) if q.digest == row["origin"]):
+        arrays = folder.parts.arrays(asked, "adversarial")
+        for key in (k for k in keys if k in arrays):
+            return asked, key, arrays[key]
+    raise IntegrityError(
+        "HF411", f"The input of sample {sample} is not stored any more", fix="run the same audit again"
+    )
+
+
+def _company(folder: Folder, asked: Question, key: str) -> tuple[str, ...]:
+    """The samples of the part that the sample's row came from, in their order."""
+    return next((keys for keys in folder.parts.members(asked) if key in keys), (key,))
+
+
+def _same_model(folder: Folder, model: Model, example: Array) -> None:
+    """Refuse another model than the run's."""
+    now = fingerprint(settle(model, torch.from_numpy(example)[None]), example.shape)
+    if now != folder.manifest.fingerprint:
+        raise IntegrityError(
+            "HF402",
+            f"The run in '{folder.path}' was made with another model",
+            seen=f"fingerprint {now}",
+            expected=folder.manifest.fingerprint,
+            fix="give the model of the run",
+        )
+
+
+def _failing(
+    claims: Sequence[tuple[Question, str, Array]], model: Model, found: Manifest, data: Dataset | None, batch: int
+) -> list[Claim]:
+    """The claims that do not hold."""
+    order = {key: i for i, key in enumerate(found.samples.keys)}
+    x = torch.from_numpy(np.stack([array for _, _, array in claims]))
+    now, inside = decided(model, x, batch), model.space.validate(x)
+    place = {} if data is None else {k: i for i, k in enumerate(manifest.keys_of(data.digests))}
+    failed = []
+    for i, (asked, key, _) in enumerate(claims):
+        why = ""
+        if int(now[i]) == found.samples.labels[order[key]]:
+            why = "the model is right on the stored input"
+        elif not bool(inside[i]):
+            why = "the stored input lies outside the bounds"
+        elif data is not None and key in place:
+            region = parse(asked.threat).around(data.x[[place[key]]], model.space)
+            why = "" if bool(region.contains(x[[i]])[0]) else "the stored input lies outside the threat"
+        if why:
+            failed.append(Claim(found.samples.ids[order[key]], asked.threat, why))
+    return failed
