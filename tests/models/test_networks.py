@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from holdfast.core.errors import ModelError
 from holdfast.models.networks import NAMES, build
 
@@ -35,13 +36,16 @@ def test_width_scales_the_network():
     assert sum(p.numel() for p in large.parameters()) > 3 * sum(p.numel() for p in small.parameters())
 
 
-@pytest.mark.parametrize(("name", "code", "options"), [
-    ("resnet50", "HF216", {}),
-    ("cnn", "HF202", {"depth": 3}),
-    ("cnn", "HF202", {"width": 0}),
-    ("cnn", "HF202", {"width": True}),
-    ("mlp", "HF202", {"width": 10**6}),
-])
+@pytest.mark.parametrize(
+    ("name", "code", "options"),
+    [
+        ("resnet50", "HF216", {}),
+        ("cnn", "HF202", {"depth": 3}),
+        ("cnn", "HF202", {"width": 0}),
+        ("cnn", "HF202", {"width": True}),
+        ("mlp", "HF202", {"width": 10**6}),
+    ],
+)
 def test_refusals(name, code, options):
     with pytest.raises(ModelError) as caught:
         build(name, shape=(1, 8, 8), classes=3, **options)

@@ -6,11 +6,12 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from holdfast.core.errors import ModelError
 from holdfast.models.networks import build
 from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
-from torch import nn
 
 
 def linear(classes, seed=0, scale=3.0):
@@ -163,7 +164,8 @@ def test_normalization_is_inside():
     assert "normalize" in model.stages[0]
 
 
-@pytest.mark.parametrize(("mean", "std"), [((0.1, 0.2), None), (None, 0.0), (float("nan"), None), (None, (1.0, -1.0, 1.0))])
+@pytest.mark.parametrize(("mean", "std"), [((0.1, 0.2), None), (None, 0.0), (float("nan"), None),
+                                           (None, (1.0, -1.0, 1.0))])
 def test_impossible_normalization_is_refused(mean, std):
     net = build("cnn", shape=(3, 8, 8), classes=4, width=4)
     with pytest.raises(ModelError, match="HF206"):

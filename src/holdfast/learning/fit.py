@@ -22,7 +22,7 @@ class Fit(Learner):
         estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` in it gets the seed.
     """
 
-    estimator: Any
+    estimator: object
 
     def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
         """A settled model.
@@ -41,7 +41,7 @@ class Fit(Learner):
                 seen=f"labels {found.tolist()[:10]}",
                 expected=f"at least one sample of each of {dataset.n_classes} classes",
             )
-        estimator = clone(self.estimator)
+        estimator: Any = clone(self.estimator)
         names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
         estimator.set_params(**dict.fromkeys(names, seed % 2**32))
         estimator.fit(dataset.x.double().reshape(len(dataset), -1).numpy(), dataset.y.numpy())

@@ -201,7 +201,7 @@ class _Work:
             raise ModelError(
                 "HF218",
                 f"The training diverged in epoch {state.epoch + 1}",
-                seen=f"loss {float(loss)}",
+                seen=f"loss {float(loss.detach())}",
                 fix=f"rate={self.how.rate / 10:g}",
             )
         state.optimizer.zero_grad(set_to_none=True)

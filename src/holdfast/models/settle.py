@@ -67,7 +67,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
 
 
 def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> str:
-    """Who a model is: 32 hexadecimal digits of its parameters and of what it says about 64 seeded random inputs.
+    """Who a model is: 32 hexadecimal digits of its parameters, bounds, stages, and its answers to 64 random inputs.
 
     Scores enter as their mean and spread by class, rounded to 1/1000 of the overall spread, computed on one thread: so
     the digest does not move with the number of threads. Costs 64 forward passes.
@@ -82,6 +82,9 @@ def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch
     low, high = model.space.limits(rest)
     made = hashlib.blake2b(digest_size=16)
     made.update(b"" if model.parameters is None else model.parameters())
+    made.update(repr(model.stages).encode())
+    for end in (low, high):
+        made.update(end[0].double().contiguous().numpy().tobytes())
     with model.borrowed(), torch.no_grad():
         torch.set_num_threads(1)
         _seed(64)

@@ -1,0 +1,43 @@
+"""Fit: scikit-learn estimators as learners."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from holdfast.core.errors import ModelError
+from holdfast.data import Dataset, load
+from holdfast.learning.fit import Fit
+
+
+def test_wine_is_learned_and_the_estimator_stays_unfitted():
+    data = load("wine")
+    estimator = make_pipeline(StandardScaler(), LogisticRegression())
+    model = Fit(estimator=estimator).fit(data.train)
+    assert model.classes == 3
+    assert model.module is not None
+    assert model.space.bounds == data.train.bounds
+    assert (model.predict(data.test.x) == data.test.y).double().mean() > 0.9
+    with pytest.raises(NotFittedError):
+        estimator.predict(data.test.x.numpy())
+
+
+def test_the_seed_decides():
+    data = load("wine").train
+    learner = Fit(estimator=make_pipeline(StandardScaler(), RandomForestClassifier(3)))
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    first, again, other = (learner.fit(data, seed=s).scores(data.x) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_a_class_without_samples_is_refused():
+    data = Dataset(torch.rand(6, 2), torch.tensor([0, 0, 0, 2, 2, 2]), classes=("a", "b", "c"))
+    with pytest.raises(ModelError, match="HF220"):
+        Fit(estimator=LogisticRegression()).fit(data)

@@ -1,0 +1,219 @@
+"""scikit-learn behind `wrap`: exact twins, scores, labels, class names."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from holdfast.core.errors import ModelError
+from holdfast.models.settle import settle
+from holdfast.models.source import source_of
+from holdfast.models.twin import Twin, twin_of
+from holdfast.models.wrap import wrap
+
+
+def data(classes, n=120, features=4, seed=0):
+    draw = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    centers = draw.normal(size=(classes, features))
+    return centers[y] + 0.7 * draw.normal(size=(n, features)), y
+
+
+STAGES = [(), (StandardScaler(),), (MinMaxScaler(feature_range=(-1, 2), clip=True),),
+          (StandardScaler(with_mean=False), MinMaxScaler(), StandardScaler(with_std=False))]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("stages", STAGES, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_b11_twin_gradients_are_finite_differences_of_the_estimator(classes, stages, weighted):
+    x, y = data(classes)
+    weight = {"logisticregression__sample_weight": np.linspace(0.5, 2, len(y))} if weighted else {}
+    estimator = make_pipeline(*stages, LogisticRegression(max_iter=500)).fit(x, y, **weight)
+    model = settle(wrap(estimator, (-9, 9)), torch.from_numpy(x))
+    assert "twin" in model.adapter
+    points = 0.9 * x[:20] + 0.1 * x.mean(0)      # off the edges of what a clipping scaler has seen
+    leaf = torch.from_numpy(points).requires_grad_()
+    label = torch.from_numpy(y[:20])[:, None]
+    g, = torch.autograd.grad(model.module(leaf).log_softmax(1).gather(1, label).sum(), leaf)
+    step = 1e-6
+    for j in range(x.shape[1]):
+        shift = np.eye(x.shape[1])[j] * step
+        up, down = (np.log(estimator.predict_proba(points + s * shift))[np.arange(20), y[:20]] for s in (1, -1))
+        assert np.allclose((up - down) / (2 * step), g[:, j].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_b10_gradient_flows_through_every_stage_and_stops_where_one_clips(classes):
+    x, y = data(classes)
+    estimator = make_pipeline(StandardScaler(), MinMaxScaler(clip=True), LogisticRegression()).fit(x, y)
+    model = wrap(estimator, (-99, 99))
+    leaf = torch.full((1, 4), 50.0, dtype=torch.float64, requires_grad=True)      # far beyond what the scaler saw
+    g, = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    assert torch.equal(g, torch.zeros_like(g))
+    loose = wrap(make_pipeline(StandardScaler(), MinMaxScaler(clip=False), LogisticRegression()).fit(x, y), (-99, 99))
+    g, = torch.autograd.grad(loose.module(leaf)[:, 1].sum(), leaf)
+    assert (g != 0).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_twin_scores_are_the_estimators_probabilities_and_its_decisions(classes):
+    x, y = data(classes)
+    estimator = make_pipeline(StandardScaler(), LogisticRegression(C=100)).fit(x, y)
+    model = settle(wrap(estimator), torch.from_numpy(x))
+    assert np.allclose(model.scores(torch.from_numpy(x)).softmax(1).numpy(), estimator.predict_proba(x), atol=1e-12)
+    assert np.array_equal(model.labels(torch.from_numpy(x)).numpy(), estimator.predict(x))
+    assert torch.equal(model.scores(torch.from_numpy(x)), model.module(torch.from_numpy(x)))
+    far = model.scores(torch.from_numpy(1000 * x))                       # no saturation, unlike predict_proba
+    assert torch.isfinite(far).all()
+    assert (far.amax(1) > 100).any()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_liblinear_has_an_exact_twin_for_two_classes():
+    x, y = data(2)
+    model = wrap(LogisticRegression(solver="liblinear").fit(x, y))
+    assert "twin" in model.adapter
+
+
+def test_one_against_the_rest_is_normalized_like_the_estimator():
+    x, y = data(3)
+    fits = [LogisticRegression().fit(x, y == k) for k in range(3)]
+    weight = torch.from_numpy(np.concatenate([f.coef_ for f in fits])).T
+    twin = Twin((), weight, torch.from_numpy(np.concatenate([f.intercept_ for f in fits])), "rest")
+    p = np.stack([f.predict_proba(x)[:, 1] for f in fits], 1)
+    assert np.allclose(twin(torch.from_numpy(x)).softmax(1).numpy(), p / p.sum(1, keepdims=True), atol=1e-12)
+
+
+def test_a_twin_that_does_not_repeat_the_probabilities_is_refused():
+    x, y = data(3)
+
+    class Sharper(LogisticRegression):
+        def predict_proba(self, x):
+            p = super().predict_proba(x) ** 2
+            return p / p.sum(1, keepdims=True)
+
+    assert twin_of(LogisticRegression().fit(x, y)) is not None
+    assert twin_of(Sharper().fit(x, y)) is None
+    model = settle(wrap(make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression()).fit(x, y)),
+                   torch.from_numpy(x))
+    assert model.module is None
+    assert model.scores is not None
+
+
+OTHERS = [RandomForestClassifier(5, random_state=0), DecisionTreeClassifier(), KNeighborsClassifier(3), GaussianNB(),
+          SVC(), RidgeClassifier(), SGDClassifier(random_state=0), HistGradientBoostingClassifier(max_iter=3),
+          BaggingClassifier(DecisionTreeClassifier(), 3, random_state=0),
+          VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+          VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB()), ("c", DecisionTreeClassifier())])]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("estimator", OTHERS, ids=lambda e: type(e).__name__)
+def test_every_other_estimator_answers_with_its_own_decisions(estimator, classes):
+    x, y = data(classes)
+    estimator.fit(x, y)
+    model = settle(wrap(estimator, (-9, 9)), torch.from_numpy(x))
+    assert model.classes == classes
+    assert model.module is None
+    assert np.array_equal(model.labels(torch.from_numpy(x)).numpy(), estimator.predict(x))
+    hard = isinstance(estimator, VotingClassifier) and estimator.voting == "hard"
+    assert (model.scores is None) == hard
+    if not hard:
+        scores = model.scores(torch.from_numpy(x))
+        assert scores.shape == (len(x), classes)
+        assert torch.equal(scores.gather(1, model.labels(torch.from_numpy(x))[:, None])[:, 0], scores.amax(1))
+
+
+def test_scores_that_contradict_the_decision_are_not_used():
+    x, y = data(3)
+
+    class Contrary(GaussianNB):
+        def predict_proba(self, x):
+            return super().predict_proba(x)[:, ::-1]
+
+    estimator = Contrary()
+    estimator.fit(x, y)
+    model = settle(wrap(estimator), torch.from_numpy(x))
+    assert model.scores is None
+    assert any("scores were not used" in note for note in model.notes)
+    assert model.labels(torch.from_numpy(x)).tolist() == estimator.predict(x).tolist()
+
+
+@pytest.mark.parametrize("names", [np.array(["cat", "ant", "bee"]), np.array([10, 5, 7])])
+@pytest.mark.parametrize("kind", [LogisticRegression, GaussianNB])
+def test_class_names_become_indices(names, kind):
+    x, y = data(3)
+    estimator = kind().fit(x, names[y])
+    model = settle(wrap(estimator), torch.from_numpy(x))
+    said = model.labels(torch.from_numpy(x)).numpy()
+    assert np.array_equal(estimator.classes_[said], estimator.predict(x))
+    assert any("classes_" in note for note in model.notes)
+
+
+def test_images_are_flattened_and_float32_is_welcome():
+    x, y = data(3)
+    model = settle(wrap(LogisticRegression().fit(x, y)), torch.from_numpy(x).float().reshape(-1, 1, 2, 2))
+    images = torch.from_numpy(x).float().reshape(-1, 1, 2, 2).requires_grad_()
+    g, = torch.autograd.grad(model.module(images)[:, 0].sum(), images)
+    assert g.shape == images.shape
+    assert g.dtype == torch.float32
+
+
+def test_frames_with_names_do_not_warn():
+    pandas = pytest.importorskip("pandas")
+    x, y = data(2)
+    estimator = GaussianNB().fit(pandas.DataFrame(x, columns=list("abcd")), y)
+    assert settle(wrap(estimator), torch.from_numpy(x)).classes == 2
+
+
+def test_b12_the_estimator_gets_an_array_of_its_own():
+    x, y = data(2)
+
+    class Scribbler(GaussianNB):
+        def predict_proba(self, x):
+            p = super().predict_proba(x)
+            x[:] = 0
+            return p
+
+    tensor = torch.from_numpy(x.copy())
+    model = settle(wrap(Scribbler().fit(x, y)), tensor)
+    model.scores(tensor)
+    assert np.array_equal(tensor.numpy(), x)
+
+
+@pytest.mark.parametrize("estimator", [
+    LogisticRegression(), LinearRegression(), make_pipeline(StandardScaler()), StandardScaler(),
+    make_pipeline(StandardScaler(), LogisticRegression()),
+], ids=str)
+def test_what_cannot_decide_is_refused(estimator):
+    with pytest.raises(ModelError, match="HF208"):
+        wrap(estimator)
+
+
+def test_several_labels_at_once_are_refused():
+    x, y = data(2)
+    with pytest.raises(ModelError, match="HF208"):
+        wrap(MultiOutputClassifier(GaussianNB()).fit(x, np.stack([y, 1 - y], 1)))
+
+
+def test_output_is_not_for_estimators():
+    x, y = data(2)
+    with pytest.raises(ModelError, match="HF207"):
+        wrap(GaussianNB().fit(x, y), output="logits")
+
+
+def test_the_digest_sees_the_fit():
+    x, y = data(3)
+    first, again, other = (wrap(GaussianNB().fit(x[k:], y[k:])) for k in (0, 0, 1))
+    assert first.parameters() == again.parameters()
+    assert first.parameters() != other.parameters()
+    assert source_of(first) is not None
