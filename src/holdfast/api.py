@@ -1,10 +1,11 @@
 """The verbs in Python, with the names and defaults they have in the shell."""
 
+import contextlib
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.attacks.attack import Attack
@@ -18,10 +19,21 @@ from holdfast.report.run import Run
 from holdfast.threats.threats import Threat
 
 
-def audit(model: Model, data: Dataset | tuple[Any, Any], *, threat: str | Threat | Sequence[str | Threat],
-          suite: str | Suite | Attack | Sequence[Attack] = "standard", seed: int = 0, out: str | os.PathLike[str] | None = None,
-          batch: int = 256, limit: int | None = None, expect_accuracy: float | None = None,
-          transfer_to: Model | Sequence[Model] | None = None, new: bool = False, on_event: Listener = silent) -> Run:
+def audit(
+    model: Model,
+    data: Dataset | tuple[Any, Any],
+    *,
+    threat: str | Threat | Sequence[str | Threat],
+    suite: str | Suite | Attack | Sequence[Attack] = "standard",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    batch: int = 256,
+    limit: int | None = None,
+    expect_accuracy: float | None = None,
+    transfer_to: Model | Sequence[Model] | None = None,
+    new: bool = False,
+    on_event: Listener = silent,
+) -> Run:
     """Attack every sample and say how the model breaks, with exact intervals.
 
     Args:
@@ -30,17 +42,13 @@ def audit(model: Model, data: Dataset | tuple[Any, Any], *, threat: str | Threat
         threat: One threat or several: `hf.Linf(8/255)` or `"linf:8/255"`.
         suite: `quick`, `standard`, a text such as `"pgd(steps=10)+square"`, or attacks in their order.
         seed: Of every random draw.
-        out: The run folder; the same call on the same folder continues. Without it the run lives in a temporary
-            folder that disappears with the returned object.
+        out: The run folder; the same call continues it. Without it: a temporary one that goes with the returned object.
         batch: Rows sent through the model at once; changes memory and speed, not results.
         limit: A seeded simple random subset of so many samples.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
-
-    Returns:
-        The run: `.empirical_robust_accuracy`, `.clean_accuracy`, `.by_threat`, `.to_frame()`, `.report(path)`.
 
     Raises:
         ModelError: HF240 for something that is not wrapped; HF230 another accuracy than expected.
@@ -49,18 +57,22 @@ def audit(model: Model, data: Dataset | tuple[Any, Any], *, threat: str | Threat
         IntegrityError: HF4xx a folder that belongs to another model.
         ResourceError: HF5xx disk, permissions.
     """
-    if not isinstance(model, Model):
-        raise ModelError("HF240", "An audit needs a wrapped model", seen=type(model).__name__, expected="Model",
-                         fix="hf.audit(hf.wrap(model, bounds=(0, 1)), ...)")
-    dataset = data if isinstance(data, Dataset) else Dataset(*data, bounds=model.space.bounds)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-")) if out is None else pathlib.Path(out)
-    try:
-        found = evaluation.audit(model, dataset, threat=threat, suite=suite, seed=seed, out=folder, batch=batch, limit=limit,
-                                 expect_accuracy=expect_accuracy, transfer_to=transfer_to, new=new, on_event=on_event)
-    except BaseException:
-        if out is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    dataset = _dataset(model, data)
+    with _folder(out) as folder:
+        found = evaluation.audit(
+            model,
+            dataset,
+            threat=threat,
+            suite=suite,
+            seed=seed,
+            out=folder,
+            batch=batch,
+            limit=limit,
+            expect_accuracy=expect_accuracy,
+            transfer_to=transfer_to,
+            new=new,
+            on_event=on_event,
+        )
     return Run(found, temporary=out is None)
 
 
@@ -71,3 +83,30 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         IntegrityError: HF407 where there is no run.
     """
     return Run(folder)
+
+
+def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:
+    """The data as a Dataset; a pair takes the model's bounds."""
+    if not isinstance(model, Model):
+        raise ModelError(
+            "HF240",
+            "An audit needs a wrapped model",
+            seen=type(model).__name__,
+            expected="Model",
+            fix="hf.audit(hf.wrap(model, bounds=(0, 1)), ...)",
+        )
+    return data if isinstance(data, Dataset) else Dataset(*data, bounds=model.space.bounds)
+
+
+@contextlib.contextmanager
+def _folder(out: str | os.PathLike[str] | None) -> Iterator[pathlib.Path]:
+    """The run folder; a temporary one is removed where the run fails."""
+    if out is not None:
+        yield pathlib.Path(out)
+        return
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

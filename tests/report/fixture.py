@@ -191,7 +191,8 @@ def summary(table=None, **changes) -> Summary:
             records.Finding(
                 id="f1",
                 title="Most samples break within the budget",
-                text=f"{len(table) - held - 7} of {right} samples that were right fall to a change of at most 1/8 a pixel; the median one takes 14 queries.",
+                text=f"{len(table) - held - 7} of {right} samples that were right fall to a change of at most 1/8 "
+                "a pixel; the median one takes 14 queries.",
                 rate=facts.success_rate,
                 threat=LITERAL,
                 samples=tuple(examples[:3]),
@@ -219,7 +220,8 @@ def summary(table=None, **changes) -> Summary:
         limits=("An empirical rate is an upper bound of what holds.", "120 of 360 samples were looked at."),
         cost=records.Cost(seconds=10.2, queries=61234, gradients=21034, forwards=63000, checks=240),
         provenance=records.Provenance(
-            command="holdfast audit digits-mlp digits --threat linf:1/8 --suite standard --seed 0 -n 120 -o runs/digits",
+            command="holdfast audit digits-mlp digits --threat linf:1/8 --suite standard --seed 0 -n 120 "
+            "-o runs/digits",
             seed=0,
             suite="standard",
             started="2026-11-21T13:00:00+00:00",

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from report import fixture, hostile
 
 from holdfast.core.errors import IntegrityError, UsageError
 from holdfast.evaluation import store, summary
 from holdfast.report import gallery, run
 from holdfast.report.run import Run
+from report import fixture, hostile
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,19 @@ def test_frames(folder):
     assert (frame.status == "broken").sum() == 78
 
 
-@pytest.mark.parametrize(("ending", "first"), [("html", "<!doctype html>"), ("md", "# digits"), ("csv", '"sample"'), ("json", "{"), ("txt", "digits-mlp")])
+@pytest.mark.parametrize(
+    ("ending", "first"),
+    [("html", "<!doctype html>"), ("md", "# digits"), ("csv", '"sample"'), ("json", "{"), ("txt", "digits-mlp")],
+)
 def test_reports(folder, tmp_path, ending, first):
     path = Run(folder).report(tmp_path / f"x.{ending}")
     assert path.read_text(encoding="utf-8").lstrip().startswith(first)
 
 
 def test_json_report_is_the_summary(folder, tmp_path):
-    assert json.loads(Run(folder).report(tmp_path / "x.json").read_text()) == json.loads((folder / "summary.json").read_text())
+    assert json.loads(Run(folder).report(tmp_path / "x.json").read_text()) == json.loads(
+        (folder / "summary.json").read_text()
+    )
 
 
 def test_other_endings_are_refused(folder, tmp_path):

@@ -7,9 +7,9 @@ import unicodedata
 import pyarrow as pa
 import pytest
 from markdown_it import MarkdownIt
-from report import fixture, hostile
 
 from holdfast.report import csv, markdown, text, visible, words
+from report import fixture, hostile
 
 SUMMARY = fixture.summary()
 TABLE = pa.Table.from_pylist(fixture.rows()[2])
@@ -17,7 +17,11 @@ names = pytest.mark.parametrize("name", hostile.CORPUS, ids=range(len(hostile.CO
 
 
 def hidden(found):
-    return [sign for sign in found if sign != "\n" and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign != "\u2060"]
+    return [
+        sign
+        for sign in found
+        if sign != "\n" and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign != "\u2060"
+    ]
 
 
 def tokens(page):
@@ -51,9 +55,34 @@ def test_markdown_stays_short():
 def test_markdown_hostile(name):
     page = markdown.render(hostile.everywhere(SUMMARY, name))
     kinds = {token.type for token in tokens(page)}
-    assert kinds <= {"heading_open", "heading_close", "inline", "text", "text_special", "paragraph_open", "paragraph_close", "strong_open", "strong_close",
-                     "table_open", "table_close", "thead_open", "thead_close", "tbody_open", "tbody_close", "tr_open", "tr_close", "th_open",
-                     "th_close", "td_open", "td_close", "bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close", "fence"}
+    assert kinds <= {
+        "heading_open",
+        "heading_close",
+        "inline",
+        "text",
+        "text_special",
+        "paragraph_open",
+        "paragraph_close",
+        "strong_open",
+        "strong_close",
+        "table_open",
+        "table_close",
+        "thead_open",
+        "thead_close",
+        "tbody_open",
+        "tbody_close",
+        "tr_open",
+        "tr_close",
+        "th_open",
+        "th_close",
+        "td_open",
+        "td_close",
+        "bullet_list_open",
+        "bullet_list_close",
+        "list_item_open",
+        "list_item_close",
+        "fence",
+    }
     assert len([token for token in tokens(page) if token.type == "heading_open"]) == 9
     assert not hidden(page)
     outside = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$", "", page)
@@ -73,10 +102,20 @@ def test_csv_hostile(name):
     cells = list(standard_csv.reader(io.StringIO(page)))
     assert len(cells) == len(rows) + 1
     assert {len(row) for row in cells} == {len(cells[0])}
-    numbers = {column for column, value in rows[0].items() if isinstance(value, float | int)} | {"margin", "linf", "l2", "l1", "l0"}
+    numbers = {column for column, value in rows[0].items() if isinstance(value, float | int)} | {
+        "margin",
+        "linf",
+        "l2",
+        "l1",
+        "l0",
+    }
     for row in cells[1:]:
         for column, cell in zip(cells[0], row, strict=True):
-            assert column in numbers or not cell.lstrip(" \"'").startswith(("=", "+", "-", "@", "\t", "\r")) or cell.startswith("'")
+            assert (
+                column in numbers
+                or not cell.lstrip(" \"'").startswith(("=", "+", "-", "@", "\t", "\r"))
+                or cell.startswith("'")
+            )
     assert not hidden(page.replace("\r\n", "\n"))
 
 
@@ -101,7 +140,9 @@ def test_rich_reads_no_markup(name):
 
     found = hostile.everywhere(SUMMARY, name)
     found = dataclasses.replace(found, verdict=dataclasses.replace(found.verdict, text=name[:300]))
-    console = Console(file=io.StringIO(), width=80, record=True, force_terminal=True, color_system="truecolor", legacy_windows=False)
+    console = Console(
+        file=io.StringIO(), width=80, record=True, force_terminal=True, color_system="truecolor", legacy_windows=False
+    )
     console.print(text.rich(found))
     page = console.file.getvalue()
     assert not re.search(r"\x1b(?!\[[\d;]*m)", page)
@@ -136,16 +177,23 @@ def test_visible_leaves_letters_alone():
     assert visible.visible("a\x00b\u202ec") == "a\\x00b\\u202ec"
 
 
-@pytest.mark.parametrize(("share", "shown"), [(0, "0.0 %"), (1, "100.0 %"), (0.0001, "< 0.1 %"), (0.9999, "> 99.9 %"), (0.505, "50.5 %")])
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0, "0.0 %"), (1, "100.0 %"), (0.0001, "< 0.1 %"), (0.9999, "> 99.9 %"), (0.505, "50.5 %")]
+)
 def test_percent_never_rounds_to_none_or_all(share, shown):
     assert words.percent(share).replace("\u00a0", " ") == shown
 
 
-@pytest.mark.parametrize(("value", "shown"), [(8 / 255, "8/255"), (0.5, "0.5"), (3.06, "3.06"), (0, "0"), (float("inf"), "∞"), (12345, "12\u202f345")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(8 / 255, "8/255"), (0.5, "0.5"), (3.06, "3.06"), (0, "0"), (float("inf"), "∞"), (12345, "12\u202f345")],
+)
 def test_sizes(value, shown):
     assert words.size(value) == shown
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.001, "< 0.01 s"), (0.42, "0.42 s"), (99, "99 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.001, "< 0.01 s"), (0.42, "0.42 s"), (99, "99 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
 def test_seconds(value, shown):
     assert words.seconds(value).replace("\u00a0", " ") == shown

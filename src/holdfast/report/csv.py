@@ -26,15 +26,19 @@ def render(summary: Summary, samples: pa.Table) -> str:
             cells.append(_cell(value))
             if column in _NAMED:
                 known = value is not None and 0 <= value < len(names)
-                cells.append(safe(names[value]) if known else "" if value is None else safe(words.class_name(summary, value)))
+                cells.append(
+                    safe(names[value]) if known else "" if value is None else safe(words.class_name(summary, value))
+                )
         writer.writerow(cells)
     return file.getvalue()
 
 
 def safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: a leading `=`, `+`, `-`, `@` (after spaces too) gets an apostrophe."""
+    """Text that no spreadsheet takes for a formula: before a leading `=`, `+`, `-` or `@` stands an apostrophe."""
     shown = visible(text)
-    return "'" + shown if shown.lstrip(" '\"").startswith(_FORMULA) or shown.startswith(("\\t", "\\r", "\\n")) else shown
+    return (
+        "'" + shown if shown.lstrip(" '\"").startswith(_FORMULA) or shown.startswith(("\\t", "\\r", "\\n")) else shown
+    )
 
 
 def _cell(value: Any) -> Any:

@@ -98,13 +98,21 @@ def gallery(summary: Summary, samples: pa.Table, examples: Examples | None, run:
 def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
     found = [(norm, row[norm]) for norm in NORMS if row.get(norm) is not None] if row["status"] == "broken" else []
     return {
-        "sample": row["sample"], "threat": row["threat"], "status": row["status"],
-        "label": words.class_name(summary, row["label"]), "predicted": words.class_name(summary, row["predicted"]),
-        "confidence": row["confidence"], "adversarial": words.class_name(summary, row["adversarial_label"]),
-        "adversarial_confidence": row["adversarial_confidence"], "attack": row["broken_by"] or "",
+        "sample": row["sample"],
+        "threat": row["threat"],
+        "status": row["status"],
+        "label": words.class_name(summary, row["label"]),
+        "predicted": words.class_name(summary, row["predicted"]),
+        "confidence": row["confidence"],
+        "adversarial": words.class_name(summary, row["adversarial_label"]),
+        "adversarial_confidence": row["adversarial_confidence"],
+        "attack": row["broken_by"] or "",
         "tried": next((len(t.attacks) for t in summary.threats if t.literal == row["threat"]), 0),
-        "queries": row["queries"], "gradients": row["gradients"], "eight_bit": row["eight_bit"],
-        "distances": tuple(found), "command": command(run, row["sample"]),
+        "queries": row["queries"],
+        "gradients": row["gradients"],
+        "eight_bit": row["eight_bit"],
+        "distances": tuple(found),
+        "command": command(run, row["sample"]),
     }
 
 
@@ -115,7 +123,9 @@ def _pictures(summary: Summary, examples: Examples, place: int) -> dict[str, Any
     return {
         "clean": pictures.address(pictures.pixels(clean, (low, high))),
         "changed": pictures.address(pictures.pixels(changed, (low, high))),
-        "difference": pictures.address(shown), "peak": peak, "amplified": (high - low) / peak if peak > 0 else 1.0,
+        "difference": pictures.address(shown),
+        "peak": peak,
+        "amplified": (high - low) / peak if peak > 0 else 1.0,
         "width": int(clean.shape[-1]),
     }
 

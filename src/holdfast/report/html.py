@@ -34,27 +34,54 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     digest = hashlib.sha256(to_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
     summary = cleaned(summary)
     style, script = _asset("report.css"), _asset("report.js")
-    return _environment().get_template("report.html").render(
-        summary=summary, words=words, svg=svg, FOLD=FOLD, run=visible(run), digest=digest, style=Markup(style),
-        script=Markup(script), policy=policy(script), gallery=gallery(summary, samples, examples, run),
-        findings=summary.findings[:FINDINGS], headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),
-    ) + "\n"
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            summary=summary,
+            words=words,
+            svg=svg,
+            FOLD=FOLD,
+            run=visible(run),
+            digest=digest,
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(script),
+            gallery=gallery(summary, samples, examples, run),
+            findings=summary.findings[:FINDINGS],
+            headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),
+        )
+        + "\n"
+    )
 
 
 def policy(script: str) -> str:
     """The content security policy: nothing is fetched, and only our own script runs, known by its digest."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return (f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-            "base-uri 'none'; form-action 'none'")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
     loader = jinja2.PackageLoader("holdfast.report")
-    found = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-                               lstrip_blocks=True)
-    found.filters.update(percent=words.percent, number=words.number, seconds=words.seconds, size=words.size, short=short,
-                         parameters=parameters, standing=standing, confusions=confusions, curved=curved, sorted_classes=sorted_classes)
+    found = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found.filters.update(
+        percent=words.percent,
+        number=words.number,
+        seconds=words.seconds,
+        size=words.size,
+        short=short,
+        parameters=parameters,
+        standing=standing,
+        confusions=confusions,
+        curved=curved,
+        sorted_classes=sorted_classes,
+    )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The report as Markdown (GitHub's dialect) for job summaries and comments; no name becomes a link, a mention or markup."""
+"""The report as Markdown (GitHub's dialect) for job summaries and comments; no name becomes a link or markup."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ def code(text: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table; the cells are already quoted. Every column but the first is aligned right where its head begins with `>`."""
+    """A table; the cells are already quoted. A column is aligned right where its head begins with `>`."""
     marks = ["---:" if head.startswith(">") else "---" for head in heads]
     names = [head.removeprefix(">") for head in heads]
     return [f"| {' | '.join(cells)} |" for cells in (names, marks, *rows)] + [""]
@@ -54,11 +54,14 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _headline(summary: Summary) -> list[str]:
     rates = summary.rates
-    return table(("", "rate, 95 % interval, samples"), [
-        ("clean accuracy", words.rate(rates.clean_accuracy)),
-        ("not broken, at most", words.rate(rates.empirical_robust_accuracy)),
-        ("certified, at least", "no certificate was computed"),
-    ]) + [f"{quoted(words.scale(summary))}. {quoted(words.MASKING)}.", ""]
+    return table(
+        ("", "rate, 95 % interval, samples"),
+        [
+            ("clean accuracy", words.rate(rates.clean_accuracy)),
+            ("not broken, at most", words.rate(rates.empirical_robust_accuracy)),
+            ("certified, at least", "no certificate was computed"),
+        ],
+    ) + [f"{quoted(words.scale(summary))}. {quoted(words.MASKING)}.", ""]
 
 
 def _findings(summary: Summary) -> list[str]:
@@ -70,7 +73,7 @@ def _findings(summary: Summary) -> list[str]:
         if finding.rate is not None:
             lines += [words.rate(finding.rate), ""]
         if finding.next:
-            lines += [code(finding.next), ""]
+            lines += [code(finding.next) if words.runnable(finding.next) else f"Next: {quoted(finding.next)}.", ""]
     return lines
 
 
@@ -80,19 +83,39 @@ def _untested(summary: Summary) -> list[str]:
 
 
 def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
-    lines = [f"## {quoted(threat.literal, 120)}", "", f"{quoted(threat.words)}; the attacker sees {quoted(threat.knowledge)}. "
-             f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}.", ""]
-    lines += table(("attack", ">tried", ">broke", ">time", ">queries (median)", ">gradients (median)"), [
-        (quoted(a.name, 48), words.number(a.attempted), words.number(a.broken), words.seconds(a.seconds),
-         words.number(a.queries_median), words.number(a.gradients_median)) for a in threat.attacks])
+    lines = [
+        f"## {quoted(threat.literal, 120)}",
+        "",
+        f"{quoted(threat.words)}; the attacker sees {quoted(threat.knowledge)}. "
+        f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}.",
+        "",
+    ]
+    lines += table(
+        ("attack", ">tried", ">broke", ">time", ">queries (median)", ">gradients (median)"),
+        [
+            (
+                quoted(a.name, 48),
+                words.number(a.attempted),
+                words.number(a.broken),
+                words.seconds(a.seconds),
+                words.number(a.queries_median),
+                words.number(a.gradients_median),
+            )
+            for a in threat.attacks
+        ],
+    )
     if threat.curve:
-        lines += table((">size of the change", "not broken, at most"),
-                       [(quoted(words.size(p.radius)), words.rate(p.rate)) for p in threat.curve])
+        lines += table(
+            (">size of the change", "not broken, at most"),
+            [(quoted(words.size(p.radius)), words.rate(p.rate)) for p in threat.curve],
+        )
     weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
     if weakest:
         left = len(threat.per_class) - len(weakest)
-        lines += table(("class, weakest first", "not broken, at most", "clean accuracy"), [
-            (quoted(c.name, words.NAME), words.rate(c.robust), words.rate(c.clean)) for c in weakest])
+        lines += table(
+            ("class, weakest first", "not broken, at most", "clean accuracy"),
+            [(quoted(c.name, words.NAME), words.rate(c.robust), words.rate(c.clean)) for c in weakest],
+        )
         lines += [f"{left} more classes are in summary.json.", ""] if left else []
     return lines
 
@@ -107,12 +130,16 @@ def _transfer(summary: Summary) -> list[str]:
 def _provenance(summary: Summary) -> list[str]:
     p = summary.provenance
     lines = ["## Reproduce", "", *([code(p.command), ""] if p.command else [])]
-    lines += [f"- {quoted(line)}" for line in (
-        f"model {summary.model.name}, fingerprint {summary.model.fingerprint}",
-        f"data {summary.data.name} {summary.data.split}, digest {summary.data.digest}",
-        f"suite {p.suite}, seed {p.seed}; {p.started} to {p.finished}",
-        f"holdfast {summary.holdfast}, Python {p.python}, torch {p.torch}, numpy {p.numpy}, {p.platform}, {p.device}, {p.precision}",
-        words.cost(summary),
-    )]
+    lines += [
+        f"- {quoted(line)}"
+        for line in (
+            f"model {summary.model.name}, fingerprint {summary.model.fingerprint}",
+            f"data {summary.data.name} {summary.data.split}, digest {summary.data.digest}",
+            f"suite {p.suite}, seed {p.seed}; {p.started} to {p.finished}",
+            f"holdfast {summary.holdfast}, Python {p.python}, torch {p.torch}, numpy {p.numpy}",
+            f"{p.platform}, {p.device}, {p.precision}",
+            words.cost(summary),
+        )
+    ]
     limits = [f"- {quoted(line)}" for line in (words.UPPER, *summary.limits)]
     return [*lines, "", "## Limits", "", *limits, ""]

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def empirical_robust_accuracy(self) -> Rate | None:
-        """Samples that are right and that nothing broke under any threat: an upper bound; None where there is no sample."""
+        """Samples that are right and that nothing broke: an upper bound; None where there is no sample."""
         return self.summary.rates.empirical_robust_accuracy
 
     @property
@@ -78,7 +78,8 @@ class Run:
         """`samples` as a data frame.
 
         Args:
-            kind: `pandas`, `arrow` (a pyarrow Table, which narwhals and polars take), or `auto`: pandas where it is installed.
+            kind: `pandas`, `arrow` (a pyarrow Table, which narwhals and polars take), or `auto`: pandas where it is
+                installed.
 
         Raises:
             MissingExtra: HF701 where pandas was asked for and is not installed.
@@ -101,8 +102,13 @@ class Run:
         target = pathlib.Path(path)
         form = target.suffix.lower()
         if form not in FORMATS:
-            raise UsageError("HF820", "This is no form of report", seen=visible(target.name, 80), expected="a file ending in " + ", ".join(FORMATS),
-                             fix='run.report("report.html")')
+            raise UsageError(
+                "HF820",
+                "This is no form of report",
+                seen=visible(target.name, 80),
+                expected="a file ending in " + ", ".join(FORMATS),
+                fix='run.report("report.html")',
+            )
         write_atomic(target, self._rendered(form).encode("utf-8", "backslashreplace"))
         return target
 
@@ -127,7 +133,9 @@ class Run:
 
     def __repr__(self) -> str:
         summary, robust = self.summary, self.empirical_robust_accuracy
-        rate = "nothing measured" if robust is None else f"robust ≤ {words.percent(robust.point)} {words.interval(robust)}"
+        rate = (
+            "nothing measured" if robust is None else f"robust ≤ {words.percent(robust.point)} {words.interval(robust)}"
+        )
         under = " or ".join(threat.literal for threat in summary.threats)
         state = "" if summary.complete else ", partial"
         return visible(f"Run({under}, n={summary.data.n}, {rate}{state})".replace("\u00a0", " "), 400)
@@ -163,7 +171,7 @@ class ByThreat(Mapping[Any, ThreatFacts]):
 
 
 def typed(path: pathlib.Path) -> str:
-    """The folder as a person would type it from here: relative where it lies below, else with `~` for the home folder."""
+    """The folder as a person would type it from here: relative where it lies below, else from `~`."""
     whole = path.resolve()
     for base, head in ((pathlib.Path.cwd(), ""), (pathlib.Path.home(), "~/")):
         if whole != base and whole.is_relative_to(base):

@@ -12,7 +12,9 @@ from holdfast.report import words
 
 def element(name: str, *inside: Any, **attributes: Any) -> Markup:
     """One SVG element; everything in it is escaped. `class_` is `class`, `stroke_width` is `stroke-width`."""
-    pairs = [(key.rstrip("_").replace("_", "-") if key not in _CAMEL else key, value) for key, value in attributes.items()]
+    pairs = [
+        (key.rstrip("_").replace("_", "-") if key not in _CAMEL else key, value) for key, value in attributes.items()
+    ]
     head = Markup("").join(Markup(' {}="{}"').format(Markup(key), value) for key, value in pairs)
     body = Markup("").join(escape(part) for part in inside)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), head, body)
@@ -65,9 +67,18 @@ def interval(rate: Rate, other: Rate | None = None) -> Markup:
 def bite(before: int, broken: int, total: int) -> Markup:
     """What one attack took from the samples still standing: the rest in blue, the piece it broke in orange."""
     told = f"{broken} of {total} samples broken here, {before - broken} still standing"
-    return element("svg", element("title", told), _bar(0, 1, 7, 10, "base"), _bar(0, (before - broken) / total, 7, 10, "held"),
-                   _bar((before - broken) / total, before / total, 7, 10, "lost"),
-                   class_="row", role="img", aria_label=told, width="100%", height=24)
+    return element(
+        "svg",
+        element("title", told),
+        _bar(0, 1, 7, 10, "base"),
+        _bar(0, (before - broken) / total, 7, 10, "held"),
+        _bar((before - broken) / total, before / total, 7, 10, "lost"),
+        class_="row",
+        role="img",
+        aria_label=told,
+        width="100%",
+        height=24,
+    )
 
 
 def curve(points: Sequence[CurvePoint], radius: float | None, title: str) -> Markup:
@@ -77,21 +88,38 @@ def curve(points: Sequence[CurvePoint], radius: float | None, title: str) -> Mar
     upper = [frame.inner(p.radius, p.rate.high) for p in points]
     lower = [frame.inner(p.radius, p.rate.low) for p in reversed(points)]
     middle = [frame.inner(p.radius, p.rate.point) for p in points]
-    plot = element("svg", element("polygon", class_="band", points=" ".join(upper + lower)),
-                   element("polyline", class_="line", points=" ".join(middle)),
-                   x=f"{_Frame.LEFT}%", y=f"{_Frame.TOP}%", width=f"{_Frame.WIDTH}%", height=f"{_Frame.HEIGHT}%",
-                   viewBox="0 0 1000 1000", preserveAspectRatio="none")
+    plot = element(
+        "svg",
+        element("polygon", class_="band", points=" ".join(upper + lower)),
+        element("polyline", class_="line", points=" ".join(middle)),
+        x=f"{_Frame.LEFT}%",
+        y=f"{_Frame.TOP}%",
+        width=f"{_Frame.WIDTH}%",
+        height=f"{_Frame.HEIGHT}%",
+        viewBox="0 0 1000 1000",
+        preserveAspectRatio="none",
+    )
     parts = [element("title", told)]
     for level in (0, 0.25, 0.5, 0.75, 1):
         y = frame.y(level)
-        parts += [element("line", class_="grid", x1=frame.x(0), x2=frame.x(frame.reach), y1=y, y2=y),
-                  element("text", f"{100 * level:.0f} %", class_="axis end", x=frame.x(0), y=y, dx=-8, dy=4)]
+        parts += [
+            element("line", class_="grid", x1=frame.x(0), x2=frame.x(frame.reach), y1=y, y2=y),
+            element("text", f"{100 * level:.0f} %", class_="axis end", x=frame.x(0), y=y, dx=-8, dy=4),
+        ]
     if radius is not None and radius <= frame.reach:
-        parts.append(element("line", class_="mark", x1=frame.x(radius), x2=frame.x(radius), y1=frame.y(0), y2=frame.y(1)))
+        parts.append(
+            element("line", class_="mark", x1=frame.x(radius), x2=frame.x(radius), y1=frame.y(0), y2=frame.y(1))
+        )
     parts.append(plot)
     for point in points:
-        dot = element("circle", element("title", f"{words.size(point.radius)}: {words.rate(point.rate)}"), class_="dot",
-                      cx=frame.x(point.radius), cy=frame.y(point.rate.point), r=3.5)
+        dot = element(
+            "circle",
+            element("title", f"{words.size(point.radius)}: {words.rate(point.rate)}"),
+            class_="dot",
+            cx=frame.x(point.radius),
+            cy=frame.y(point.rate.point),
+            r=3.5,
+        )
         parts.append(dot)
     for tick in _ticks([point.radius for point in points]):
         parts.append(element("text", words.size(tick), class_="axis mid", x=frame.x(tick), y=frame.y(0), dy=18))
@@ -150,5 +178,6 @@ def _label(share: float, y: float, text: str, kind: str) -> Markup:
 
 def _hatch(name: str, gap: int) -> Markup:
     stripe = element("line", class_="stripe", x1=0, y1=0, x2=0, y2=gap)
-    return element("pattern", stripe, id=name, width=gap, height=gap, patternUnits="userSpaceOnUse",
-                   patternTransform="rotate(45)")
+    return element(
+        "pattern", stripe, id=name, width=gap, height=gap, patternUnits="userSpaceOnUse", patternTransform="rotate(45)"
+    )

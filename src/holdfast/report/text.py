@@ -41,8 +41,12 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines += [*_wrapped(summary.verdict.text, "bold"), ("", "")]
     rates = summary.rates
     if rates.clean_accuracy is not None and rates.empirical_robust_accuracy is not None:
-        lines += [(_bar("clean accuracy", rates.clean_accuracy), ""), (_bar("not broken, at most", rates.empirical_robust_accuracy), "blue"),
-                  ("certified, at least   no certificate was computed", "dim"), ("", "")]
+        lines += [
+            (_bar("clean accuracy", rates.clean_accuracy), ""),
+            (_bar("not broken, at most", rates.empirical_robust_accuracy), "blue"),
+            ("certified, at least   no certificate was computed", "dim"),
+            ("", ""),
+        ]
     for threat in summary.threats:
         lines += [(line, "") for line in _threat(threat)]
     shown = summary.findings[:5]
@@ -63,12 +67,28 @@ def _bar(name: str, rate: Rate) -> str:
 
 def _threat(threat: ThreatFacts) -> list[str]:
     rate = words.rate(threat.empirical_robust_accuracy)
-    rows: list[Sequence[str]] = [(short(a.name, 24), words.number(a.attempted), words.number(a.broken), words.seconds(a.seconds),
-                                  words.number(a.queries_median)) for a in threat.attacks]
+    rows: list[Sequence[str]] = [
+        (
+            short(a.name, 24),
+            words.number(a.attempted),
+            words.number(a.broken),
+            words.seconds(a.seconds),
+            words.number(a.queries_median),
+        )
+        for a in threat.attacks
+    ]
     widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
-    lines = [*(line for line, _ in _wrapped(f"{threat.literal} ({threat.words}): not broken <= {rate}", "")), *(
-        "  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in [HEADS, *rows])]
+    lines = [
+        *(line for line, _ in _wrapped(f"{threat.literal} ({threat.words}): not broken <= {rate}", "")),
+        *(
+            "  "
+            + "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in [HEADS, *rows]
+        ),
+    ]
     weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
     if len(threat.per_class) > 1:
         told = "; ".join(f"{short(c.name, 24)} {words.rate(c.robust)}" for c in weakest)

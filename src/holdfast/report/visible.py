@@ -18,7 +18,7 @@ _MARKS = 3
 
 
 def visible(text: str, limit: int = LONGEST) -> str:
-    r"""The text on one line with everything hidden written out: a null byte becomes `\x00`, a right-to-left override `\u202e`.
+    r"""The text on one line, everything hidden written out: null becomes `\x00`, a right-to-left override `\u202e`.
 
     Args:
         text: Any string.

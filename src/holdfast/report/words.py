@@ -15,17 +15,30 @@ UPPER = (
 )
 EMPTY = "Nothing broke within this budget; that does not show that nothing can."
 RECIPE = (
-    "Chosen by a fixed rule, never by hand: per threat the smallest, the median and the largest change, then one for "
-    "each attack that broke something, one for each class, and up to 12 samples that were not broken."
+    "Chosen by a fixed rule, never by hand. Of the broken samples of each threat: the smallest, the median and the "
+    "largest change, the smallest of each attack and of each class; then up to twelve that held, those nearest to "
+    "breaking first."
 )
 CURVE = (
-    "Each point counts the samples that no change of at most this size broke. The attacks searched at the radius of "
-    "the threat; below it the curve is a looser upper bound, because nobody searched there for the smallest change."
+    "Each point counts the samples that no change of at most this size broke. Below the radius of the threat only the "
+    "first attack of the plan searched, and only the samples that broke: a looser upper bound there."
 )
-NAMES = {"linf": "L∞ (largest change of one value)", "l2": "L2 (Euclidean length)", "l1": "L1 (sum of changes)",
-         "l0": "L0 (number of changed values)"}
-SYMBOLS = {"broken": "✕", "unbroken": "●", "wrong": "▲", "undecided": "◌", "error": "!", "certified": "■",
-           "rejected": "⊘", "invalid": "–"}
+NAMES = {
+    "linf": "L∞ (largest change of one value)",
+    "l2": "L2 (Euclidean length)",
+    "l1": "L1 (sum of changes)",
+    "l0": "L0 (number of changed values)",
+}
+SYMBOLS = {
+    "broken": "✕",
+    "unbroken": "●",
+    "wrong": "▲",
+    "undecided": "◌",
+    "error": "!",
+    "certified": "■",
+    "rejected": "⊘",
+    "invalid": "–",
+}
 STATUS_WORDS = {
     "wrong": "already misclassified before any attack",
     "broken": "an attack found an allowed change that alters the decision",
@@ -38,23 +51,50 @@ STATUS_WORDS = {
 }
 GLOSSARY = (
     ("clean accuracy", "Samples classified correctly (and accepted) as they are.", "all samples that are not invalid"),
-    ("empirical robust accuracy, “not broken”",
-     "Samples that are right and that no attack of this run broke: the worst case over the attacks and over the "
-     "threats, sample by sample. An upper bound of the true robust accuracy.", "all samples that are not invalid"),
+    (
+        "empirical robust accuracy, “not broken”",
+        "Samples that are right and that no attack of this run broke: the worst case over the attacks and over the "
+        "threats, sample by sample. An upper bound of the true robust accuracy.",
+        "all samples that are not invalid",
+    ),
     ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
     ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", "a count"),
-    ("interval", "The exact (Clopper-Pearson) 95 % interval of the share; it covers the sampling of the inputs, not "
-     "the strength of the attacks.", "the rate’s own"),
-    ("queries, gradients", "Inputs whose output, and whose gradient, the attack asked for; the median over the "
-     "samples that it broke.", "broken samples"),
-    ("survives 8 bits", "Broken samples whose changed input still alters the decision after it is stored with 8 bits "
-     "a value.", "broken samples"),
-    ("control", "Samples that plain random noise of the same size breaks.", "samples that were right before the attack"),
-    ("transfer", "Adversarial inputs made against this model that a second model gets wrong too.",
-     "adversarial inputs whose original the second model gets right"),
-    ("PSNR, SSIM", "How alike the original and the changed image are, in decibels and between −1 and 1.", "broken samples"),
-    ("zero or non-finite gradients", "Gradients that were exactly zero, or held a NaN or an infinity: a sign that "
-     "gradient attacks may be blind.", "gradients asked for"),
+    (
+        "interval",
+        "The exact (Clopper-Pearson) 95 % interval of the share; it covers the sampling of the inputs, not "
+        "the strength of the attacks.",
+        "the rate’s own",
+    ),
+    (
+        "queries, gradients",
+        "Inputs whose output, and whose gradient, the attack asked for; the median over the samples that it broke.",
+        "broken samples",
+    ),
+    (
+        "survives 8 bits",
+        "Broken samples whose changed input still alters the decision after it is stored with 8 bits a value.",
+        "broken samples",
+    ),
+    (
+        "control",
+        "Samples that plain random noise of the same size breaks.",
+        "samples that were right before the attack",
+    ),
+    (
+        "transfer",
+        "Adversarial inputs made against this model that a second model gets wrong too.",
+        "adversarial inputs whose original the second model gets right",
+    ),
+    (
+        "PSNR, SSIM",
+        "How alike the original and the changed image are, in decibels and between −1 and 1.",
+        "broken samples",
+    ),
+    (
+        "zero or non-finite gradients",
+        "Gradients that were exactly zero, or held a NaN or an infinity: a sign that gradient attacks may be blind.",
+        "gradients asked for",
+    ),
 )
 
 
@@ -128,7 +168,9 @@ def scale(summary: Summary) -> str:
 def stopped(summary: Summary) -> str:
     """Why a partial run is partial, and what to make of its numbers."""
     why = summary.stopped or "work is left"
-    return f"Stopped: {why}. The same command continues it. Samples not yet tried count as not broken, so rates may fall."
+    return (
+        f"Stopped: {why}. The same command continues it. Samples not yet tried count as not broken, so rates may fall."
+    )
 
 
 def sentences(text: str) -> tuple[str, str]:
@@ -144,3 +186,14 @@ def cost(summary: Summary) -> str:
         f"In all: {seconds(spent.seconds)}, {number(spent.queries)} queries, {number(spent.gradients)} gradients, "
         f"{number(spent.forwards)} rows through the model, {number(spent.checks)} verification passes."
     )
+
+
+def counted(count: int, one: str) -> str:
+    """`1 query`, `3 queries`, `2 gradients`."""
+    many = one[:-1] + "ies" if one.endswith("y") else one + "s"
+    return f"{number(count)} {one if count == 1 else many}"
+
+
+def runnable(text: str) -> bool:
+    """Whether a finding's next step is a command or a line of code rather than advice in words."""
+    return text.startswith(("holdfast ", "hf.", "run."))
