@@ -24,6 +24,7 @@ class Clock:
 def test_the_rate_comes_with_its_interval():
     assert progress.live(batch(1, held=83, judged=124)) == "broken 41/124 → not broken 66.9 % [57.9, 75.1]"
     assert progress.live(batch(1, held=0, judged=0)) == ""
+    assert progress.live(batch(1, stage="curve linf:1/20")) == "", "a share of a part of the samples is not the rate"
 
 
 def test_time_left_is_a_range_until_a_tenth_is_done():
@@ -92,10 +93,12 @@ def test_the_live_view_draws_a_line_for_each_stage_and_no_markup():
     lines(Note("[blink]look\x1b[2J", "HF409"))
     lines(StageDone(stage, 100, 20, 61.0))
     lines(batch(1, stage="square"))
+    lines(batch(1, stage="noise control linf:1/10"))
     lines(RunDone("", True, 1.0))
     text = file.getvalue()
     assert "[red]pgd[/red] \\x1b[2J" in text
     assert "broke 20 of 100 in 1:01" in text
     assert "[blink]look\\x1b[2J" in text
     assert "\x1b[2J" not in text
+    assert "noise control" not in text.rpartition("square")[2]
     assert text.rstrip().endswith("\x1b[?25h"), "the cursor is shown again"

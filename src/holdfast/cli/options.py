@@ -33,7 +33,14 @@ Out = Annotated[
 ]
 Limit = Annotated[
     int,
-    typer.Option("-n", "--limit", metavar="N", min=0, help="A seeded simple random subset of N samples; 0 for all."),
+    typer.Option(
+        "-n",
+        "--limit",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="A seeded simple random subset of N samples; 0 for all.",
+    ),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Part of the data: train, val or test.")]
 Bounds = Annotated[
@@ -69,10 +76,16 @@ MaxErrors = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 JsonLines = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object for each sample and threat.")]
 Quiet = Annotated[
-    int, typer.Option("-q", "--quiet", count=True, help="The result only; -qq nothing but the exit code.")
+    int,
+    typer.Option(
+        "-q", "--quiet", count=True, show_default=False, help="The result only; -qq nothing but the exit code."
+    ),
 ]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Decisions too; -vv every batch, -vvv library logs.")
+    int,
+    typer.Option(
+        "-v", "--verbose", count=True, show_default=False, help="Decisions too; -vv every batch, -vvv library logs."
+    ),
 ]
 Log = Annotated[str, typer.Option("--log", metavar="FILE", help="Write every event to this file, whatever -q says.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]

@@ -10,19 +10,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from holdfast.cli.terminal import clean, interactive, say
-from holdfast.core.progress import BatchDone, Event, Listener, Note, RunDone, RunStarted, StageDone, silent
+from holdfast.core.progress import BatchDone, Event, Note, RunDone, RunStarted, StageDone
 from holdfast.evaluation.statistics import interval
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+ASIDE = ("clean", "curve ", "noise control ", "transfer ")  # work whose shares are not the rate of the run
 EVERY = 30.0
 LINES = 200
 
 
 def live(event: BatchDone) -> str:
-    """`broken 41/124 → not broken 66.9 % [57.9, 75.1]`; with no sample judged yet, nothing."""
-    if not event.judged:
+    """`broken 41/124 → not broken 66.9 % [57.9, 75.1]`; nothing where no sample is judged yet."""
+    if not event.judged or event.stage.startswith(ASIDE):
         return ""
     low, high = interval(event.held, event.judged)
     point = event.held / event.judged
@@ -174,7 +175,6 @@ class Lines:
         if isinstance(event, RunStarted):
             self.console.print(clean(begun(event), ""), style="bold", soft_wrap=True)
             self.width = max(map(len, event.stages), default=0)
-            self.progress.start()
         elif isinstance(event, BatchDone):
             share = event.done / event.total if event.total else 1.0
             self.progress.update(
@@ -196,16 +196,17 @@ class Lines:
             self.close()
 
     def close(self) -> None:
-        """Give the terminal back: the cursor is shown again, the lines stay."""
+        """Give the terminal back: the cursor is shown again, the lines of the stages stay."""
+        for name in [name for name in self.tasks if name.startswith(ASIDE)]:
+            self.progress.remove_task(self.tasks.pop(name))
         self.progress.stop()
 
     def _task(self, stage: str, total: int) -> "TaskID":
+        """The line of a stage. Work aside leaves no line behind."""
+        for other in [name for name in self.tasks if name.startswith(ASIDE) and name != stage]:
+            self.progress.remove_task(self.tasks.pop(other))
         if stage not in self.tasks:
+            self.progress.start()
             name = clean(stage, "").ljust(self.width)
             self.tasks[stage] = self.progress.add_task(name, total=total or 1, live="", left="")
         return self.tasks[stage]
-
-
-def listener(show: Show | None) -> Listener:
-    """The listener, or one that does nothing."""
-    return silent if show is None else show
