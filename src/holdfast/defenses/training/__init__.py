@@ -1,0 +1,1 @@
+"""Defenses at training time: a Learner in, a Learner out."""
