@@ -145,9 +145,10 @@ def _call(text: str) -> tuple[str, dict[str, Any]]:
         tree = ast.parse(text, mode="eval").body
         if isinstance(tree, ast.Name):
             return tree.id, {}
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            return tree.func.id, {str(k.arg): _number(k.value) for k in tree.keywords if k.arg}
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        named = isinstance(tree, ast.Call) and not tree.args and all(k.arg for k in tree.keywords)
+        if named and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            return tree.func.id, {str(k.arg): _number(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError, TypeError, ZeroDivisionError, RecursionError, MemoryError):
         pass
     raise UsageError(
         "HF812",
