@@ -217,3 +217,30 @@ def test_one_cycle_rises_and_falls():
     assert rates[-1] < 1e-3
     assert all(a < b for a, b in zip(rates[:24], rates[1:25], strict=True))
     assert all(a > b for a, b in zip(rates[25:], rates[26:], strict=False))
+
+
+class Recording(nn.Module):
+    """Keeps what it draws while it learns."""
+
+    def __init__(self, shape, classes, seen):
+        super().__init__()
+        self.layer, self.seen = nn.Linear(36, classes), seen
+
+    def forward(self, x):
+        if self.training:
+            self.seen.append(float(torch.rand(())))
+        return self.layer(x.flatten(1))
+
+    def __deepcopy__(self, memo):
+        twin = Recording((), self.layer.out_features, [])
+        twin.load_state_dict(self.state_dict())
+        return twin
+
+
+def test_layers_that_draw_get_new_numbers_in_every_epoch():
+    seen = []
+    how = dataclasses.replace(TINY, epochs=3, augment="",
+                              network=lambda shape, classes: Recording(shape, classes, seen))
+    how.fit(toy())
+    assert len(seen) == 18
+    assert len(set(seen)) == 18

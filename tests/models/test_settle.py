@@ -144,3 +144,21 @@ def test_fingerprint_of_a_random_model_repeats(x):
 def test_the_source_is_found(x):
     assert source_of(wrap(net())) is not None
     assert source_of(Model(Box(), classes=2)) is None
+
+
+def test_fingerprint_asks_on_one_thread():
+    threads, seen = torch.get_num_threads(), []
+
+    def predict(x):
+        seen.append(torch.get_num_threads())
+        return x[:, :3]
+
+    model = settle(wrap(predict), torch.randn(5, 4))
+    torch.set_num_threads(2)
+    try:
+        seen.clear()
+        fingerprint(model, (4,))
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
