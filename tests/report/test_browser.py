@@ -145,10 +145,13 @@ def test_filter_and_flip(browser, report):
     with Visit(browser, report) as visit:
         page = visit.page
         page.locator(".filter input").fill("square broken")
-        shown = page.locator(".card:visible")
-        assert 0 < shown.count() < 20 or "0 of 20" in page.locator(".filter output").inner_text()
+        shown = [card.get_attribute("data-words").split() for card in page.locator(".card:visible").all()]
+        assert all("square" in words and "broken" in words for words in shown)
+        assert page.locator(".filter output").inner_text() == f"{len(shown)} of 20 shown"
+        page.locator(".filter input").fill("unbroken")
+        assert page.locator(".card:visible").count() == 6
         page.locator(".filter input").fill("")
-        assert page.locator(".card:visible").count() == 20
+        assert page.locator(".card:visible").count() == 20  # the filter opens the fold
         card = page.locator(".card").first
         before = card.locator("img").nth(1).get_attribute("src")
         card.locator(".flip").dispatch_event("pointerdown")

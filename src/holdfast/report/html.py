@@ -19,7 +19,7 @@ from holdfast.report.visible import cleaned, short, visible
 
 FINDINGS = 5
 CONFUSIONS = 10
-FOLD = 12  # classes shown before the fold
+FOLD = 12  # classes and samples shown before the fold
 
 
 def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: str) -> str:
@@ -73,6 +73,7 @@ def _environment() -> jinja2.Environment:
     found.filters.update(
         percent=words.percent,
         number=words.number,
+        times=words.times,
         seconds=words.seconds,
         size=words.size,
         short=short,

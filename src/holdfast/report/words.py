@@ -58,12 +58,12 @@ GLOSSARY = (
         "all samples that are not invalid",
     ),
     ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
-    ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", "a count"),
+    ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", ""),
     (
         "interval",
         "The exact (Clopper-Pearson) 95 % interval of the share; it covers the sampling of the inputs, not "
         "the strength of the attacks.",
-        "the rate’s own",
+        "",
     ),
     (
         "queries, gradients",
@@ -126,6 +126,11 @@ def number(value: float | None) -> str:
     if abs(value - round(value)) < 1e-9 or abs(value) >= 1000:
         return f"{round(value):,}".replace(",", "\u202f")
     return f"{value:.3g}"
+
+
+def times(value: float) -> str:
+    """How much a picture is amplified: `1.5`, `32`."""
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
 def seconds(value: float) -> str:

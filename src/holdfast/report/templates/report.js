@@ -53,12 +53,14 @@
     field.type = "search";
     field.placeholder = "class, attack, threat, broken";
     const count = make("output", `${cards.length} shown`, "");
+    const more = document.querySelector("details.more");
     field.addEventListener("input", () => {
+      if (more) more.open = true;
       const parts = field.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const card of cards) {
-        const text = card.textContent.toLowerCase();
-        card.hidden = !parts.every((part) => text.includes(part));
+        const known = card.dataset.words.toLowerCase().split(/\s+/);
+        card.hidden = !parts.every((part) => known.some((word) => word.startsWith(part)));
         shown += card.hidden ? 0 : 1;
       }
       count.textContent = `${shown} of ${cards.length} shown`;
