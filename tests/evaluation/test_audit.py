@@ -279,6 +279,24 @@ def test_events(tmp_path):
     assert stage[-1].seconds == 0
 
 
+def test_the_live_rate_counts_what_earlier_stages_broke(tmp_path):
+    """In the second stage all right samples are judged; at its end the live rate is the run's."""
+    events = []
+    folder = run(tmp_path / "a", suite=[Pgd(steps=1), Pgd(steps=8)], on_event=events.append)
+    told = [e for e in events if isinstance(e, BatchDone)]
+    first = [e for e in told if e.stage.startswith("pgd(steps=1)")]
+    second = [e for e in told if e.stage.startswith("pgd(steps=8)")]
+    success = folder.summary.threats[0].success_rate
+    assert [e.judged for e in first] == [e.done for e in first]
+    assert {e.judged for e in second} == {success.n}
+    assert second[-1].judged - second[-1].held == success.k > first[-1].judged - first[-1].held
+    assert first[0].seconds > first[-1].seconds > 0
+    rows = [r for r in folder.samples.to_pylist() if r["status"] == "broken"]
+    facts = folder.summary.threats[0].attacks
+    assert [a.attempted for a in facts] == [success.n, success.n - facts[0].broken]
+    assert sum(a.broken for a in facts) == len(rows)
+
+
 @pytest.mark.parametrize("after", [0, 1, 3, 6, 9])
 def test_stop_keeps_what_is_done_and_the_same_call_ends_like_an_unbroken_one(tmp_path, after):
     seen = []

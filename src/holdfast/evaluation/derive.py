@@ -19,7 +19,7 @@ from holdfast.evaluation.metrics.transfer import transfer_rate
 from holdfast.evaluation.rows import ControlRow
 from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Store
-from holdfast.evaluation.suites import describe
+from holdfast.evaluation.suites import describe, left_out
 from holdfast.evaluation.summarize import Case
 from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, to_json
 from holdfast.evaluation.table import table
@@ -105,7 +105,7 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         ),
         limits=_limits(case, facts),
         cost=summarize.cost(case, [transfer_question(view, t, f) for t in view.threats for _, f in others]),
-        provenance=provenance.provenance(store, view.seed, view.suite.name, facts.precision),
+        provenance=provenance.provenance(store, view.seed, _suite(view), facts.precision),
     )
 
 
@@ -159,5 +159,10 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
         more.append(
             "SSIM of images with a side below 11 pixels uses a smaller window; compare it with such images only."
         )
-    note = case.view.suite.note
-    return (*LIMITS, *more, *((note,) if note else ()))
+    more += [left_out(case.view.suite, threat) for threat in case.view.threats]
+    return (*LIMITS, *(line for line in (*more, case.view.suite.note) if line))
+
+
+def _suite(view: View) -> str:
+    """The suite's name, with a star where a threat had to do without a stage of it."""
+    return view.suite.name + "*" * any(left_out(view.suite, threat) for threat in view.threats)

@@ -14,7 +14,7 @@ from holdfast.evaluation import manifest, provenance, work
 from holdfast.evaluation.finals import View, curve_needs, finals, survivors
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.parts import Question
-from holdfast.evaluation.plan import CLEAN, control_question, question, radii
+from holdfast.evaluation.plan import CLEAN, control_question, passes, question, radii
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.suites import describe
@@ -34,6 +34,8 @@ class Work:
         interrupt: Who wants to stop, and whom to tell.
         others: Models for transfer, with their fingerprints.
         cut: Whether work was left undone because somebody wanted to stop.
+        seconds: Spent on the model so far.
+        forwards: Rows sent through it in that time.
     """
 
     store: Store
@@ -42,11 +44,42 @@ class Work:
     interrupt: Interrupt
     others: tuple[tuple[Model, str], ...] = ()
     cut: bool = False
+    seconds: float = 0.0
+    forwards: int = 0
 
     def stopping(self) -> bool:
         """Asked before every part: whether it must be left undone."""
         self.cut = self.cut or bool(self.interrupt.reason)
         return self.cut
+
+    def ahead(self, threat: Threat, stage: int, samples: int) -> float:
+        """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
+        later = list(self.view.attacks(threat)[stage + 1 :])
+        place = self.view.threats.index(threat)
+        later += [a for t in self.view.threats[place + 1 :] for a in self.view.attacks(t)]
+        return sum(map(passes, later)) * samples * self.seconds / max(1, self.forwards)
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """How a step is told to whoever listens.
+
+    Args:
+        name: Of the stage.
+        before: Samples that earlier stages broke.
+        all_judged: Whether every sample of the stage was judged by an earlier one.
+        ahead: Seconds of the steps after it.
+    """
+
+    name: str
+    before: int = 0
+    all_judged: bool = False
+    ahead: float = 0.0
+
+    def event(self, done: int, total: int, broken: int, left: float) -> BatchDone:
+        """`held` of `judged`: of the samples that were right, as far as anybody has attacked them."""
+        judged = self.before + (total if self.all_judged else done)
+        return BatchDone(self.name, done, total, judged - self.before - broken, judged, left + self.ahead)
 
 
 def clean_step(w: Work) -> None:
@@ -74,24 +107,25 @@ def clean_step(w: Work) -> None:
 def search_steps(w: Work, threat: Threat) -> None:
     """Every attack of the suite on what the earlier ones left."""
     for stage, attack in enumerate(w.view.attacks(threat)):
-        known = finals(w.view)
-        needed = survivors(w.view, threat, stage, known)
+        needed = survivors(w.view, threat, stage, finals(w.view))
+        clean = w.view.clean()
+        right = sum(key in clean and clean[key].status == "right" for key in w.view.keys)
+        ahead = w.ahead(threat, stage, len(needed))
+        told = Told(f"{describe(attack)} {threat.literal}", right - len(needed), stage > 0, ahead)
         began = time.monotonic()
-        reused = _search(w, threat, attack, needed, f"{describe(attack)} {threat.literal}")
+        reused = _search(w, threat, attack, needed, told)
         rows = w.view.searched(threat, attack)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)
         if w.cut:
             return
-        w.interrupt.tell(
-            StageDone(f"{describe(attack)} {threat.literal}", len(needed), broken, time.monotonic() - began, reused)
-        )
+        w.interrupt.tell(StageDone(told.name, len(needed), broken, time.monotonic() - began, reused))
 
 
 def curve_steps(w: Work, threat: Threat) -> None:
     """The suite's first attack at smaller radii, on the samples that broke."""
     for radius in radii(threat, w.view.threats):
         needed = curve_needs(w.view, threat, radius, finals(w.view))
-        _search(w, threat.at(radius), w.view.attacks(threat)[0], needed, f"curve {threat.at(radius).literal}")
+        _search(w, threat.at(radius), w.view.attacks(threat)[0], needed, Told(f"curve {threat.at(radius).literal}"))
 
 
 def control_steps(w: Work, threat: Threat) -> None:
@@ -104,7 +138,7 @@ def control_steps(w: Work, threat: Threat) -> None:
             ControlRow,
             [key for key in w.view.keys if key in right],
             lambda keys: work.control(w.bench, keys, threat),
-            "noise control " + threat.literal,
+            Told("noise control " + threat.literal),
         )
 
 
@@ -123,7 +157,7 @@ def transfer_steps(w: Work) -> None:
                 ControlRow,
                 list(there),
                 functools.partial(work.transfer, bench, adversarial=there),
-                f"transfer {threat.literal}",
+                Told(f"transfer {threat.literal}"),
             )
 
 
@@ -143,14 +177,14 @@ def transfer_question(view: View, threat: Threat, fingerprint: str) -> Question:
     )
 
 
-def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], stage: str) -> int:
+def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told: Told) -> int:
     return _fill(
         w,
         question(threat, attack, w.view.seed),
         SearchRow,
         needed,
         lambda keys: work.search(w.bench, keys, attack, threat),
-        stage,
+        told,
     )
 
 
@@ -160,7 +194,7 @@ def _fill(
     kind: type[Any],
     needed: Sequence[str],
     ask: Callable[[Sequence[str]], Answers],
-    stage: str,
+    told: Told,
 ) -> int:
     """Ask for the samples that have no committed answer; the number of those that had one."""
     known = w.store.parts.rows(asked, kind)
@@ -175,8 +209,8 @@ def _fill(
         done, spent = done + len(team), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
-        held = sum(key in rows and rows[key].status != "broken" for key in needed)
-        w.interrupt.tell(BatchDone(stage, done, len(needed), held, done, left))
+        broken = sum(key in rows and rows[key].status == "broken" for key in needed)
+        w.interrupt.tell(told.event(done, len(needed), broken, left))
     return reused
 
 
@@ -186,4 +220,5 @@ def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:
 
 
 def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds: float) -> None:
+    w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
     w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())

@@ -39,10 +39,10 @@ class Suite:
         return tuple(stage_of(attack) for attack in self.attacks)
 
     def serving(self, threat: Threat) -> "Suite":
-        """The stages that are written for the threat, and a note about the others.
+        """The suite with the stages that are written for the threat.
 
         Raises:
-            UsageError: HF802 where none is.
+            UsageError: HF810 where none is.
         """
         fitting = tuple(
             a for a in self.attacks if threat.p in a.norms and (a.minimal or threat.bounded) and _sees(a, threat)
@@ -55,6 +55,12 @@ class Suite:
                 fix="holdfast list attacks; --suite 'name+name'",
             )
         return dataclasses.replace(self, attacks=fitting)
+
+
+def left_out(suite: Suite, threat: Threat) -> str:
+    """A sentence about the stages that do not serve a threat, empty where all do."""
+    absent = [describe(a) for a in suite.attacks if a not in suite.serving(threat).attacks]
+    return f"Under {threat.literal} the suite ran without {', '.join(absent)}, not made for it." if absent else ""
 
 
 def stage_of(attack: Attack) -> Stage:
