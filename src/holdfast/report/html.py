@@ -81,7 +81,7 @@ def _environment() -> jinja2.Environment:
         standing=standing,
         confusions=confusions,
         curved=curved,
-        sorted_classes=sorted_classes,
+        weakest=words.weakest,
     )
     return found
 
@@ -109,11 +109,6 @@ def standing(threat: ThreatFacts) -> list[int]:
 def confusions(found: tuple[Confusion, ...]) -> list[Confusion]:
     """The most frequent ones."""
     return sorted(found, key=lambda c: (-c.count, c.source, c.into))[:CONFUSIONS]
-
-
-def sorted_classes(threat: ThreatFacts) -> list[Any]:
-    """Classes, weakest first: by the lower end of the interval of what was not broken."""
-    return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))
 
 
 def curved(threat: ThreatFacts) -> Markup:

@@ -109,7 +109,7 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
             (">size of the change", "not broken, at most"),
             [(quoted(words.size(p.radius)), words.rate(p.rate)) for p in threat.curve],
         )
-    weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
+    weakest = words.weakest(threat)[:CLASSES]
     if weakest:
         left = len(threat.per_class) - len(weakest)
         lines += table(

@@ -89,7 +89,7 @@ def _threat(threat: ThreatFacts) -> list[str]:
             for row in [HEADS, *rows]
         ),
     ]
-    weakest = sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.point, c.label))[:CLASSES]
+    weakest = words.weakest(threat)[:CLASSES]
     if len(threat.per_class) > 1:
         told = "; ".join(f"{short(c.name, 24)} {words.rate(c.robust)}" for c in weakest)
         lines += [line for line, _ in _wrapped(f"weakest classes: {told}", "", "  ", "  ")]

@@ -3,7 +3,7 @@
 import math
 
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.summary import Summary
+from holdfast.evaluation.summary import ClassFacts, Summary, ThreatFacts
 from holdfast.report.visible import short
 
 NAME = 48
@@ -202,3 +202,8 @@ def counted(count: int, one: str) -> str:
 def runnable(text: str) -> bool:
     """Whether a finding's next step is a command or a line of code rather than advice in words."""
     return text.startswith(("holdfast ", "hf.", "run."))
+
+
+def weakest(threat: ThreatFacts) -> list[ClassFacts]:
+    """Classes, weakest first: by the lower end of the interval of what was not broken, then by its upper end."""
+    return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.high, c.label))
