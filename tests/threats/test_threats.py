@@ -1,0 +1,130 @@
+"""Threats as values and as text."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.core.errors import DataError, ParameterError, ThreatError
+from holdfast.threats.literals import parse
+from holdfast.threats.space import Box, Image, space_of
+from holdfast.threats.threats import BLACK_BOX, L0, L1, L2, WHITE_BOX, Linf, number
+
+LITERALS = {
+    "linf:8/255": Linf(8 / 255),
+    "l2:inf": L2(),
+    "l2": L2(),
+    "l1:12": L1(12),
+    "l0:10": L0(10),
+    "l2:1/2": L2(0.5),
+    "linf:8/255,knowledge=scores,queries=1000": Linf(8 / 255, "scores", 1000),
+    "linf:0.0313,knowledge=labels": Linf(0.0313, "labels"),
+}
+
+
+@pytest.mark.parametrize(("text", "threat"), LITERALS.items())
+def test_literals_are_read(text, threat):
+    assert parse(text) == threat
+    assert parse(threat) is threat
+    assert (
+        parse(
+            f" {text.upper().replace('KNOWLEDGE', 'knowledge').replace('QUERIES', 'queries').replace('SCORES', 'scores').replace('LABELS', 'labels')} "
+        )
+        == threat
+    )
+
+
+@given(
+    kind=st.sampled_from([Linf, L2, L1, L0]),
+    radius=st.floats(0, 1e6) | st.just(math.inf),
+    knowledge=st.sampled_from(["gradients", "scores", "labels"]),
+    queries=st.none() | st.integers(1, 10**9),
+)
+def test_literals_round_trip(kind, radius, knowledge, queries):
+    threat = kind(radius, knowledge, queries)
+    assert parse(threat.literal) == threat
+    assert str(threat) == threat.literal
+
+
+def test_numbers_are_fractions_where_a_small_one_is_exact():
+    assert number(8 / 255) == "8/255"
+    assert number(3.0) == "3"
+    assert number(0.5) == "1/2"
+    assert number(1 / 1000) == "1/1000"
+    assert number(1 / 1001) == repr(1 / 1001)
+    assert number(math.inf) == "inf"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("linff:1", "HF301 .* did you mean linf:1"),
+        ("linf:x", "HF302 .*'x' is no number"),
+        ("linf:1/0", "HF302"),
+        ("linf:-1", "HF302 .*radius.* must be float in"),
+        ("linf:1,knowledge=all", "HF302 .*knowledge"),
+        ("linf:1,queries=0", "HF302 .*queries"),
+        ("linf:1,queries=many", "HF302"),
+        ("linf:1,steps=3", "HF302 .*'steps=3' is unknown"),
+        ("linf:1,queries", "HF302 .*'queries' is unknown"),
+        ("linf:nan", "HF302"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(text, message):
+    with pytest.raises(ThreatError, match=message) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_outside_their_range_are_refused():
+    for wrong in ({"radius": -0.1}, {"radius": math.nan}, {"queries": 0}, {"knowledge": "some"}):
+        with pytest.raises(ParameterError, match="HF001"):
+            Linf(**wrong)
+
+
+def test_words_and_taxonomy():
+    image, box = Image((0, 1)), Box((0, 1))
+    assert Linf(8 / 255).words(image) == "any pixel may move by at most 8/255"
+    assert Linf(8 / 255, "scores", 100).words(box) == (
+        "any feature may move by at most 8/255, seeing only scores, in at most 100 queries"
+    )
+    assert L2(0.5).words(image).startswith("the pixels together may move by a Euclidean length of at most 1/2")
+    assert "add up to at most 12" in L1(12).words(box)
+    assert L0(3).words(box) == "at most 3 features may take any value"
+    assert "color channel" in L0(3).words(image)
+    assert L2().words(box) == "any feature may move; the nearest wrong input is sought"
+    assert Linf(1).taxonomy is WHITE_BOX
+    assert Linf(1, "labels").taxonomy is BLACK_BOX
+    assert all(a.startswith("AML.T") for a in WHITE_BOX.atlas + BLACK_BOX.atlas)
+
+
+def test_bounded_at_and_around():
+    assert Linf(1).bounded
+    assert not Linf().bounded
+    assert L2(1, "scores", 5).at(2) == L2(2, "scores", 5)
+    x = torch.rand(3, 2, 4, 4)
+    region = L2(1).around(x, Box((-1.0, 2.0)))
+    assert region.radius.tolist() == [1.0] * 3
+    assert (region.low == -1).all()
+    assert (region.high == 2).all()
+    assert (L2(1).around(x).high == 1).all()
+
+
+def test_spaces():
+    x = torch.tensor([[0.0, 1.0], [0.5, 1.1], [-0.1, 0.5], [math.nan, 0.5]])
+    assert Box((0, 1)).validate(x).tolist() == [True, False, False, False]
+    per_feature = Box(((0.0, -5.0), (1.0, 5.0)))
+    assert per_feature.validate(torch.tensor([[0.5, -4.0], [0.5, 6.0]])).tolist() == [True, False]
+    low, high = per_feature.limits(torch.zeros(3, 2))
+    assert low[2].tolist() == [0.0, -5.0]
+    assert high[0].tolist() == [1.0, 5.0]
+    assert isinstance(space_of(torch.zeros(1, 3, 5, 5)), Image)
+    assert not isinstance(space_of(torch.zeros(1, 2, 5, 5)), Image)
+    assert not isinstance(space_of(torch.zeros(1, 3)), Image)
+    for wrong in ((1, 0), (0, 0), (0, math.inf), (math.nan, 1)):
+        with pytest.raises(DataError, match="HF103"):
+            Box(wrong)
+    said = Box((0, 1)).describe(torch.tensor([0.0, 0.5, 0.5]), torch.tensor([0.0, 0.75, 0.4]))
+    assert said == "2 of 3 features moved, by at most 0.25"
