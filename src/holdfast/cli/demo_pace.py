@@ -1,0 +1,78 @@
+"""Progress of a demonstration: one line a step, and what is left of the whole by the share of the work that is done."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+
+from holdfast.cli.interrupt import announced
+from holdfast.cli.progress import ASIDE, Lines, Plain, clock, live
+from holdfast.core.progress import BatchDone, Event, Listener, Note, RunDone, RunStarted, StageDone
+
+
+class Pace:
+    """Turns the events of trainings and audits into those of one piece of work.
+
+    Args:
+        view: Where they are shown; None for nowhere.
+        now: The clock, for tests.
+    """
+
+    def __init__(self, view: Lines | Plain | None, now: Callable[[], float] = time.monotonic):
+        self.view, self.now = view, now
+        self.began, self.work, self.done = now(), {"": 1.0}, 0.0
+
+    def plan(self, folder: str, samples: int, work: dict[str, float]) -> None:
+        """What there is to do: each step with its share of the work, in any unit."""
+        self.began, self.work = self.now(), work
+        self._show(RunStarted("demo", folder, samples, tuple(work)))
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Listener]:
+        """The listener of one step. While it lasts, the first Ctrl-C is answered by a line where it is caught."""
+        step = _Step(self, name)
+        yield announced(step, quiet=self.view is None)
+        self.done += self.work.get(name, 0.0)
+        if isinstance(self.view, Plain):
+            words = [f"{name}: done in {clock(self.now() - step.began)}", live(step.last) if step.last else ""]
+            self._show(Note("  ".join(w for w in words if w)))
+        elif step.last is not None:
+            self._show(dataclasses.replace(step.last, done=step.last.total, seconds=None))
+
+    def left(self, name: str, share: float) -> float | None:
+        """Seconds left of the whole, once a twentieth of it is done."""
+        whole, done = sum(self.work.values()), self.done + share * self.work.get(name, 0.0)
+        if done < whole / 20:
+            return None
+        return (self.now() - self.began) * (whole - done) / done
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self.view is not None:
+            self.view.close()
+
+    def _show(self, event: Event) -> None:
+        if self.view is not None:
+            self.view(event)
+
+
+class _Step:
+    """One step's listener: its stages are parts of one line."""
+
+    def __init__(self, pace: Pace, name: str):
+        self.pace, self.name, self.began = pace, name, pace.now()
+        self.stages, self.finished = 1, 0
+        self.last: BatchDone | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self.stages = max(1, len(event.stages))
+        elif isinstance(event, StageDone):
+            self.finished += not event.stage.startswith(ASIDE)
+        elif isinstance(event, BatchDone) and not event.stage.startswith(ASIDE):
+            share = min(1.0, (self.finished + event.done / max(1, event.total)) / self.stages)
+            seconds = self.pace.left(self.name, share)
+            self.last = BatchDone(self.name, round(100 * share), 100, event.held, event.judged, seconds)
+            self.pace._show(self.last)
+        elif not isinstance(event, RunDone | BatchDone):
+            self.pace._show(event)
