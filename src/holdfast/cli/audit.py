@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
 from holdfast.cli.progress import Show
-from holdfast.cli.terminal import clean, emit
+from holdfast.cli.terminal import clean, emit, say
 from holdfast.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +139,10 @@ def run(request: Request) -> int:
     page = ended.path / "report.html"
     Run(ended).report(page)
     result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
-    return result.exit_code(ended.summary, request.max_errors)
+    code = result.exit_code(ended.summary, request.max_errors)
+    if code == ExitCode.INTERRUPTED and request.quiet < 2:
+        say("resume: same command")
+    return code
 
 
 def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:

@@ -76,7 +76,8 @@ def offers(verb: str) -> list[str]:
     function = importlib.import_module(VERBS[verb][0]).command
     for parameter in inspect.signature(function).parameters.values():
         for extra in typing.get_args(parameter.annotation)[1:]:
-            found += [word for word in getattr(extra, "param_decls", None) or () if word.startswith("-")]
+            words = (getattr(extra, "default", None), *(getattr(extra, "param_decls", None) or ()))
+            found += [word for word in words if isinstance(word, str) and word.startswith("-")]
     return found + {
         "list": list(LISTS),
         "completion": ["bash", "zsh", "fish"],

@@ -21,9 +21,13 @@ SCHEMA = "urn:holdfast:error:1"
 USAGE = (UsageError, ParameterError, ThreatError, MissingExtra)
 
 
+class Interrupted(Exception):
+    """Ctrl-C, carried past the parser, which would make a bare exit code of it."""
+
+
 def exit_code(error: BaseException) -> ExitCode:
     """2 where the command or the set-up must change, 3 where the work could not be done, 130 after Ctrl-C."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | Interrupted):
         return ExitCode.INTERRUPTED
     return ExitCode.USAGE if isinstance(error, USAGE) else ExitCode.INCOMPLETE
 
@@ -48,7 +52,7 @@ def report(error: BaseException, words: Sequence[str]) -> ExitCode:
             if "holdfast explain" in line
             else f"{'' if line[-1] in '.?!' else '.'} More: holdfast explain {error.code}"
         )
-    elif isinstance(error, KeyboardInterrupt):
+    elif isinstance(error, KeyboardInterrupt | Interrupted):
         line = "Interrupted. resume: same command"
         document |= {"error": line, "code": "HF890", "kind": "KeyboardInterrupt", "fix": "run the same command again"}
     else:

@@ -1,5 +1,6 @@
 """The entry point: a table of verbs that imports nothing but what is asked for."""
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ def _call(verb: str, words: list[str]) -> int:
     import typer.main
 
     app = typer.Typer(add_completion=False, rich_markup_mode="rich" if _fancy(words) else None)
-    app.command(context_settings={"help_option_names": ["-h", "--help"]}, help=function.__doc__)(function)
+    app.command(context_settings={"help_option_names": ["-h", "--help"]}, help=function.__doc__)(_careful(function))
     usage: Any = typer.BadParameter.__base__
     try:
         code = typer.main.get_command(app).main(words, prog_name=f"holdfast {verb}", standalone_mode=False)
@@ -92,6 +93,19 @@ def _call(verb: str, words: list[str]) -> int:
     except usage as error:
         raise _usage(verb, error) from error
     return int(code or 0)
+
+
+def _careful(function: Callable[..., int]) -> Callable[..., int]:
+    """The same function with Ctrl-C as an exception of ours."""
+
+    @functools.wraps(function)
+    def called(*words: Any, **options: Any) -> int:
+        try:
+            return function(*words, **options)
+        except KeyboardInterrupt as error:
+            raise errors.Interrupted from error
+
+    return called
 
 
 def _fancy(words: list[str]) -> bool:

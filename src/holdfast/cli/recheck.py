@@ -10,6 +10,7 @@ from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
 from holdfast.cli.subject import load_both, remembered
 from holdfast.cli.terminal import clean, emit
+from holdfast.core.errors import IntegrityError
 
 SHOWN = 20
 
@@ -27,11 +28,20 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Verify every stored claim of RUN on its model. Exit code 4 where one does not hold."""
+    from holdfast.evaluation.manifest import keys_of
     from holdfast.evaluation.replay import recheck
     from holdfast.evaluation.store import Folder
 
     folder = Folder(run)
     subject, dataset = load_both(remembered(folder, model, data, split, bounds), trust)
+    missing = set(folder.manifest.samples.keys) - set(keys_of(dataset.digests))
+    if missing:
+        raise IntegrityError(
+            "HF412",
+            "Samples of the run are not in these data, so nothing could be measured against them",
+            seen=f"{len(missing)} of {len(folder.manifest.samples.keys)} missing in {dataset.name}",
+            fix="give the data of the run",
+        )
     found = recheck(folder, subject, dataset, batch)
     if as_json:
         emit(json.dumps({"schema": "urn:holdfast:recheck:1", "holds": found.holds, **dataclasses.asdict(found)}))

@@ -143,7 +143,16 @@ def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tup
 
 def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:
     with torch.no_grad():
-        raw = check_shape(source.ask(x), len(x)).detach()
+        try:
+            answer = source.ask(x)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(
+                "HF221",
+                "The model cannot take these inputs",
+                seen=f"inputs of shape {tuple(x.shape)}, {type(error).__name__}: {str(error)[:160]}",
+                fix="check that these data are the model's, and their shape",
+            ) from error
+        raw = check_shape(answer, len(x)).detach()
     return raw if strict else raw[torch.isfinite(raw.reshape(len(raw), -1).double()).all(1)]
 
 
