@@ -73,7 +73,7 @@ def test_linf_and_l2_samples_are_uniform():
     assert d.std().item() == pytest.approx(0.4 / math.sqrt(12), rel=0.05)
     far = norm(L2(0.2).around(x0).sample(Draw(0, "a", range(2_000), x0)) - 0.5, 2) / 0.2
     assert far.square().mean().item() == pytest.approx(
-        0.5, rel=0.02
+        0.5, rel=0.05
     )  # the square of a uniform disk's radius is uniform
 
 
