@@ -213,13 +213,17 @@ def subject(model: str, data: str, bounds: str, split: str, trust: str) -> list[
         return [Check("data", "warn", "not given", "holdfast doctor MODEL DATA")]
     try:
         dataset = load_data(data, split, bounds)
-        found = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
     except HoldfastError as error:
-        return [Check("model and data", "warn", error.line(), f"holdfast explain {error.code}")]
+        return [Check("data", "warn", error.line(), f"holdfast explain {error.code}")]
     low, high = float(dataset.x.min()), float(dataset.x.max())
     declared = scalar(dataset.bounds) or "a range for each feature"
     seen = f"{dataset!r}, values in [{low:.4g}, {high:.4g}], declared {declared}"
-    return [Check("data", "ok", seen), *_range(low, high, scalar(dataset.bounds)), *_accuracy(found, dataset)]
+    found = [Check("data", "ok", seen), *_range(low, high, scalar(dataset.bounds))]
+    try:
+        asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+        return found + _accuracy(asked, dataset)
+    except HoldfastError as error:
+        return [*found, Check("model", "warn", error.line(), f"holdfast explain {error.code}")]
 
 
 def _range(low: float, high: float, limits: tuple[float, float] | None) -> list[Check]:
