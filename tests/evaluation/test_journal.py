@@ -55,7 +55,7 @@ def test_there_and_back(tmp_path, written):
 
 
 def test_no_file_is_an_empty_journal(tmp_path):
-    assert journal.load(tmp_path / "none") == journal.Journal(sessions=(), commits=(), damaged=0)
+    assert journal.load(tmp_path / "none") == journal.Journal(sessions=(), commits=(), remarks=(), damaged=0)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)

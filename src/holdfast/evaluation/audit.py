@@ -112,7 +112,7 @@ def audit(
             )
             work = Work(store, view, bench, interrupt, request.others)
             _announce(request, store, work)
-            provenance.begin(store, request.command, request.batch)
+            provenance.begin(store, request.command, request.batch, request.data.x.device.type)
             _perform(work, request)
             derive(
                 store,
@@ -168,7 +168,7 @@ def settled(
     for t in read:
         for attack in chosen.serving(t).attacks:
             fits(attack, settled_model.seen_as(t.knowledge), t)
-    shape = tuple(part.x.shape[1:])
+    shape, dtype = tuple(part.x.shape[1:]), part.x.dtype
     others = [] if transfer_to is None else [transfer_to] if isinstance(transfer_to, Model) else list(transfer_to)
     seconds = [settle(other, part.x) for other in others]
     return Request(
@@ -180,8 +180,8 @@ def settled(
         seed,
         batch,
         expect_accuracy,
-        tuple((other, fingerprint(other, shape)) for other in seconds),
-        fingerprint(settled_model, shape),
+        tuple((other, fingerprint(other, shape, dtype)) for other in seconds),
+        fingerprint(settled_model, shape, dtype),
         command,
     )
 

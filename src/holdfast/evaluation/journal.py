@@ -51,18 +51,27 @@ class Commit:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Remark:
+    """Something that happened and changes no result: memory ran out, a part was damaged."""
+
+    text: str
+    at: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Journal:
     """The readable lines in order; `damaged` counts the others."""
 
     sessions: tuple[Session, ...]
     commits: tuple[Commit, ...]
+    remarks: tuple[Remark, ...]
     damaged: int
 
 
-KINDS: dict[str, type[Session] | type[Commit]] = {"session": Session, "commit": Commit}
+KINDS: dict[str, type[Any]] = {"session": Session, "commit": Commit, "remark": Remark}
 
 
-def append(path: pathlib.Path, entry: Session | Commit) -> None:
+def append(path: pathlib.Path, entry: Session | Commit | Remark) -> None:
     """Write one line and wait until it is on the disk.
 
     Raises:
@@ -80,17 +89,19 @@ def load(path: pathlib.Path) -> Journal:
     return Journal(
         sessions=tuple(e for e in entries if isinstance(e, Session)),
         commits=tuple(e for e in entries if isinstance(e, Commit)),
+        remarks=tuple(e for e in entries if isinstance(e, Remark)),
         damaged=sum(e is None for e in entries) + bool(torn),
     )
 
 
-def _parse(line: bytes) -> Session | Commit | None:
+def _parse(line: bytes) -> Session | Commit | Remark | None:
     """One line, or None where it is not what was written."""
     try:
         values: dict[str, Any] = json.loads(line)
         stated = values.pop("line")
         if stated != digest(values):
             return None
-        return KINDS[values.pop("event")](**values)
+        entry: Session | Commit | Remark = KINDS[values.pop("event")](**values)
+        return entry
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -57,7 +57,7 @@ class Parts:
     def __init__(self, folder: pathlib.Path, note: Callable[[str], None] = lambda text: None):
         self.folder, self.note = folder, note
         found = journal.load(folder / "journal.jsonl")
-        self.sessions, self.commits = list(found.sessions), list(found.commits)
+        self.sessions, self.commits, self.remarks = list(found.sessions), list(found.commits), list(found.remarks)
         self._rows: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, dict[str, dict[str, Array]]] = {}
         self._good: dict[str, list[tuple[Commit, tuple[str, ...]]]] = {}

@@ -1,8 +1,6 @@
 """Where and how a run was made: versions, machine, times, and why a model may not be what it should be."""
 
 import datetime
-import importlib
-import importlib.util
 import platform
 
 import numpy
@@ -14,6 +12,7 @@ from holdfast.evaluation.journal import Session
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.summary import Provenance
 from holdfast.models.model import Model
+from holdfast.models.suspects import likely_causes
 
 
 def now() -> str:
@@ -28,7 +27,7 @@ def version() -> str:
     return holdfast.__version__
 
 
-def begin(store: Store, command: str, batch: int) -> None:
+def begin(store: Store, command: str, batch: int, device: str) -> None:
     """Write into the journal that a process works on the folder."""
     session = Session(
         started=now(),
@@ -38,7 +37,7 @@ def begin(store: Store, command: str, batch: int) -> None:
         numpy=numpy.__version__,
         platform=platform.platform(),
         threads=torch.get_num_threads(),
-        device="cpu",
+        device=device,
         batch=batch,
     )
     journal.append(store.folder / "journal.jsonl", session)
@@ -55,6 +54,7 @@ def provenance(store: Store, seed: int, suite: str, precision: str) -> Provenanc
         if getattr(s, name) != getattr(first, name)
     ]
     told = [f"batch {first.batch}", *([f"{len(more) + 1} sessions"] if more else []), *dict.fromkeys(changed)]
+    told += dict.fromkeys(remark.text for remark in store.parts.remarks)
     return Provenance(
         command=store.parts.sessions[-1].command,
         seed=seed,
@@ -74,8 +74,5 @@ def provenance(store: Store, seed: int, suite: str, precision: str) -> Provenanc
 
 def causes(model: Model, data: Dataset) -> str:
     """Likely causes of a surprising accuracy, as the tail of a sentence."""
-    if importlib.util.find_spec("holdfast.models.suspects") is None:
-        return ""
-    suspects = importlib.import_module("holdfast.models.suspects")
-    found = suspects.likely_causes(model, data.x, data.y)
+    found = likely_causes(model, data.x, data.y)
     return f"; likely causes: {'; '.join(found)}" if found else ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -75,7 +76,9 @@ class Rechecked:
         return not self.failed
 
 
-def recheck(folder: Folder, model: Model, data: Dataset | None = None, batch: int = 256) -> Rechecked:
+def recheck(
+    folder: Folder | str | pathlib.Path, model: Model, data: Dataset | None = None, batch: int = 256
+) -> Rechecked:
     """Ask the model about every stored adversarial input, and check that its files are what was committed.
 
     Args:
@@ -87,7 +90,7 @@ def recheck(folder: Folder, model: Model, data: Dataset | None = None, batch: in
     Raises:
         IntegrityError: HF402 another model, HF411 the committed files were changed.
     """
-    damaged: list[str] = []
+    folder, damaged = _folder(folder), list[str]()
     parts, found = folder.parts, folder.manifest
     parts.note = damaged.append
     claims = [(q, key, array) for q in _searches(folder) for key, array in parts.arrays(q, "adversarial").items()]
@@ -104,7 +107,9 @@ def recheck(folder: Folder, model: Model, data: Dataset | None = None, batch: in
     return Rechecked(len(claims), tuple(failed), data is not None)
 
 
-def replay(folder: Folder, sample: int, model: Model, data: Dataset, threat: str | None = None) -> Replayed:
+def replay(
+    folder: Folder | str | pathlib.Path, sample: int, model: Model, data: Dataset, threat: str | None = None
+) -> Replayed:
     """Repeat the search that broke a sample, alone, and in the company it had where that does not give the same.
 
     Args:
@@ -117,6 +122,7 @@ def replay(folder: Folder, sample: int, model: Model, data: Dataset, threat: str
     Raises:
         IntegrityError: HF410 nothing stored for this sample, HF402 another model, HF412 other data.
     """
+    folder = _folder(folder)
     asked, key, stored = _winner(folder, sample, threat)
     _same_model(folder, model, stored)
     place = {k: i for i, k in enumerate(manifest.keys_of(data.digests))}
@@ -159,6 +165,10 @@ def _again(
     return out.adversarial[i][None] if out.status[i] == "broken" else None
 
 
+def _folder(folder: Folder | str | pathlib.Path) -> Folder:
+    return folder if isinstance(folder, Folder) else Folder(folder)
+
+
 def _searches(folder: Folder) -> list[Question]:
     """Every search that was committed."""
     return [q for q in folder.parts.questions() if q.kind == "search"]
@@ -194,7 +204,8 @@ def _company(folder: Folder, asked: Question, key: str) -> tuple[str, ...]:
 
 def _same_model(folder: Folder, model: Model, example: Array) -> None:
     """Refuse another model than the run's."""
-    now = fingerprint(settle(model, torch.from_numpy(example)[None]), example.shape)
+    x = torch.from_numpy(example)[None]
+    now = fingerprint(settle(model, x), example.shape, x.dtype)
     if now != folder.manifest.fingerprint:
         raise IntegrityError(
             "HF402",

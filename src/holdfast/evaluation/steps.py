@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.attacks.attack import Attack
 from holdfast.core.errors import ModelError
-from holdfast.core.progress import BatchDone, StageDone
+from holdfast.core.progress import BatchDone, Note, StageDone
 from holdfast.core.records import canonical, config
 from holdfast.evaluation import manifest, provenance, work
 from holdfast.evaluation.finals import View, curve_needs, finals, survivors
@@ -51,6 +51,11 @@ class Work:
         """Asked before every part: whether it must be left undone."""
         self.cut = self.cut or bool(self.interrupt.reason)
         return self.cut
+
+    def remark(self, text: str, code: str) -> None:
+        """Write down and tell what happened, once."""
+        if self.store.remark(text):
+            self.interrupt.tell(Note(text, code))
 
     def ahead(self, threat: Threat, stage: int, samples: int) -> float:
         """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
@@ -220,5 +225,8 @@ def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:
 
 
 def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds: float) -> None:
+    if answers.batch:
+        w.bench = dataclasses.replace(w.bench, batch=answers.batch)
+        w.remark(f"memory ran out: the batch was halved to {answers.batch} rows; results do not depend on it", "HF504")
     w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
     w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 
 from holdfast.core.errors import IntegrityError
 from holdfast.core.files import Lock, writing
-from holdfast.evaluation import manifest, summary
+from holdfast.evaluation import journal, manifest, summary
+from holdfast.evaluation.journal import Remark
 from holdfast.evaluation.manifest import Manifest
 from holdfast.evaluation.parts import Parts
 from holdfast.evaluation.summary import Summary
@@ -25,6 +27,15 @@ class Store:
 
     def __init__(self, folder: pathlib.Path, found: Manifest, parts: Parts):
         self.folder, self.manifest, self.parts = folder, found, parts
+
+    def remark(self, text: str) -> bool:
+        """Write down once what happened; whether it is new."""
+        if any(text == known.text for known in self.parts.remarks):
+            return False
+        entry = Remark(text=text, at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+        journal.append(self.folder / "journal.jsonl", entry)
+        self.parts.remarks.append(entry)
+        return True
 
     def grow(self, **fields: Any) -> None:
         """Replace fields of the manifest; written only when something changes."""

@@ -55,11 +55,12 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """What a part will hold, and how many rows were sent through the model for it."""
+    """What a part will hold, the rows sent through the model for it, and the batch that memory forced, if it did."""
 
     rows: list[Any]
     arrays: dict[str, dict[str, Array]]
     forwards: int
+    batch: int = 0
 
 
 def clean(bench: Bench, keys: Sequence[str]) -> Answers:
@@ -122,7 +123,9 @@ def _surely(
             raise
     except (MemoryError, torch.OutOfMemoryError):
         if bench.batch > 1:
-            return _surely(dataclasses.replace(bench, batch=max(1, bench.batch // 2)), keys, ask, failed)
+            half = dataclasses.replace(bench, batch=bench.batch // 2)
+            answers = _surely(half, keys, ask, failed)
+            return dataclasses.replace(answers, batch=answers.batch or half.batch)
         raise
     except Exception:  # noqa: BLE001 - a user's model may raise anything
         pass
