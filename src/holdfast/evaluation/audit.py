@@ -101,11 +101,14 @@ def audit(
         ResourceError: HF5xx disk, permissions.
     """
     request = settled(model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command)
+    return _carried_out(request, pathlib.Path(out), new, on_event)
+
+
+def _carried_out(request: Request, out: pathlib.Path, new: bool, on_event: Listener) -> Folder:
+    """Lock the folder, do what is missing, write what is derived."""
     started = time.monotonic()
     with Interrupt(on_event) as interrupt:
-        with opened(
-            pathlib.Path(out), _manifest(request), new, lambda text: interrupt.tell(Note(text, "HF409"))
-        ) as store:
+        with opened(out, _manifest(request), new, lambda text: interrupt.tell(Note(text, "HF409"))) as store:
             bench = _enrolled(store, request)
             view = View(
                 store.parts, manifest.keys_of(request.data.digests), request.threats, request.suite, request.seed
