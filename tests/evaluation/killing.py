@@ -23,10 +23,10 @@ SAMPLES, GROUP = 18, 6
 SUITE = (Pgd(steps=2), Pgd(steps=3))
 
 
-def work(out: pathlib.Path, delay: float = 0.0) -> Folder:
+def work(out: pathlib.Path, delay: float = 0.0, threat: tuple[str, ...] = ("linf:0.2", "l2:1")) -> Folder:
     """The audit of which every test here is a variation."""
     manifest.GROUP = GROUP
-    return audit(model(delay)[0], data(SAMPLES), threat=["linf:0.2", "l2:1"], suite=SUITE, out=out)
+    return audit(model(delay)[0], data(SAMPLES), threat=threat, suite=SUITE, out=out)
 
 
 def essence(folder: Folder) -> str:

@@ -105,3 +105,11 @@ def test_a_killed_run_says_that_it_has_not_ended(tmp_path, whole):
     assert not folder.complete
     with pytest.raises(ValueError, match="HF408"):
         _ = folder.summary
+
+
+def test_a_finished_run_killed_while_it_grows_does_not_look_finished(tmp_path, whole):
+    assert in_child(lambda: work(tmp_path / "a", threat=("linf:0.2",))) == 0
+    assert Folder(tmp_path / "a").complete
+    assert killed(tmp_path / "a", "fsync", whole[1]["fsync"] // 4) == -signal.SIGKILL
+    assert not Folder(tmp_path / "a").complete
+    assert resumed(tmp_path / "a") == whole[0]

@@ -229,4 +229,5 @@ def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds
         w.bench = dataclasses.replace(w.bench, batch=answers.batch)
         w.remark(f"memory ran out: the batch was halved to {answers.batch} rows; results do not depend on it", "HF504")
     w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
+    w.store.outdated()
     w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())

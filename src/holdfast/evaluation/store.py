@@ -28,6 +28,11 @@ class Store:
     def __init__(self, folder: pathlib.Path, found: Manifest, parts: Parts):
         self.folder, self.manifest, self.parts = folder, found, parts
 
+    def outdated(self) -> None:
+        """Take the summary away before something is added: a run that is killed now must not look finished."""
+        with writing(self.folder):
+            (self.folder / "summary.json").unlink(missing_ok=True)
+
     def remark(self, text: str) -> bool:
         """Write down once what happened; whether it is new."""
         if any(text == known.text for known in self.parts.remarks):
