@@ -20,7 +20,7 @@ from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
 
 HERE = pathlib.Path(__file__).parent
-PLAIN = Train(network="preact18", width=16, epochs=26, rate=0.1, augment="affine+light", precision="auto")
+PLAIN = Train(network="preact18", width=16, epochs=40, rate=0.1, augment="affine+light", precision="auto")
 THREATS = ["linf:4/255", "linf:8/255"]
 
 

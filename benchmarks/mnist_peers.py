@@ -120,9 +120,8 @@ def main() -> None:
         print(f"{name:24s} robust accuracy {rate(held, len(y), 'images')}  {seconds:.1f} s", flush=True)
     mine = broken.pop("holdfast standard")
     for name, theirs in broken.items():
-        print(
-            f"{name}: breaks and holdfast does not: {rows[theirs & ~mine].tolist()}; the other way: {int((mine & ~theirs).sum())}"
-        )
+        missed, more = rows[theirs & ~mine].tolist(), int((mine & ~theirs).sum())
+        print(f"{name}: breaks and holdfast does not: {missed}; the other way: {more}")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,36 @@ import dataclasses
 import math
 
 from holdfast.attacks.attack import Attack
+from holdfast.attacks.eot import Eot
+from holdfast.attacks.evasion.apgd import Apgd
+from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
+from holdfast.attacks.evasion.ddn import Ddn
+from holdfast.attacks.evasion.deep_fool import DeepFool
+from holdfast.attacks.evasion.fab_t import FabT
+from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
+from holdfast.attacks.evasion.jsma import Jsma
+from holdfast.attacks.evasion.lbfgs import Lbfgs
+from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.first_of import FirstOf
+from holdfast.attacks.repeat import Repeat
 from holdfast.threats.threats import L0, L1, L2, Linf, Threat
 
 RADII = {math.inf: 0.15, 2.0: 0.5, 1.0: 1.5, 0.0: 3.0}
+
+
+def short(attack: Attack) -> str:
+    """The attack with the parameters that differ from their defaults, as a test's name: `Pgd-steps=1`."""
+    words = [type(attack).__name__]
+    for f in dataclasses.fields(attack):
+        value = getattr(attack, f.name)
+        inner = value if isinstance(value, tuple) else (value,)
+        if isinstance(inner[0], Attack):
+            words.append("-".join(map(short, inner)))
+        elif value != f.default:
+            words.append(f"{f.name}={value}")
+    return "-".join(words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +46,7 @@ class Case:
         curved: The same against spheres, where the nearest boundary is curved; for minimal attacks in L2.
         why: Why the promise is what it is, where it is not 1 %.
         scale_free: Whether a positive factor on all logits changes nothing.
+        control: Whether this is the noise that the others must beat.
     """
 
     attack: Attack
@@ -28,21 +55,18 @@ class Case:
     curved: float | None = None
     why: str = ""
     scale_free: bool = False
+    control: bool = False
 
     def __str__(self) -> str:
-        default = type(self.attack)()
-        changed = "-".join(
-            f"{f.name}={getattr(self.attack, f.name)}"
-            for f in dataclasses.fields(default)
-            if getattr(self.attack, f.name) != getattr(default, f.name)
-        )
-        return "-".join(filter(None, [type(self.attack).__name__, self.threat.norm, changed]))
+        return f"{short(self.attack)}-{self.threat.norm}"
 
     @property
     def bounded(self) -> Threat:
         """The same threat with a radius, for the laws that need one."""
         return self.threat.at(RADII[self.threat.p])
 
+
+STARTS = "a random start decides which class the walk ends in"
 
 CASES = [
     Case(Pgd(), Linf(0.15), 0.01),
@@ -56,4 +80,48 @@ CASES = [
     Case(Pgd(step=1.0, random_start=False), L0(3), 0.01),
     Case(Pgd(steps=1, step=1.0, random_start=False), Linf(0.15), 0.01),
     Case(Pgd(steps=10, step=0.1, momentum=1.0, random_start=False), Linf(0.15), 0.01),
+    Case(Apgd(steps=50), Linf(0.15), 0.01),
+    Case(Apgd(steps=50), L2(0.5), 0.01),
+    Case(Apgd(), L1(1.5), 0.01),
+    Case(Apgd(steps=20, loss="dlr", targets=3), Linf(0.15), 0.01, scale_free=True),
+    Case(Apgd(steps=20, loss="dlr", targets=3), L2(0.5), 0.01, scale_free=True),
+    Case(FabT(steps=20), Linf(math.inf), 0.01, scale_free=True),
+    Case(FabT(steps=20), L2(math.inf), 0.01, curved=0.01, scale_free=True),
+    Case(FabT(steps=20), L1(math.inf), 0.01, scale_free=True),
+    Case(
+        Square(steps=200),
+        Linf(0.15),
+        0.25,
+        why="a search without gradients; 1,000 steps find the best corner of 24 coordinates",
+        scale_free=True,
+    ),
+    Case(
+        Square(steps=200),
+        L2(0.5),
+        None,
+        why="windows of 3 or more neighbors trade all their length, too coarse where neighbors have nothing in common",
+        scale_free=True,
+    ),
+    Case(Ddn(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(DeepFool(), Linf(), 0.01, scale_free=True),
+    Case(DeepFool(), L2(), 0.01, curved=0.15, why="greedy: it stops at the first boundary it meets", scale_free=True),
+    Case(CarliniWagner(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(
+        Lbfgs(),
+        L2(),
+        0.03,
+        curved=0.05,
+        why="the minimizer of a smooth penalty stops short of the boundary or beyond it",
+    ),
+    Case(Jsma(), L0(), 0.01, scale_free=True),
+    Case(Jsma(pairs=True), L0(), None, why="two values at once may be one too many"),
+    Case(HopSkipJump(steps=10, samples=50), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
+    Case(HopSkipJump(steps=10, samples=50), Linf(), 0.5, why=STARTS, scale_free=True),
+    Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
+    Case(Noise(), L2(1.5), None, scale_free=True, control=True),
+    Case(Noise(), L1(4), None, scale_free=True, control=True),
+    Case(Noise(), L0(6), None, scale_free=True, control=True),
+    Case(Repeat(Pgd(steps=10), 2), Linf(0.15), 0.01),
+    Case(FirstOf((Noise(samples=10), Pgd())), L2(0.5), 0.01),
+    Case(Eot(Pgd(steps=10), 2), Linf(0.15), 0.01),
 ]

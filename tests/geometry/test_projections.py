@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from laws.oracles import corners, nearest
 from scipy.optimize import brentq
 
 from holdfast.geometry import projections
 from holdfast.geometry.draw import Draw
 from holdfast.threats.threats import L1, L2, Linf
+from laws.oracles import corners, nearest
 
 
 def settings(dtype):

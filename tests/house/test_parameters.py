@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.core.errors import ParameterError
 from holdfast.core.lazy import camel
 from holdfast.core.params import Range, parameters
@@ -66,7 +68,9 @@ def test_a_configuration_is_frozen_and_keyword_only(kind):
 def test_every_number_declares_a_range_and_refuses_what_is_outside(kind, parameter):
     assert parameter.range is not None, f"{kind.__name__}.{parameter.name} declares no range"
     needed = {
-        p.name: object() for p in parameters(kind) if p.default is dataclasses.MISSING and p.name != parameter.name
+        p.name: Pgd() if p.kind is Attack else object()
+        for p in parameters(kind)
+        if p.default is dataclasses.MISSING and p.name != parameter.name
     }
     if parameter.default is not dataclasses.MISSING and parameter.default is not None:
         assert parameter.default in parameter.range

@@ -104,7 +104,7 @@ def test_b06_a_point_exactly_at_the_radius_counts(threat, dtype):
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 4])
 @pytest.mark.parametrize(
-    "loss", [losses.dlr, losses.margin, losses.log_odds, losses.toward(torch.zeros(5, dtype=torch.long))]
+    "loss", [losses.dlr, losses.margin, losses.log_odds, losses.dlr_of(torch.zeros(5, dtype=torch.long))]
 )
 def test_b07_losses_are_finite_for_few_classes_and_ties(classes, loss):
     model, x, y = setting(max(classes, 1), n=5)

@@ -91,11 +91,16 @@ def test_06_shift_scale_affine_and_names(case):
         assert run(case.attack, linear(w, b, shift=shift), x, y, case.bounded).status == plain.status
     if case.scale_free:
         assert run(case.attack, linear(w, b, scale=4.0), x, y, case.bounded).status == plain.status
-    wide = torch_model(lambda z: base.module((z + 1) / 2), 3, Box((-1.0, 1.0)))
+    uneven = linear(w + torch.rand(w.shape, generator=torch.Generator().manual_seed(0)), b)  # no two points tie
+    labels = uneven.labels(x)
+    wide = torch_model(lambda z: uneven.module((z + 1) / 2), 3, Box((-1.0, 1.0)))
     threat = case.bounded.at(case.bounded.radius * (1 if case.threat.p == 0 else 2))
-    mapped = run(case.attack, wide, 2 * x - 1, y, threat)
-    assert mapped.status == plain.status
-    assert torch.allclose((mapped.adversarial + 1) / 2, plain.adversarial, atol=1e-6)
+    unmapped, mapped = (
+        run(case.attack, uneven, x, labels, case.bounded),
+        run(case.attack, wide, 2 * x - 1, labels, threat),
+    )
+    assert mapped.status == unmapped.status
+    assert torch.allclose((mapped.adversarial + 1) / 2, unmapped.adversarial, atol=1e-6)
     names = torch.tensor([2, 0, 1])
     renamed = run(case.attack, linear(w[names], b[names]), x, names.argsort()[y], case.bounded)
     assert renamed.status == plain.status
@@ -105,17 +110,19 @@ def test_06_shift_scale_affine_and_names(case):
 def test_12_more_never_hurts(case):
     model, x, y = setting()
 
-    def at(steps, **more):
-        return run(dataclasses.replace(case.attack, steps=steps, **more), model, x, y, case.threat, perturb=True)
+    def at(**more):
+        return run(dataclasses.replace(case.attack, **more), model, x, y, case.threat, perturb=True)
 
-    n = 10
-    if not case.attack.scheduled:
-        short, long = at(n), at(2 * n)
+    names = {f.name for f in dataclasses.fields(case.attack)}
+    pairs = [{"steps": 10}, {"steps": 20}] if "steps" in names and not case.attack.scheduled else []
+    fixed = {"steps": 10} if "steps" in names else {}
+    for name in {"restarts", "times"} & names:
+        pairs += [fixed | {name: 1}, fixed | {name: 2}]
+    if case.control:
+        pairs += [{"samples": 10}, {"samples": 20}]
+    for less, more in zip(pairs[::2], pairs[1::2], strict=True):
+        short, long = at(**less), at(**more)
         assert (long.distance(case.threat.norm) <= short.distance(case.threat.norm)).all()
         assert (long.margin <= short.margin).all()
-    if "restarts" in {f.name for f in dataclasses.fields(case.attack)}:
-        one, two = at(n, restarts=1), at(n, restarts=2)
-        assert (two.distance(case.threat.norm) <= one.distance(case.threat.norm)).all()
-        assert (two.margin <= one.margin).all()
     small, large = (run(case.attack, model, x, y, dataclasses.replace(case.threat, queries=q)) for q in (40, 80))
     assert (large.success | ~small.success).all()

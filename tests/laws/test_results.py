@@ -150,7 +150,7 @@ def test_09_no_gradient_no_error_no_nan(case, kind):
     if "module" in case.attack.needs:
         counted = out.bad_gradients if kind == "not finite" else out.zero_gradients
         assert torch.equal(counted, out.gradients)
-        assert (counted > 0).all()
+        assert ((counted > 0) | out.success).all()  # a row may fall to an attack that needs none
 
 
 @every

@@ -98,7 +98,7 @@ def digits():
     return torch_model(net.requires_grad_(False), 10), x[1400:1440], y[1400:1440]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if not c.control], ids=str)
 def test_14_beats_noise_of_equal_size(case):
     model, x, y = digits()
     threat = case.threat.at({np.inf: 0.12, 2.0: 0.6, 1.0: 3.0, 0.0: 6.0}[case.threat.p])

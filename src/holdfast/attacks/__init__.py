@@ -2,4 +2,8 @@
 
 from holdfast.core.lazy import attach, catalog
 
-__getattr__, __dir__, __all__ = attach(__name__, catalog(__name__, "evasion"))
+WRAPPERS = {
+    name: f"{__name__}.{module}" for name, module in (("Eot", "eot"), ("FirstOf", "first_of"), ("Repeat", "repeat"))
+}
+
+__getattr__, __dir__, __all__ = attach(__name__, catalog(__name__, "evasion") | WRAPPERS)

@@ -1,7 +1,33 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
+from holdfast.attacks.eot import Eot as Eot
+from holdfast.attacks.evasion.apgd import Apgd as Apgd
+from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
+from holdfast.attacks.evasion.ddn import Ddn as Ddn
+from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
+from holdfast.attacks.evasion.fab_t import FabT as FabT
+from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
+from holdfast.attacks.evasion.jsma import Jsma as Jsma
+from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
+from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
+from holdfast.attacks.evasion.square import Square as Square
+from holdfast.attacks.first_of import FirstOf as FirstOf
+from holdfast.attacks.repeat import Repeat as Repeat
 
 __all__ = [
+    "Apgd",
+    "CarliniWagner",
+    "Ddn",
+    "DeepFool",
+    "Eot",
+    "FabT",
+    "FirstOf",
+    "HopSkipJump",
+    "Jsma",
+    "Lbfgs",
+    "Noise",
     "Pgd",
+    "Repeat",
+    "Square",
 ]

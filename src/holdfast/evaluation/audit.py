@@ -23,7 +23,7 @@ from holdfast.evaluation.plan import Plan, estimate, families
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
 from holdfast.evaluation.store import Folder, Store, opened
-from holdfast.evaluation.suites import Suite, describe, resolve
+from holdfast.evaluation.suites import Suite, adapted, describe, resolve
 from holdfast.evaluation.summary import DataFacts, ModelFacts
 from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
@@ -162,11 +162,11 @@ def settled(
     """Read, default and check everything before anything is attacked."""
     threats = [threat] if isinstance(threat, str | Threat) else list(threat)
     read = tuple(families([parse(t) for t in threats]))
-    chosen = resolve(suite)
     part = data if limit is None or limit >= len(data) else data.sample(limit, seed)
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     settled_model = settle(model, part.x)
+    chosen = adapted(resolve(suite), settled_model)
     _check(settled_model, part)
     for t in read:
         for attack in chosen.serving(t).attacks:

@@ -164,5 +164,6 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
 
 
 def _suite(view: View) -> str:
-    """The suite's name, with a star where a threat had to do without a stage of it."""
-    return view.suite.name + "*" * any(left_out(view.suite, threat) for threat in view.threats)
+    """The suite's name, with a star where a stage of it was left out or replaced."""
+    changed = any(left_out(view.suite, threat) for threat in view.threats) or bool(view.suite.note)
+    return view.suite.name + "*" * changed

@@ -7,17 +7,22 @@ in the catalog and read as numbers and words, never run.
 import ast
 import dataclasses
 import difflib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
+from holdfast.attacks.eot import Eot
 from holdfast.core.errors import UsageError
-from holdfast.core.lazy import camel, snake
+from holdfast.core.lazy import camel, catalog, snake
 from holdfast.core.params import parameters
 from holdfast.core.records import config
 from holdfast.evaluation.manifest import Stage
+from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
+
+PASSES = 20  # for each gradient of a model that draws random numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +33,16 @@ class Suite:
         name: What reports call it.
         attacks: The stages.
         note: What a reader must know about it, empty if nothing.
+        substitutes: Attacks that step in under a threat that none of the stages serves.
+        adapts: Whether stages that cannot ask the model give way silently for the note; a suite that was written out
+            runs as it is written, or is refused.
     """
 
     name: str
     attacks: tuple[Attack, ...]
     note: str = ""
+    substitutes: tuple[Attack, ...] = ()
+    adapts: bool = False
 
     def stages(self) -> tuple[Stage, ...]:
         """Names and parameters, as the manifest keeps them."""
@@ -44,9 +54,8 @@ class Suite:
         Raises:
             UsageError: HF810 where none is.
         """
-        fitting = tuple(
-            a for a in self.attacks if threat.p in a.norms and (a.minimal or threat.bounded) and _sees(a, threat)
-        )
+        fitting = tuple(a for a in self.attacks if _serves(a, threat))
+        fitting = fitting or tuple(a for a in self.substitutes if _serves(a, threat))
         if not fitting:
             raise UsageError(
                 "HF810",
@@ -59,8 +68,37 @@ class Suite:
 
 def left_out(suite: Suite, threat: Threat) -> str:
     """A sentence about the stages that do not serve a threat, empty where all do."""
-    absent = [describe(a) for a in suite.attacks if a not in suite.serving(threat).attacks]
-    return f"Under {threat.literal} the suite ran without {', '.join(absent)}, not made for it." if absent else ""
+    serving = suite.serving(threat).attacks
+    absent = [describe(a) for a in suite.attacks if a not in serving]
+    instead = [describe(a) for a in serving if a not in suite.attacks]
+    line = f"Under {threat.literal} the suite ran without {', '.join(absent)}, not made for it"
+    return line + (f"; instead: {', '.join(instead)}." if instead else ".") if absent else ""
+
+
+def adapted(suite: Suite, model: Model) -> Suite:
+    """A suite by name, as this model can be asked: what was left out or replaced is said in its note.
+
+    Args:
+        suite: As `resolve` gives it.
+        model: Settled.
+    """
+    if not suite.adapts:
+        return suite
+    notes = [suite.note] if suite.note else []
+    hidden = {a for a in (*suite.attacks, *suite.substitutes) if any(getattr(model, f) is None for f in a.needs)}
+    if hidden & set(suite.attacks):
+        names = ", ".join(describe(a) for a in suite.attacks if a in hidden)
+        notes.append(f"The model does not show what these stages ask for: {names}.")
+    stages = tuple(a for a in suite.attacks if a not in hidden)
+    if (model.classes or 0) < 4 and any(getattr(a, "loss", "") == "dlr" for a in stages):
+        notes.append("With fewer than 4 classes the targeted difference of logits ratio is undefined: plain margins.")
+    if model.random:
+        stages = tuple(Eot(a, PASSES) if "module" in a.needs else a for a in stages)
+        notes.append(f"The model draws random numbers: gradients are means of {PASSES} passes.")
+    substitutes = tuple(a for a in suite.substitutes if a not in hidden)
+    if not stages:
+        stages, substitutes = substitutes, ()
+    return dataclasses.replace(suite, attacks=stages, substitutes=substitutes, note=" ".join(notes))
 
 
 def stage_of(attack: Attack) -> Stage:
@@ -96,10 +134,30 @@ def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:
     return Suite("+".join(describe(attack) for attack in suite), tuple(suite))
 
 
+@functools.cache
 def _named() -> dict[str, Suite]:
-    """The suites that have a name."""
-    pgd = attacks.Pgd()
-    return {"quick": Suite("quick", (pgd,)), "standard": Suite("standard", (pgd,))}
+    """The suites that have a name: quick, and AutoAttack as published (Croce and Hein, ICML 2020, arXiv:2003.01690)."""
+    quick = (
+        attacks.Apgd(steps=20),
+        attacks.Apgd(steps=20, loss="dlr", targets=3),
+        attacks.Square(steps=200),
+    )
+    standard = (
+        attacks.Apgd(steps=100),
+        attacks.Apgd(steps=100, loss="dlr", targets=9),
+        attacks.FabT(steps=100, targets=9),
+        attacks.Square(steps=5000),
+    )
+    sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
+    return {
+        "quick": Suite("quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
+        "standard": Suite("standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True),
+    }
+
+
+def _serves(attack: Attack, threat: Threat) -> bool:
+    """Whether the attack is written for the threat, and asks no more than may be seen under it."""
+    return threat.p in attack.norms and (attack.minimal or threat.bounded) and _sees(attack, threat)
 
 
 def _sees(attack: Attack, threat: Threat) -> bool:
@@ -123,7 +181,7 @@ def _split(text: str) -> list[str]:
 def _parse(text: str) -> Attack:
     """`pgd(steps=10)` or `pgd`."""
     name, values = _call(text)
-    known = {snake(n): n for n in attacks.__all__}
+    known = {snake(name): name for name in catalog("holdfast.attacks", "evasion")}
     if snake(camel(name)) not in known:
         close = difflib.get_close_matches(name, [*known, *_named()], 1)
         raise UsageError(

@@ -15,7 +15,7 @@ from holdfast.threats.space import Box
 
 Augmentation = Callable[[Tensor, Generator], Tensor]
 TURN, ZOOM, MOVE = math.radians(10), 0.1, 0.1  # angle, scale and shift (as a share of the picture), at most
-LIGHT, CONTRAST = 0.2, 0.3  # brightness as a share of the range, contrast as a factor, at most
+LIGHT, CONTRAST = 0.4, 0.3  # logarithms of the factors on brightness and contrast, at most
 
 
 def named(text: str, space: Box) -> Augmentation | None:
@@ -75,9 +75,9 @@ def _affine(x: Tensor, draw: Generator, space: Box) -> Tensor:
 
 
 def _light(x: Tensor, draw: Generator, space: Box) -> Tensor:
-    """Brighter or darker, flatter or steeper around the picture's mean."""
+    """Brighter or darker, flatter or steeper around the picture's mean: by factors, so that dark pictures stay."""
     brighter, steeper = (torch.rand(2, len(x), 1, 1, 1, generator=draw) * 2 - 1).to(x)
-    low, high = space.limits(x)
+    low, _ = space.limits(x)
     mean = x.mean((1, 2, 3), keepdim=True)
-    lit: Tensor = mean + (x - mean) * (steeper * CONTRAST).exp() + brighter * LIGHT * (high - low)
+    lit: Tensor = low + (mean - low) * (brighter * LIGHT).exp() + (x - mean) * (steeper * CONTRAST).exp()
     return lit

@@ -1,0 +1,125 @@
+"""HopSkipJump, Chen et al., IEEE S&P 2020, arXiv:1904.02144."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.probe import Probe
+from holdfast.core.params import Count
+from holdfast.geometry.rows import expand, norm, pick, unit
+
+FIRST_SPREAD = 0.1  # of the box's width: size of the first probing steps
+HALVINGS = 40  # of one leap at most
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HopSkipJump(Attack):
+    """Walk along the decision boundary with a direction estimated from decisions alone.
+
+        g <- mean of (s - mean s) u over random units u, s = +-1 decision at x + spread * u
+        x <- bisect(x + length * steepest(g)),    length = distance / sqrt(hop), halved until the goal is reached
+
+    The direction is g / |g| in L2 and sign(g) in Linf; bisection runs along the segment to the input in L2 and over the
+    radius of the ball around it in Linf, as in the paper.
+
+    Cost: queries only, no gradients; hop t takes `samples` * sqrt(t) of them and about 2 log2(dimension) more for
+    bisection. Between 1,000 and 5,000 a row are usual: set `queries` of the threat; the default hops more.
+
+    Deviations: noise around the input, growing to uniform noise over the box, is tried for a start, so that the walk
+    begins near where it can; a row that is not in reach of noise (a rare target, say) ends unbroken instead of failing.
+
+    Args:
+        steps: Hops.
+        samples: Decisions for the first estimate; grows with the square root of the hop.
+        most: Decisions for one estimate at most.
+        tries: Random points tried for a start.
+        chunk: Decisions asked at once, which bounds memory.
+    """
+
+    needs: ClassVar = frozenset({"labels"})
+    norms: ClassVar = (math.inf, 2.0)
+    minimal: ClassVar = True
+
+    steps: Count = 64
+    samples: Count = 100
+    most: Count = 10_000
+    tries: Count = 100
+    chunk: Count = 50
+
+    def search(self, probe: Probe) -> None:
+        """Find a start and hop."""
+        region, x0 = probe.region, probe.x0
+        size = x0[0].numel()
+        width = (region.high - region.low).flatten(1).amax(1)
+        x = self._bisect(probe, self._start(probe))
+        for i in probe.steps(self.steps):
+            far = norm(x - x0, region.p)
+            spread = FIRST_SPREAD * width if i == 0 else far * (1 / size if region.p == 2 else 1 / math.sqrt(size))
+            g = self._direction(probe, x, spread, min(int(self.samples * math.sqrt(i + 1)), self.most))
+            x = self._bisect(probe, self._leap(probe, x, g, far / math.sqrt(i + 1)))
+
+    def _start(self, probe: Probe) -> Tensor:
+        """A random point that reaches the goal; rows without one end."""
+        region, start = probe.region, probe.x0
+        found = torch.zeros_like(probe.alive)
+        for i in probe.steps(self.tries):
+            share = min(2 * (i + 1) / self.tries, 1.0)
+            noise = region.low + (region.high - region.low) * probe.draw.uniform(*start.shape[1:], only=~found)
+            blend = probe.x0 + share * (noise - probe.x0) if share < 1 else noise
+            hit = ~found & (probe.margin(region.project(blend), only=~found) < 0)
+            found, start = found | hit, pick(hit, region.project(blend), start)
+            if found[probe.alive].all():
+                break
+        probe.finish(~found)
+        return start
+
+    def _direction(self, probe: Probe, x: Tensor, spread: Tensor, count: int) -> Tensor:
+        """Monte Carlo estimate of the boundary's normal toward the goal, of unit length in the norm: `(batch, ...)`."""
+        both, plain, total = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(spread)
+        low, high = probe.region.low[:, None], probe.region.high[:, None]
+        for k in probe.steps(math.ceil(count / self.chunk)):
+            n = min(self.chunk, count - k * self.chunk)
+            u = probe.draw.normal(n, *x.shape[1:])
+            u = unit(u.flatten(0, 1)).reshape(u.shape)
+            y = torch.minimum(torch.maximum(x[:, None] + expand(spread, u) * u, low), high)
+            u = (y - x[:, None]) / expand(torch.where(spread > 0, spread, 1.0), u)  # what the box left of it
+            s = torch.where(probe.margins(y) < 0, 1.0, -1.0).to(x)
+            both, plain, total = both + (expand(s, u) * u).sum(1), plain + u.sum(1), total + s.sum(1)
+        mean = total / count
+        g = torch.where(expand(mean.abs() == 1, x), both, both - expand(mean, x) * plain)
+        return unit(g) if probe.region.p == 2 else g.sign()
+
+    def _leap(self, probe: Probe, x: Tensor, g: Tensor, length: Tensor) -> Tensor:
+        """The longest of length, length / 2, ... that reaches the goal."""
+        done, there = torch.zeros_like(probe.alive), x
+        for _ in probe.steps(HALVINGS):
+            y = probe.region.project(x + expand(length, x) * g)
+            hit = ~done & (probe.margin(y, only=~done) < 0)
+            done, there, length = done | hit, pick(hit, y, there), torch.where(done | hit, length, length / 2)
+            if done[probe.alive].all():
+                break
+        return there
+
+    def _bisect(self, probe: Probe, x: Tensor) -> Tensor:
+        """The point between the input and `x`, nearest to the input, that reaches the goal."""
+        d, size = x - probe.x0, x[0].numel()
+        far = norm(d, probe.region.p)
+        low, high = torch.zeros_like(far), torch.ones_like(far)
+
+        def at(share: Tensor) -> Tensor:
+            if probe.region.p == 2:
+                y = probe.x0 + expand(share, x) * d
+            else:
+                most = expand(share * far, x)
+                y = probe.x0 + torch.minimum(torch.maximum(d, -most), most)
+            return pick(share < 1, probe.region.project(y), x)
+
+        for _ in probe.steps(max(math.ceil(1.5 * math.log2(size)), 10)):
+            middle = (low + high) / 2
+            hit = probe.margin(at(middle)) < 0
+            low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
+        return at(high)

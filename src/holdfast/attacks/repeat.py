@@ -1,0 +1,37 @@
+"""An attack several times over, each time with new random numbers."""
+
+import dataclasses
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.probe import Probe
+from holdfast.attacks.wrapper import Wrapper
+from holdfast.core.params import Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat(Wrapper):
+    """Run an attack again with other random numbers on the rows it has not broken.
+
+    A row that the attack gave up is tried again; the nearest success and the strongest point of all tries count. Try r
+    draws the same numbers whatever their count. An attack without random numbers gains nothing.
+
+    Cost: at most `times` times that of the attack.
+
+    Args:
+        attack: What to repeat.
+        times: How often.
+    """
+
+    attack: Attack
+    times: Count = 2
+
+    @property
+    def inner(self) -> tuple[Attack, ...]:
+        return (self.attack,)
+
+    def search(self, probe: Probe) -> None:
+        """Run `times` times."""
+        start = probe.alive.clone()
+        for _ in probe.restarts(self.times):
+            self.attack.search(probe)
+            probe.resume(start)

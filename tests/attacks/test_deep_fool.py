@@ -1,0 +1,58 @@
+"""DeepFool: one linearization is exact where the boundary is a plane."""
+
+import math
+
+import pytest
+import torch
+
+from holdfast.attacks.evasion.deep_fool import DeepFool
+from holdfast.attacks.run import run
+from holdfast.threats.space import Box
+from holdfast.threats.threats import L2, Linf
+from laws.oracles import linear, torch_model, weights
+
+WIDE = Box((-100.0, 100.0))  # never active, so that |f| / |w|_dual is the distance
+
+
+@pytest.mark.parametrize(("threat", "dual"), [(L2(), 2), (Linf(), 1)], ids=str)
+def test_one_linearization_is_exact_on_planes(threat, dual):
+    w = weights(4, 10)
+    model = linear(w, space=WIDE)
+    x = torch.randn(20, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y, z = model.labels(x), model.scores(x)
+    out = run(DeepFool(steps=1, overshoot=1e-6, halvings=0), model, x, y, threat)
+    for i in range(20):
+        least = min(
+            float((z[i, y[i]] - z[i, k]) / torch.linalg.vector_norm(w[y[i]] - w[k], dual))
+            for k in range(4)
+            if k != y[i]
+        )
+        assert math.isclose(out.distance(threat.norm)[i], least, rel_tol=1e-5)
+    assert (out.gradients == 3).all()  # one for each other class
+    assert (out.queries == 2).all()
+
+
+def test_a_point_on_the_boundary_leaves_it():
+    """Margin zero, so the shortest step to the boundary is no step at all."""
+    model = linear(torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64))
+    out = run(DeepFool(), model, torch.full((1, 2), 0.5, dtype=torch.float64), torch.tensor([0]), L2())
+    assert out.status == ("broken",)
+    assert out.distance("l2")[0] < 1e-5
+
+
+def test_b02_a_sample_without_gradient_changes_nothing_for_the_others():
+    """Row 0 lies where the model is flat: 0 / 0 there must not reach the mean, the maximum or the others."""
+    model = linear(weights(3, 6))
+
+    def scores(x):
+        flat = (x[:, :1] > 0.99) & (x[:, 1:2] > 0.99)
+        return torch.where(flat, torch.tensor([1.0, 0.0, 0.5]).to(x), model.module(x))
+
+    x = torch.rand(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 0.9
+    x[0, :2] = 1.0
+    bent = torch_model(scores, 3)
+    y = bent.labels(x)
+    company, alone = run(DeepFool(), bent, x, y, L2()), run(DeepFool(), bent, x[1:], y[1:], L2(), ids=range(1, 6))
+    assert company.status[0] == "unbroken"
+    assert company.zero_gradients[0] > 0
+    assert torch.equal(company.adversarial[1:], alone.adversarial)
