@@ -23,10 +23,25 @@ def main(target: pathlib.Path = TARGET) -> float:
     data = load("digits")
     model = HOW.fit(data.train, seed=0)
     accuracy = float((model.predict(data.test.x) == data.test.y).double().mean())
-    save_model(model, target, {
-        "network": "mlp", "width": HOW.width, "depth": HOW.depth, "classes": 10, "shape": [1, 8, 8], "bounds": [0, 1],
-        "class_names": list(data.test.classes), "name": "digits-mlp", "output": "logits", "data": "digits",
-        "split": "test", "trained_by": "tools/train_digits.py", "license": "Apache-2.0"})
+    save_model(
+        model,
+        target,
+        {
+            "network": "mlp",
+            "width": HOW.width,
+            "depth": HOW.depth,
+            "classes": 10,
+            "shape": [1, 8, 8],
+            "bounds": [0, 1],
+            "class_names": list(data.test.classes),
+            "name": "digits-mlp",
+            "output": "logits",
+            "data": "digits",
+            "split": "test",
+            "trained_by": "tools/train_digits.py",
+            "license": "Apache-2.0",
+        },
+    )
     return accuracy
 
 

@@ -20,10 +20,21 @@ def images(n=6, seed=0):
     return torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("y", [
-    [0, 2, 1], (0, 2, 1), np.array([0, 2, 1], dtype=np.uint8), np.array([0.0, 2.0, 1.0]), np.array([[0], [2], [1]]),
-    torch.tensor([0, 2, 1]), torch.tensor([[0], [2], [1]], dtype=torch.int32), np.eye(3)[[0, 2, 1]],
-    torch.eye(3, dtype=torch.bool)[[0, 2, 1]], np.eye(3, dtype=int)[[0, 2, 1]].tolist()])
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0, 2, 1],
+        (0, 2, 1),
+        np.array([0, 2, 1], dtype=np.uint8),
+        np.array([0.0, 2.0, 1.0]),
+        np.array([[0], [2], [1]]),
+        torch.tensor([0, 2, 1]),
+        torch.tensor([[0], [2], [1]], dtype=torch.int32),
+        np.eye(3)[[0, 2, 1]],
+        torch.eye(3, dtype=torch.bool)[[0, 2, 1]],
+        np.eye(3, dtype=int)[[0, 2, 1]].tolist(),
+    ],
+)
 def test_labels_are_read_from_indices_columns_and_one_hot_rows(y):
     data = Dataset(rows(3), y)
     assert data.y.dtype == torch.int64
@@ -37,12 +48,22 @@ def test_one_hot_columns_without_samples_still_are_classes():
     assert Dataset(rows(2), [0, 1], classes=("a", "b", "c")).n_classes == 3
 
 
-@pytest.mark.parametrize(("y", "says"), [
-    ([0, 1], "do not fit"), (np.zeros((3, 2, 2)), "do not fit"), (np.zeros((1, 3)), "do not fit"),
-    ([-1, 1, 1], "negative"),
-    ([0, 1, 0.5], "no class indices"), ([0, 1, float("nan")], "no class indices"), (["a", "b", "a"], "no numbers"),
-    (np.full((3, 3), 1 / 3), "neither"), (np.array([[1, 1], [1, 0], [0, 1]]), "neither"), (np.zeros((3, 2)), "neither"),
-    ([0, 1, 5_000_000], "look like values")])
+@pytest.mark.parametrize(
+    ("y", "says"),
+    [
+        ([0, 1], "do not fit"),
+        (np.zeros((3, 2, 2)), "do not fit"),
+        (np.zeros((1, 3)), "do not fit"),
+        ([-1, 1, 1], "negative"),
+        ([0, 1, 0.5], "no class indices"),
+        ([0, 1, float("nan")], "no class indices"),
+        (["a", "b", "a"], "no numbers"),
+        (np.full((3, 3), 1 / 3), "neither"),
+        (np.array([[1, 1], [1, 0], [0, 1]]), "neither"),
+        (np.zeros((3, 2)), "neither"),
+        ([0, 1, 5_000_000], "look like values"),
+    ],
+)
 def test_ambiguous_labels_are_refused(y, says):
     with pytest.raises(DataError, match=says) as caught:
         Dataset(rows(3), y)
@@ -56,11 +77,20 @@ def test_labels_and_class_names_must_agree():
         Dataset(rows(3), np.eye(2)[[0, 1, 1]], classes=("a", "b", "c"))
 
 
-@pytest.mark.parametrize(("x", "code"), [
-    (np.zeros(3), "HF102"), (np.zeros((3, 8, 8, 3)), "HF102"), (np.zeros((3, 3, 8, 8), np.uint8), "HF106"),
-    (np.array([["a"], ["b"], ["c"]]), "HF106"), (torch.zeros(3, 2, dtype=torch.complex64), "HF106"),
-    (np.array([[0.0], [np.nan], [0.0]]), "HF105"), (np.array([[0.0], [np.inf], [0.0]]), "HF105"),
-    (np.array([[0.0], [1.01], [0.0]]), "HF104"), (np.array([[0.0], [-0.01], [0.0]]), "HF104")])
+@pytest.mark.parametrize(
+    ("x", "code"),
+    [
+        (np.zeros(3), "HF102"),
+        (np.zeros((3, 8, 8, 3)), "HF102"),
+        (np.zeros((3, 3, 8, 8), np.uint8), "HF106"),
+        (np.array([["a"], ["b"], ["c"]]), "HF106"),
+        (torch.zeros(3, 2, dtype=torch.complex64), "HF106"),
+        (np.array([[0.0], [np.nan], [0.0]]), "HF105"),
+        (np.array([[0.0], [np.inf], [0.0]]), "HF105"),
+        (np.array([[0.0], [1.01], [0.0]]), "HF104"),
+        (np.array([[0.0], [-0.01], [0.0]]), "HF104"),
+    ],
+)
 def test_inputs_that_cannot_be_meant_are_refused(x, code):
     with pytest.raises(DataError) as caught:
         Dataset(x, [0, 1, 0])
@@ -78,8 +108,10 @@ def test_8_bit_images_need_their_range_said():
     assert data.bounds == (0.0, 255.0)
 
 
-@pytest.mark.parametrize(("mean", "std", "name"), [
-    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "ImageNet"), ((0.5,) * 3, (0.5,) * 3, "mean 0.5, std 0.5")])
+@pytest.mark.parametrize(
+    ("mean", "std", "name"),
+    [((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "ImageNet"), ((0.5,) * 3, (0.5,) * 3, "mean 0.5, std 0.5")],
+)
 def test_normalized_images_are_recognized(mean, std, name):
     x = (images(40) - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     with pytest.raises(DataError, match=rf"normalized \({name}\).*mean=") as caught:
@@ -112,8 +144,9 @@ def test_bounds_for_each_feature():
     assert caught.value.code == "HF104"
 
 
-@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, float("inf")), (0, float("nan")), 5, (0, 1, 2),
-                                    ([0, 0], [1, 1]), "ab", None])
+@pytest.mark.parametrize(
+    "bounds", [(1, 0), (0, 0), (0, float("inf")), (0, float("nan")), 5, (0, 1, 2), ([0, 0], [1, 1]), "ab", None]
+)
 def test_bounds_that_are_no_range_are_refused(bounds):
     with pytest.raises(DataError) as caught:
         Dataset(rows(3), [0, 1, 0], bounds=bounds)
@@ -135,13 +168,14 @@ def test_the_callers_arrays_are_copied(made):
 def test_types_of_inputs():
     assert Dataset(torch.zeros(2, 3, dtype=torch.bfloat16), [0, 1]).x.dtype == torch.float32
     assert Dataset(np.zeros((2, 3), ">f8"), [0, 1]).x.dtype == torch.float64
-    big = Dataset(np.array([[2 ** 24 + 1], [0]]), [0, 1], bounds=(0, 2 ** 25))
-    assert big.x[0, 0] == 2 ** 24 + 1
+    big = Dataset(np.array([[2**24 + 1], [0]]), [0, 1], bounds=(0, 2**25))
+    assert big.x[0, 0] == 2**24 + 1
     assert Dataset(np.array([[True], [False]]), [0, 1]).x.tolist() == [[1.0], [0.0]]
 
 
-@pytest.mark.parametrize("extra", [{"groups": [1, 2]}, {"ids": [[1], [2], [3]]}, {"masks": np.ones((3, 8, 8))},
-                                   {"features": ("a",)}])
+@pytest.mark.parametrize(
+    "extra", [{"groups": [1, 2]}, {"ids": [[1], [2], [3]]}, {"masks": np.ones((3, 8, 8))}, {"features": ("a",)}]
+)
 def test_companions_must_fit(extra):
     with pytest.raises(DataError) as caught:
         Dataset(rows(3), [0, 1, 0], **extra)

@@ -31,8 +31,13 @@ def nchw(x):
 
 class TestArrays:
     def test_x_and_y_are_one_part(self, tmp_path):
-        np.savez(tmp_path / "a.npz", x=np.linspace(0, 1, 12).reshape(4, 3), y=[0, 1, 1, 0], class_names=["no", "yes"],
-                 groups=[1, 1, 2, 2])
+        np.savez(
+            tmp_path / "a.npz",
+            x=np.linspace(0, 1, 12).reshape(4, 3),
+            y=[0, 1, 1, 0],
+            class_names=["no", "yes"],
+            groups=[1, 1, 2, 2],
+        )
         data = load(tmp_path / "a.npz")
         assert len(data.train) == 0
         assert data.val is None
@@ -44,8 +49,9 @@ class TestArrays:
 
     @pytest.mark.parametrize("x", [GRAY, COLOR, nchw(COLOR)])
     def test_8_bit_images_are_scaled_unless_told(self, tmp_path, x):
-        np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(6), x_test=x[:2], y_test=[0, 1],
-                 x_val=x[:1], y_val=[5])
+        np.savez(
+            tmp_path / "a.npz", x_train=x, y_train=np.arange(6), x_test=x[:2], y_test=[0, 1], x_val=x[:1], y_val=[5]
+        )
         data = load(tmp_path / "a.npz")
         wanted = x if x.shape[1:] == (3, 9, 9) else nchw(x)
         assert np.allclose(data.train.x.numpy(), wanted / 255)
@@ -155,7 +161,8 @@ class TestFolders:
         data = load(tmp_path).test
         assert set(data.classes) == set(names)
         assert [data.x[k, 0, 0, 0].item() * 255 for k in range(5)] == pytest.approx(
-            [float(GRAY[names.index(name), 0, 0]) for name in data.classes])
+            [float(GRAY[names.index(name), 0, 0]) for name in data.classes]
+        )
 
     def test_damaged_and_deep_images_are_refused(self, tmp_path):
         self.write(tmp_path)
@@ -179,8 +186,12 @@ class TestFolders:
 
 class TestIdx:
     def write(self, root, packed, dotted=False):
-        for stem, values in (("train-images", GRAY), ("train-labels", np.arange(6, dtype=np.uint8)),
-                             ("t10k-images", GRAY[:2]), ("t10k-labels", np.array([3, 4], np.uint8))):
+        for stem, values in (
+            ("train-images", GRAY),
+            ("train-labels", np.arange(6, dtype=np.uint8)),
+            ("t10k-images", GRAY[:2]),
+            ("t10k-labels", np.array([3, 4], np.uint8)),
+        ):
             head = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
             name = f"{stem}{'.' if dotted else '-'}idx{values.ndim}-ubyte"
             content = head + values.tobytes()
@@ -199,8 +210,15 @@ class TestIdx:
         self.write(tmp_path, False)
         file = tmp_path / "train-images-idx3-ubyte"
         sound = file.read_bytes()
-        for content in (b"", sound[:3], sound[:-1], sound + b"x", b"\1" + sound[1:], sound[:2] + b"\x0d" + sound[3:],
-                        sound[:4] + b"\xff" * 12 + sound[16:]):
+        for content in (
+            b"",
+            sound[:3],
+            sound[:-1],
+            sound + b"x",
+            b"\1" + sound[1:],
+            sound[:2] + b"\x0d" + sound[3:],
+            sound[:4] + b"\xff" * 12 + sound[16:],
+        ):
             file.write_bytes(content)
             refused("HF110", tmp_path, "no idx file")
         file.write_bytes(sound)
@@ -246,19 +264,31 @@ class TestCifar:
             assert data.train.classes[3] == "cat"
 
     def test_a_batch_as_python_2_wrote_it(self, tmp_path):
-        old = (b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04"
-               b"K\x00\x85q\x05"
-               b"U\x01bq\x06\x87q\x07Rq\x08(K\x01K\x01M\x00\x0c\x86q\tcnumpy\ndtype\nq\nU\x02u1q\x0bK\x00K\x01\x87q\x0cRq\r"
-               b"(K\x03U\x01|q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89T\x00\x0c\x00\x00"
-               + self.X[0].tobytes() + b"q\x10tq\x11bU\x06labelsq\x12]q\x13K\x07au.")
+        old = (
+            b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04"
+            b"K\x00\x85q\x05"
+            b"U\x01bq\x06\x87q\x07Rq\x08(K\x01K\x01M\x00\x0c\x86q\tcnumpy\ndtype\nq\nU\x02u1q\x0bK\x00K\x01\x87q\x0cRq\r"
+            b"(K\x03U\x01|q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89T\x00\x0c\x00\x00"
+            + self.X[0].tobytes()
+            + b"q\x10tq\x11bU\x06labelsq\x12]q\x13K\x07au."
+        )
         (tmp_path / "test_batch").write_bytes(old)
         data = load(tmp_path).test
         assert np.allclose(data.x.numpy(), self.X[:1].reshape(1, 3, 32, 32) / 255)
         assert data.y.tolist() == [7]
 
-    @pytest.mark.parametrize("call", [(os.system, "touch {}"), (os.mkdir, "{}"), (eval, "open('{}', 'w')"),
-                                      (exec, "open('{}', 'w')"), (getattr, "x", "{}"), (np.load, "{}"),
-                                      (np.fromfile, "{}")])
+    @pytest.mark.parametrize(
+        "call",
+        [
+            (os.system, "touch {}"),
+            (os.mkdir, "{}"),
+            (eval, "open('{}', 'w')"),
+            (exec, "open('{}', 'w')"),
+            (getattr, "x", "{}"),
+            (np.load, "{}"),
+            (np.fromfile, "{}"),
+        ],
+    )
     @pytest.mark.parametrize("protocol", [0, 2, 4])
     def test_a_pickle_that_wants_more_than_arrays_is_refused_and_does_nothing(self, tmp_path, call, protocol):
         trap = tmp_path / "sprung"
@@ -267,23 +297,50 @@ class TestCifar:
         refused("HF111", tmp_path)
         assert not trap.exists()
 
-    @pytest.mark.parametrize("raw", [
-        b"choldfast.data.cifar\nReader\n.", b"cnumpy\nndarray.__class__\n.", b"cbuiltins\neval\n.",
-        b"c__builtin__\neval\n.",
-        b"\x80\x04\x8c\x05numpy\x8c\x10load.__globals__\x93.", b"cnumpy.core.multiarray\nscalar\n."])
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"choldfast.data.cifar\nReader\n.",
+            b"cnumpy\nndarray.__class__\n.",
+            b"cbuiltins\neval\n.",
+            b"c__builtin__\neval\n.",
+            b"\x80\x04\x8c\x05numpy\x8c\x10load.__globals__\x93.",
+            b"cnumpy.core.multiarray\nscalar\n.",
+        ],
+    )
     def test_names_beyond_the_list_are_refused(self, tmp_path, raw):
         (tmp_path / "test_batch").write_bytes(raw)
         refused("HF111", tmp_path)
 
-    @pytest.mark.parametrize("raw", [b"", b"x", b"\x80\x04", b"N.", b"].", b"}.", b"(lp0\n0.",
-                                     b"\x80\x02}(U\x04dataK\x01u.",
-                                     b"cnumpy\ndtype\n}b.", b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\x7f."])
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"",
+            b"x",
+            b"\x80\x04",
+            b"N.",
+            b"].",
+            b"}.",
+            b"(lp0\n0.",
+            b"\x80\x02}(U\x04dataK\x01u.",
+            b"cnumpy\ndtype\n}b.",
+            b"\x80\x05\x95\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        ],
+    )
     def test_damaged_batches_are_refused(self, tmp_path, raw):
         (tmp_path / "test_batch").write_bytes(raw)
         refused("HF110", tmp_path)
 
-    @pytest.mark.parametrize("data", [np.zeros((4, 3072)), np.zeros((4, 10), np.uint8), np.array([[{}]], dtype=object),
-                                      [1], np.asfortranarray(np.ones((4, 3072), np.uint8))])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            np.zeros((4, 3072)),
+            np.zeros((4, 10), np.uint8),
+            np.array([[{}]], dtype=object),
+            [1],
+            np.asfortranarray(np.ones((4, 3072), np.uint8)),
+        ],
+    )
     def test_arrays_of_other_kinds_are_refused(self, tmp_path, data):
         (tmp_path / "test_batch").write_bytes(pickle.dumps({"data": data, "labels": [0] * 4}, 2))
         refused("HF110", tmp_path)
@@ -342,8 +399,16 @@ class TestGtsrb:
         Image.new("RGB", (9, 9)).save(tmp_path / "secret.ppm")
         refused("HF110", tmp_path)
 
-    @pytest.mark.parametrize("row", ["00000_00000.ppm;1;1;1;1;1;1;43", "00000_00000.ppm;1;1;1;1;1;1;x",
-                                     "00000_00000.ppm;1", "x_y.ppm;1;1;1;1;1;1;0", "00099_00000.ppm;1;1;1;1;1;1;0"])
+    @pytest.mark.parametrize(
+        "row",
+        [
+            "00000_00000.ppm;1;1;1;1;1;1;43",
+            "00000_00000.ppm;1;1;1;1;1;1;x",
+            "00000_00000.ppm;1",
+            "x_y.ppm;1;1;1;1;1;1;0",
+            "00099_00000.ppm;1;1;1;1;1;1;0",
+        ],
+    )
     def test_damaged_tables_are_refused(self, tmp_path, row):
         self.write(tmp_path)
         table = tmp_path / "Final_Training" / "Images" / "00000" / "GT-00000.csv"

@@ -134,8 +134,9 @@ def test_templates_are_what_the_rules_of_the_road_say():
     def color(name, across, down):
         return drawn[name][:3, round((down + 1) * 48), round((across + 1) * 48)].tolist()
 
-    red, white, blue, yellow = (pytest.approx(c, abs=0.02) for c in (
-        (0.78, 0.07, 0.10), (0.95,) * 3, (0.05, 0.27, 0.62), (0.97, 0.78, 0.08)))
+    red, white, blue, yellow = (
+        pytest.approx(c, abs=0.02) for c in ((0.78, 0.07, 0.10), (0.95,) * 3, (0.05, 0.27, 0.62), (0.97, 0.78, 0.08))
+    )
     assert color("speed limit 50", 0.82, 0) == color("stop", 0, 0.6) == color("no entry", 0, 0.5) == red
     assert color("no entry", 0, 0) == color("yield", 0, -0.3) == color("ahead only", 0, 0) == white
     assert color("turn left", 0, -0.5) == blue
@@ -148,10 +149,13 @@ def test_templates_are_what_the_rules_of_the_road_say():
 
 def test_distances_and_letters():
     x, y = shapes.plane(64)
-    cover = {"disc": (shapes.disc(x, y, 0.5), 3.14159 * 0.25), "box": (shapes.box(x, y, (0.1, 0), (0.3, 0.5)), 0.6),
-             "capsule": (shapes.capsule(x, y, (-0.4, 0), (0.4, 0), 0.2), 0.32 + 3.14159 * 0.04),
-             "square": (shapes.regular(x, y, 4, 0.5), 1.0),
-             "triangle": (shapes.convex(x, y, [(-0.5, -0.5), (0.5, -0.5), (0, 0.5)]), 0.5)}
+    cover = {
+        "disc": (shapes.disc(x, y, 0.5), 3.14159 * 0.25),
+        "box": (shapes.box(x, y, (0.1, 0), (0.3, 0.5)), 0.6),
+        "capsule": (shapes.capsule(x, y, (-0.4, 0), (0.4, 0), 0.2), 0.32 + 3.14159 * 0.04),
+        "square": (shapes.regular(x, y, 4, 0.5), 1.0),
+        "triangle": (shapes.convex(x, y, [(-0.5, -0.5), (0.5, -0.5), (0, 0.5)]), 0.5),
+    }
     for name, (distance, area) in cover.items():
         assert float(shapes.coverage(distance, 2 / 64).mean() * 4) == pytest.approx(area, abs=0.02), name
     assert glyphs.bitmap("50").shape == (7, 11)

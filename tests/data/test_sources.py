@@ -23,8 +23,10 @@ def shelf(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "n", "shape", "classes"), [
-    ("digits", 1797, (1, 8, 8), 10), ("breast_cancer", 569, (30,), 2), ("wine", 178, (13,), 3)])
+@pytest.mark.parametrize(
+    ("name", "n", "shape", "classes"),
+    [("digits", 1797, (1, 8, 8), 10), ("breast_cancer", 569, (30,), 2), ("wine", 178, (13,), 3)],
+)
 def test_built_in_sets(name, n, shape, classes):
     data = load(name)
     parts = [data.train, data.val, data.test]
@@ -74,8 +76,13 @@ def test_names_come_from_the_folder_too(shelf):
     assert names() == ("breast_cancer", "digits", "road_signs", "wine")
     (shelf / "empty").mkdir()
     (shelf / "mine").mkdir()
-    np.savez(shelf / "mine" / "mine.npz", x_train=np.zeros((4, 5, 5), np.uint8), y_train=[0, 1, 0, 1],
-             x_test=np.full((2, 5, 5), 255, np.uint8), y_test=[0, 1])
+    np.savez(
+        shelf / "mine" / "mine.npz",
+        x_train=np.zeros((4, 5, 5), np.uint8),
+        y_train=[0, 1, 0, 1],
+        x_test=np.full((2, 5, 5), 255, np.uint8),
+        y_test=[0, 1],
+    )
     assert "mine" in names()
     assert "empty" not in names()
     data = load("mine")
@@ -89,8 +96,9 @@ def test_series_get_measured_bounds(shelf):
     (shelf / "waves").mkdir()
     x = np.random.RandomState(0).randn(50, 6).astype(np.float32)
     x[40:] *= 3
-    np.savez(shelf / "waves" / "w.npz", x_train=x[:40], y_train=np.arange(40) % 2, x_test=x[40:],
-             y_test=np.arange(10) % 2)
+    np.savez(
+        shelf / "waves" / "w.npz", x_train=x[:40], y_train=np.arange(40) % 2, x_test=x[40:], y_test=np.arange(10) % 2
+    )
     data = load("waves")
     assert bool((torch.tensor(data.test.bounds[0]) < torch.from_numpy(x[:40].min(0))).all())
     assert bool(data.test.space.validate(data.test.x).all())
@@ -100,8 +108,12 @@ def test_series_get_measured_bounds(shelf):
 class TestTables:
     def write(self, shelf, kind="integer", cell="3"):
         (shelf / "credit").mkdir()
-        about = {"target": "risk", "target_levels": ["good", "bad"], "split_column": "split", "features": {
-            "age": {"type": "integer", "min": 0, "max": 99}, "job": {"type": kind}}}
+        about = {
+            "target": "risk",
+            "target_levels": ["good", "bad"],
+            "split_column": "split",
+            "features": {"age": {"type": "integer", "min": 0, "max": 99}, "job": {"type": kind}},
+        }
         (shelf / "credit" / "schema.json").write_text(json.dumps(about))
         rows = ["age,job,risk,split", f"20,{cell},good,train", "30,1,bad,train", "25,2,good,test", "90,2,bad,test"]
         with gzip.open(shelf / "credit" / "credit.csv.gz", "wt") as file:
@@ -144,10 +156,16 @@ def test_texts_and_sound_are_refused(shelf):
 
 
 @needs_shelf
-@pytest.mark.parametrize(("name", "train", "test", "shape", "classes"), [
-    ("gtsrb", 7841, 3164, (3, 32, 32), 43), ("usps", 7291, 2007, (1, 16, 16), 10),
-    ("pneumoniamnist", 4708, 624, (1, 28, 28), 2), ("cifar10", 4500, 2000, (3, 32, 32), 10),
-    ("ecg5000", 350, 150, (140,), 5)])
+@pytest.mark.parametrize(
+    ("name", "train", "test", "shape", "classes"),
+    [
+        ("gtsrb", 7841, 3164, (3, 32, 32), 43),
+        ("usps", 7291, 2007, (1, 16, 16), 10),
+        ("pneumoniamnist", 4708, 624, (1, 28, 28), 2),
+        ("cifar10", 4500, 2000, (3, 32, 32), 10),
+        ("ecg5000", 350, 150, (140,), 5),
+    ],
+)
 def test_real_sets(name, train, test, shape, classes):
     data = load(name)
     assert (len(data.train), len(data.test)) == (train, test)

@@ -41,6 +41,7 @@ def stop_after(epoch):
     def listen(event):
         if isinstance(event, BatchDone) and event.done == epoch:
             raise Stop
+
     return listen
 
 
@@ -70,8 +71,9 @@ class Dropping(nn.Module):
 
     def __init__(self, shape, classes):
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3),
-                                    nn.Linear(8, classes))
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, classes)
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -80,7 +82,7 @@ class Dropping(nn.Module):
 def jitter(ask, x, y, draw):
     """A perturbation that uses the gradient and the generator."""
     leaf = (x + 0.01 * torch.randn(x.shape, generator=draw)).requires_grad_()
-    g, = torch.autograd.grad(nn.functional.cross_entropy(ask(leaf), y, reduction="sum"), leaf)
+    (g,) = torch.autograd.grad(nn.functional.cross_entropy(ask(leaf), y, reduction="sum"), leaf)
     return (leaf + 0.02 * g.sign()).clamp(0, 1)
 
 
@@ -92,10 +94,10 @@ def test_an_interrupted_training_resumes_bit_for_bit(stop, change, tmp_path):
     kept = dataclasses.replace(how, checkpoint=str(tmp_path / "state.pt"))
     with pytest.raises(Stop):
         kept.fit(toy(), seed=3, on_event=stop_after(stop))
-    torch.rand(7)                                # what happens between the two does not matter
+    torch.rand(7)  # what happens between the two does not matter
     resumed = kept.fit(toy(), seed=3)
     assert same(whole, resumed)
-    assert same(whole, kept.fit(toy(), seed=3))      # a finished one is not trained again
+    assert same(whole, kept.fit(toy(), seed=3))  # a finished one is not trained again
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
@@ -139,7 +141,7 @@ def test_validation_part_may_be_given():
     assert set(lengths) == {10}
     lengths.clear()
     how.fit(toy())
-    assert set(lengths) == {10}      # a tenth of 96, rounded to whole groups
+    assert set(lengths) == {10}  # a tenth of 96, rounded to whole groups
 
 
 def test_perturbed_steps_see_a_frozen_network_and_change_the_result():
@@ -159,6 +161,7 @@ def test_perturbed_steps_see_a_frozen_network_and_change_the_result():
 def test_norms_and_biases_do_not_decay():
     how = dataclasses.replace(TINY, weight_decay=0.5, rate=1e-9, epochs=1, average=0.0)
     from holdfast.learning.state import begin
+
     net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     groups = begin(net, how.rate, how.momentum, how.weight_decay).optimizer.param_groups
     assert [g["weight_decay"] for g in groups] == [0.5, 0.0]
@@ -239,8 +242,9 @@ class Recording(nn.Module):
 
 def test_layers_that_draw_get_new_numbers_in_every_epoch():
     seen = []
-    how = dataclasses.replace(TINY, epochs=3, augment="",
-                              network=lambda shape, classes: Recording(shape, classes, seen))
+    how = dataclasses.replace(
+        TINY, epochs=3, augment="", network=lambda shape, classes: Recording(shape, classes, seen)
+    )
     how.fit(toy())
     assert len(seen) == 18
     assert len(set(seen)) == 18

@@ -25,7 +25,7 @@ def test_mean_of_probabilities(x):
     want = torch.stack([net(x).softmax(1) for net in nets]).mean(0)
     assert torch.allclose(model.scores(x).exp(), want, atol=1e-6)
     leaf = x.clone().requires_grad_()
-    g, = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    (g,) = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
     step = 1e-3
     for j in range(5):
         shift = torch.zeros(5)

@@ -16,8 +16,17 @@ from holdfast.models.networks import NAMES, build
 from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
 
-CARD = {"network": "cnn", "width": 4, "classes": 3, "shape": [1, 8, 8], "bounds": [0, 1], "mean": [0.4], "std": 0.3,
-        "class_names": ["a", "b", "c"], "made_by": "a test"}
+CARD = {
+    "network": "cnn",
+    "width": 4,
+    "classes": 3,
+    "shape": [1, 8, 8],
+    "bounds": [0, 1],
+    "mean": [0.4],
+    "std": 0.3,
+    "class_names": ["a", "b", "c"],
+    "made_by": "a test",
+}
 
 
 def network(name="cnn"):
@@ -102,17 +111,34 @@ def test_no_card_shows_an_example(saved):
         load_model(saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\xff", '{"width": -1}', '{"bounds": [0]}', '{"shape": "x"}',
-                                  '{"mean": ["a"]}', '{"shape": [999999999, 999999999]}', "[" * 100_000,
-                                  '{"output": "scores"}', '{"classes": 2, "class_names": ["a"]}', '{"network": "cnn"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\xff",
+        '{"width": -1}',
+        '{"bounds": [0]}',
+        '{"shape": "x"}',
+        '{"mean": ["a"]}',
+        '{"shape": [999999999, 999999999]}',
+        "[" * 100_000,
+        '{"output": "scores"}',
+        '{"classes": 2, "class_names": ["a"]}',
+        '{"network": "cnn"}',
+    ],
+)
 def test_unusable_cards_are_refused(text, saved):
     saved.with_name("net.card.json").write_text(text, encoding="latin-1")
     with pytest.raises(ModelError, match="HF211"):
         load_model(saved)
 
 
-@pytest.mark.parametrize("change", [{"width": 8}, {"classes": 4, "class_names": None}, {"shape": [3, 8, 8]},
-                                    {"network": "vgg11"}])
+@pytest.mark.parametrize(
+    "change", [{"width": 8}, {"classes": 4, "class_names": None}, {"shape": [3, 8, 8]}, {"network": "vgg11"}]
+)
 def test_wrong_shapes_are_one_clear_line(change, saved):
     rewrite(saved, **change)
     with pytest.raises(ModelError, match="HF217") as caught:
@@ -131,7 +157,7 @@ def test_unknown_networks_and_sizes_are_refused(saved):
 
 
 def test_a_large_promise_in_a_small_file_costs_nothing(saved, tmp_path):
-    rewrite(saved, network="vgg11", width=4096)      # 37 billion parameters if they were allocated
+    rewrite(saved, network="vgg11", width=4096)  # 37 billion parameters if they were allocated
     with pytest.raises(ModelError, match="HF217"):
         load_model(saved)
     header = json.dumps({"a": {"dtype": "F32", "shape": [10**9, 10**6], "data_offsets": [0, 4 * 10**15]}}).encode()
@@ -186,8 +212,9 @@ class Evil:
         return os.mkdir, (self.mark,)
 
 
-@pytest.mark.parametrize("name", ["evil.pkl", "evil.pickle", "evil.joblib", "evil.pt", "evil.pth", "evil.pt2",
-                                  "evil.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["evil.pkl", "evil.pickle", "evil.joblib", "evil.pt", "evil.pth", "evil.pt2", "evil.safetensors"]
+)
 def test_an_evil_file_runs_nothing_without_trust(name, tmp_path):
     mark, path = tmp_path / "mark", tmp_path / name
     if path.suffix in (".pt", ".pth"):
@@ -232,9 +259,11 @@ def test_a_trusted_whole_module_is_wrapped(tmp_path, x):
 
 def test_a_python_object_needs_trust(tmp_path, monkeypatch, x):
     file = tmp_path / "owned_by_a_test.py"
-    file.write_text("import pathlib\npathlib.Path(__file__).with_name('mark').touch()\nfrom torch import nn\n"
-                    "def build(width=3):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, width))\n"
-                    "net = build()\ndef predict(x):\n    return x.reshape(len(x), -1)[:, :5]\n")
+    file.write_text(
+        "import pathlib\npathlib.Path(__file__).with_name('mark').touch()\nfrom torch import nn\n"
+        "def build(width=3):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, width))\n"
+        "net = build()\ndef predict(x):\n    return x.reshape(len(x), -1)[:, :5]\n"
+    )
     monkeypatch.chdir(tmp_path)
     for trust, code in ((None, "HF213"), ("other.py", "HF214")):
         with pytest.raises(ModelError, match=code):

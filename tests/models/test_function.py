@@ -30,13 +30,16 @@ def want(x):
 
 
 FORMS = {
-    "logits": (logits, {}), "probabilities": (probabilities, {}), "log": (lambda x: np.log(probabilities(x)), {}),
+    "logits": (logits, {}),
+    "probabilities": (probabilities, {}),
+    "log": (lambda x: np.log(probabilities(x)), {}),
     "one-hot": (lambda x: np.eye(3)[logits(x).argmax(1)], {}),
     "one-hot integers": (lambda x: np.eye(3, dtype=int)[logits(x).argmax(1)], {}),
     "labels": (lambda x: logits(x).argmax(1), {"classes": 3}),
     "labels (n, 1)": (lambda x: logits(x).argmax(1)[:, None], {"classes": 3}),
     "float labels": (lambda x: logits(x).argmax(1).astype(float), {"classes": 3}),
-    "list": (lambda x: logits(x).tolist(), {}), "tensor": (lambda x: torch.from_numpy(logits(x)), {}),
+    "list": (lambda x: logits(x).tolist(), {}),
+    "tensor": (lambda x: torch.from_numpy(logits(x)), {}),
     "float32": (lambda x: logits(x).astype(np.float32), {}),
 }
 
@@ -63,10 +66,10 @@ def test_every_form_can_be_declared(form, x):
 
 
 def test_log_probabilities_of_zero_are_floored(x):
-    hard = lambda x: np.where(probabilities(x) > 0.4, probabilities(x), 0)      # noqa: E731
+    hard = lambda x: np.where(probabilities(x) > 0.4, probabilities(x), 0)  # noqa: E731
     model = settle(wrap(hard, output="probabilities"), x)
     assert torch.isfinite(model.scores(x)).all()
-    logs = lambda x: np.log(np.maximum(hard(x), 1e-320) * (hard(x) > 0))      # noqa: E731
+    logs = lambda x: np.log(np.maximum(hard(x), 1e-320) * (hard(x) > 0))  # noqa: E731
     with np.errstate(divide="ignore"):
         assert torch.isfinite(settle(wrap(logs, output="log-probabilities"), x).scores(x)).all()
 

@@ -122,16 +122,23 @@ def test_fingerprint_is_sensitive(x):
     changed = net()
     with torch.no_grad():
         changed[1].weight[0, 0] += 1e-7
-    ways = [wrap(net()), wrap(changed), wrap(net(), std=0.5), wrap(net(), (0, 2)), wrap(net(5)),
-            dataclasses.replace(wrap(net()), suspicion=lambda x: x.flatten(1).sum(1))]
+    ways = [
+        wrap(net()),
+        wrap(changed),
+        wrap(net(), std=0.5),
+        wrap(net(), (0, 2)),
+        wrap(net(5)),
+        dataclasses.replace(wrap(net()), suspicion=lambda x: x.flatten(1).sum(1)),
+    ]
     found = {fingerprint(settle(model, x), (3, 6, 6)) for model in ways}
     assert len(found) == len(ways)
 
 
 def test_fingerprint_of_a_function_sees_its_answers(x):
     weight = np.random.default_rng(0).normal(size=(108, 3))
-    first, again, other = (settle(wrap(lambda x, w=w: x.reshape(len(x), -1) @ w), x)
-                           for w in (weight, weight.copy(), weight * [1, 1, 1.1]))
+    first, again, other = (
+        settle(wrap(lambda x, w=w: x.reshape(len(x), -1) @ w), x) for w in (weight, weight.copy(), weight * [1, 1, 1.1])
+    )
     assert fingerprint(first, (3, 6, 6)) == fingerprint(again, (3, 6, 6))
     assert fingerprint(first, (3, 6, 6)) != fingerprint(other, (3, 6, 6))
 

@@ -27,8 +27,12 @@ def data(classes, n=120, features=4, seed=0):
     return centers[y] + 0.7 * draw.normal(size=(n, features)), y
 
 
-STAGES = [(), (StandardScaler(),), (MinMaxScaler(feature_range=(-1, 2), clip=True),),
-          (StandardScaler(with_mean=False), MinMaxScaler(), StandardScaler(with_std=False))]
+STAGES = [
+    (),
+    (StandardScaler(),),
+    (MinMaxScaler(feature_range=(-1, 2), clip=True),),
+    (StandardScaler(with_mean=False), MinMaxScaler(), StandardScaler(with_std=False)),
+]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -40,10 +44,10 @@ def test_b11_twin_gradients_are_finite_differences_of_the_estimator(classes, sta
     estimator = make_pipeline(*stages, LogisticRegression(max_iter=500)).fit(x, y, **weight)
     model = settle(wrap(estimator, (-9, 9)), torch.from_numpy(x))
     assert "twin" in model.adapter
-    points = 0.9 * x[:20] + 0.1 * x.mean(0)      # off the edges of what a clipping scaler has seen
+    points = 0.9 * x[:20] + 0.1 * x.mean(0)  # off the edges of what a clipping scaler has seen
     leaf = torch.from_numpy(points).requires_grad_()
     label = torch.from_numpy(y[:20])[:, None]
-    g, = torch.autograd.grad(model.module(leaf).log_softmax(1).gather(1, label).sum(), leaf)
+    (g,) = torch.autograd.grad(model.module(leaf).log_softmax(1).gather(1, label).sum(), leaf)
     step = 1e-6
     for j in range(x.shape[1]):
         shift = np.eye(x.shape[1])[j] * step
@@ -56,11 +60,11 @@ def test_b10_gradient_flows_through_every_stage_and_stops_where_one_clips(classe
     x, y = data(classes)
     estimator = make_pipeline(StandardScaler(), MinMaxScaler(clip=True), LogisticRegression()).fit(x, y)
     model = wrap(estimator, (-99, 99))
-    leaf = torch.full((1, 4), 50.0, dtype=torch.float64, requires_grad=True)      # far beyond what the scaler saw
-    g, = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    leaf = torch.full((1, 4), 50.0, dtype=torch.float64, requires_grad=True)  # far beyond what the scaler saw
+    (g,) = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
     assert torch.equal(g, torch.zeros_like(g))
     loose = wrap(make_pipeline(StandardScaler(), MinMaxScaler(clip=False), LogisticRegression()).fit(x, y), (-99, 99))
-    g, = torch.autograd.grad(loose.module(leaf)[:, 1].sum(), leaf)
+    (g,) = torch.autograd.grad(loose.module(leaf)[:, 1].sum(), leaf)
     assert (g != 0).all()
 
 
@@ -72,7 +76,7 @@ def test_twin_scores_are_the_estimators_probabilities_and_its_decisions(classes)
     assert np.allclose(model.scores(torch.from_numpy(x)).softmax(1).numpy(), estimator.predict_proba(x), atol=1e-12)
     assert np.array_equal(model.labels(torch.from_numpy(x)).numpy(), estimator.predict(x))
     assert torch.equal(model.scores(torch.from_numpy(x)), model.module(torch.from_numpy(x)))
-    far = model.scores(torch.from_numpy(1000 * x))                       # no saturation, unlike predict_proba
+    far = model.scores(torch.from_numpy(1000 * x))  # no saturation, unlike predict_proba
     assert torch.isfinite(far).all()
     assert (far.amax(1) > 100).any()
 
@@ -103,17 +107,27 @@ def test_a_twin_that_does_not_repeat_the_probabilities_is_refused():
 
     assert twin_of(LogisticRegression().fit(x, y)) is not None
     assert twin_of(Sharper().fit(x, y)) is None
-    model = settle(wrap(make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression()).fit(x, y)),
-                   torch.from_numpy(x))
+    model = settle(
+        wrap(make_pipeline(PolynomialFeatures(2), StandardScaler(), LogisticRegression()).fit(x, y)),
+        torch.from_numpy(x),
+    )
     assert model.module is None
     assert model.scores is not None
 
 
-OTHERS = [RandomForestClassifier(5, random_state=0), DecisionTreeClassifier(), KNeighborsClassifier(3), GaussianNB(),
-          SVC(), RidgeClassifier(), SGDClassifier(random_state=0), HistGradientBoostingClassifier(max_iter=3),
-          BaggingClassifier(DecisionTreeClassifier(), 3, random_state=0),
-          VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
-          VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB()), ("c", DecisionTreeClassifier())])]
+OTHERS = [
+    RandomForestClassifier(5, random_state=0),
+    DecisionTreeClassifier(),
+    KNeighborsClassifier(3),
+    GaussianNB(),
+    SVC(),
+    RidgeClassifier(),
+    SGDClassifier(random_state=0),
+    HistGradientBoostingClassifier(max_iter=3),
+    BaggingClassifier(DecisionTreeClassifier(), 3, random_state=0),
+    VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB()), ("c", DecisionTreeClassifier())]),
+]
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -163,7 +177,7 @@ def test_images_are_flattened_and_float32_is_welcome():
     x, y = data(3)
     model = settle(wrap(LogisticRegression().fit(x, y)), torch.from_numpy(x).float().reshape(-1, 1, 2, 2))
     images = torch.from_numpy(x).float().reshape(-1, 1, 2, 2).requires_grad_()
-    g, = torch.autograd.grad(model.module(images)[:, 0].sum(), images)
+    (g,) = torch.autograd.grad(model.module(images)[:, 0].sum(), images)
     assert g.shape == images.shape
     assert g.dtype == torch.float32
 
@@ -190,10 +204,17 @@ def test_b12_the_estimator_gets_an_array_of_its_own():
     assert np.array_equal(tensor.numpy(), x)
 
 
-@pytest.mark.parametrize("estimator", [
-    LogisticRegression(), LinearRegression(), make_pipeline(StandardScaler()), StandardScaler(),
-    make_pipeline(StandardScaler(), LogisticRegression()),
-], ids=str)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        LinearRegression(),
+        make_pipeline(StandardScaler()),
+        StandardScaler(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+    ],
+    ids=str,
+)
 def test_what_cannot_decide_is_refused(estimator):
     with pytest.raises(ModelError, match="HF208"):
         wrap(estimator)

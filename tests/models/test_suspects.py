@@ -39,12 +39,15 @@ def test_nothing_is_suspected_where_all_is_right(digits):
     assert likely_causes(model, x[:0], y[:0]) == ()
 
 
-@pytest.mark.parametrize(("mistake", "word"), [
-    (lambda x, y: (x, y + 1), "data's labels seem to start at 1"),
-    (lambda x, y: (x, (y * 3) % 10), "another order"),
-    (lambda x, y: (1 - x, y), "inverted"),
-    (lambda x, y: (x.transpose(2, 3), y), "height and width"),
-])
+@pytest.mark.parametrize(
+    ("mistake", "word"),
+    [
+        (lambda x, y: (x, y + 1), "data's labels seem to start at 1"),
+        (lambda x, y: (x, (y * 3) % 10), "another order"),
+        (lambda x, y: (1 - x, y), "inverted"),
+        (lambda x, y: (x.transpose(2, 3), y), "height and width"),
+    ],
+)
 def test_mistakes_in_the_data_are_named(mistake, word, digits):
     model, x, y = digits
     causes = likely_causes(model, *mistake(x, y))
@@ -59,10 +62,13 @@ def test_swapped_channels_are_named():
     assert any("BGR" in cause for cause in likely_causes(model, x.flip(1), y))
 
 
-@pytest.mark.parametrize(("outside", "word"), [
-    (lambda net: Times(net, 1 / 255), "255 times as large"),
-    (lambda net: Scaled(net, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "ImageNet"),
-])
+@pytest.mark.parametrize(
+    ("outside", "word"),
+    [
+        (lambda net: Times(net, 1 / 255), "255 times as large"),
+        (lambda net: Scaled(net, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "ImageNet"),
+    ],
+)
 def test_ranges_and_missing_normalization_are_named(outside, word):
     x, y = pictures()
     model = settle(wrap(outside(Threshold())), x)

@@ -124,7 +124,7 @@ class Plus(nn.Module):
 
 def test_one_logit_becomes_two_scores(x):
     layer = linear(1)
-    for net in (layer, nn.Sequential(layer, nn.Flatten(0))):      # (n, 1) and (n,)
+    for net in (layer, nn.Sequential(layer, nn.Flatten(0))):  # (n, 1) and (n,)
         model = settle(wrap(net), x)
         z = layer(x).detach()
         assert model.classes == 2
@@ -164,17 +164,25 @@ def test_normalization_is_inside():
     assert "normalize" in model.stages[0]
 
 
-@pytest.mark.parametrize(("mean", "std"), [((0.1, 0.2), None), (None, 0.0), (float("nan"), None),
-                                           (None, (1.0, -1.0, 1.0))])
+@pytest.mark.parametrize(
+    ("mean", "std"), [((0.1, 0.2), None), (None, 0.0), (float("nan"), None), (None, (1.0, -1.0, 1.0))]
+)
 def test_impossible_normalization_is_refused(mean, std):
     net = build("cnn", shape=(3, 8, 8), classes=4, width=4)
     with pytest.raises(ModelError, match="HF206"):
         settle(wrap(net, mean=mean, std=std), torch.rand(4, 3, 8, 8))
 
 
-@pytest.mark.parametrize("answer", [
-    lambda x: (x, x), lambda x: x[:, :, None], lambda x: x[:1], lambda x: {"logits": x}, lambda x: x[:, :0],
-])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: (x, x),
+        lambda x: x[:, :, None],
+        lambda x: x[:1],
+        lambda x: {"logits": x},
+        lambda x: x[:, :0],
+    ],
+)
 def test_outputs_that_are_no_scores_are_refused(answer, x):
     class Odd(nn.Module):
         def forward(self, x):
@@ -233,7 +241,7 @@ def state(net):
 def test_b12_the_module_and_the_process_come_back_as_they_were(fail, training, x):
     torch.manual_seed(0)
     net = Restless().train(training)
-    net.norm.eval()                                   # modes differ between submodules
+    net.norm.eval()  # modes differ between submodules
     net.layer.weight.requires_grad_(False)
     net.layer.bias.grad = torch.ones(3)
     model = wrap(net, output="logits", classes=3)

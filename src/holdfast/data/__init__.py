@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from holdfast.data.sources import load as load
     from holdfast.data.sources import names as names
 
-__getattr__, __dir__, __all__ = attach(__name__, {
-    "Dataset": "holdfast.data.dataset", "Splits": "holdfast.data.dataset", "load": "holdfast.data.sources",
-    "names": "holdfast.data.sources", "road_signs": "holdfast.data.road_signs"})
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Dataset": "holdfast.data.dataset",
+        "Splits": "holdfast.data.dataset",
+        "load": "holdfast.data.sources",
+        "names": "holdfast.data.sources",
+        "road_signs": "holdfast.data.road_signs",
+    },
+)

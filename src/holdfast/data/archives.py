@@ -29,15 +29,24 @@ def read(path: pathlib.Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST:
-            raise DataError("HF110", f"The file {path.name!r} would unpack to too much",
-                            seen=f"{size / 2 ** 30:.1f} GiB", expected=f"at most {LARGEST >> 30} GiB")
+            raise DataError(
+                "HF110",
+                f"The file {path.name!r} would unpack to too much",
+                seen=f"{size / 2**30:.1f} GiB",
+                expected=f"at most {LARGEST >> 30} GiB",
+            )
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError("HF110", f"The file {path.name!r} cannot be read as arrays", seen=f"{error}"[:100],
-                        expected="an .npz of plain numbers", fix="np.savez('data.npz', x=x, y=y)") from error
+        raise DataError(
+            "HF110",
+            f"The file {path.name!r} cannot be read as arrays",
+            seen=f"{error}"[:100],
+            expected="an .npz of plain numbers",
+            fix="np.savez('data.npz', x=x, y=y)",
+        ) from error
 
 
 def load(path: pathlib.Path, bounds: Any = None) -> Splits:
@@ -52,13 +61,20 @@ def parts(arrays: Arrays, name: str, bounds: Any = None, license: str = "") -> S
     """The parts that arrays in this naming hold: `x`, `y` or `x_train`, `y_train`, ..."""
     if bounds is None and "bounds" in arrays:
         bounds = tuple(arrays["bounds"]) if arrays["bounds"].ndim == 1 else arrays["bounds"]
-    made = {split: part(arrays, tail, split, name, bounds, license) for split, tail in
-            (("train", "_train"), ("val", "_val"), ("test", "_test")) if f"x{tail}" in arrays}
+    made = {
+        split: part(arrays, tail, split, name, bounds, license)
+        for split, tail in (("train", "_train"), ("val", "_val"), ("test", "_test"))
+        if f"x{tail}" in arrays
+    }
     if not made and "x" in arrays:
         made["test"] = part(arrays, "", "test", name, bounds, license)
     if not made:
-        raise DataError("HF110", f"{name!r} has no inputs", seen=", ".join(sorted(arrays)) or "no arrays",
-                        expected="x and y, or x_train, y_train, x_test and y_test")
+        raise DataError(
+            "HF110",
+            f"{name!r} has no inputs",
+            seen=", ".join(sorted(arrays)) or "no arrays",
+            expected="x and y, or x_train, y_train, x_test and y_test",
+        )
     return assembled(made)
 
 
@@ -72,15 +88,26 @@ def part(arrays: Arrays, tail: str, split: str, name: str, bounds: Any, license:
     """One part of the arrays whose names end with `tail`."""
     x = arrays[f"x{tail}"]
     if f"y{tail}" not in arrays:
-        raise DataError("HF110", f"{name!r} has inputs without labels", seen=f"x{tail}",
-                        expected=f"x{tail} and y{tail}")
+        raise DataError(
+            "HF110", f"{name!r} has inputs without labels", seen=f"x{tail}", expected=f"x{tail} and y{tail}"
+        )
     groups, ids, masks = (arrays.get(f"{field}{tail}") for field in ("groups", "ids", "masks"))
     images = x.dtype == np.uint8 and x.ndim in (3, 4)
     if images and bounds is not None and not eight_bit(bounds) and tuple(map(float, bounds)) != (0.0, 1.0):
         raise DataError("HF103", "8-bit images have the range [0, 255], or [0, 1] when scaled", seen=bounds)
-    return Dataset(as_images(x, bounds) if images else x, arrays[f"y{tail}"], (0, 1) if bounds is None else bounds,
-                   classes=tuple(arrays.get("class_names", ())), features=tuple(arrays.get("feature_names", ())),
-                   name=name, split=split, license=license, groups=groups, ids=ids, masks=masks)
+    return Dataset(
+        as_images(x, bounds) if images else x,
+        arrays[f"y{tail}"],
+        (0, 1) if bounds is None else bounds,
+        classes=tuple(arrays.get("class_names", ())),
+        features=tuple(arrays.get("feature_names", ())),
+        name=name,
+        split=split,
+        license=license,
+        groups=groups,
+        ids=ids,
+        masks=masks,
+    )
 
 
 def series(arrays: Arrays, name: str, license: str) -> Splits:

@@ -20,8 +20,15 @@ def digits() -> Splits:
 
     found = load_digits()
     x = torch.from_numpy(found.images[:, None].astype(np.float32) / 16)
-    return divided(Dataset(x, torch.from_numpy(found.target), classes=tuple(map(str, range(10))), name="digits",
-                           license="CC BY 4.0 (UCI 80)"))
+    return divided(
+        Dataset(
+            x,
+            torch.from_numpy(found.target),
+            classes=tuple(map(str, range(10))),
+            name="digits",
+            license="CC BY 4.0 (UCI 80)",
+        )
+    )
 
 
 def breast_cancer() -> Splits:
@@ -40,8 +47,15 @@ def wine() -> Splits:
 
 def _table(found: Any, name: str, license: str) -> Splits:
     x = torch.from_numpy(found.data)
-    whole = Dataset(x, torch.from_numpy(found.target), wide(found.data), classes=tuple(found.target_names),
-                    features=tuple(found.feature_names), name=name, license=license)
+    whole = Dataset(
+        x,
+        torch.from_numpy(found.target),
+        wide(found.data),
+        classes=tuple(found.target_names),
+        features=tuple(found.feature_names),
+        name=name,
+        license=license,
+    )
     return measured(divided(whole))
 
 
@@ -79,5 +93,6 @@ def divided(whole: Dataset) -> Splits:
     """A random 70 / 10 / 20 percent for train / val / test, the same in every version and on every machine."""
     rest, test = whole.divide(0.8, seed=0)
     train, val = rest.divide(0.875, seed=1)
-    return Splits(*(dataclasses.replace(part, split=name)
-                    for part, name in ((train, "train"), (test, "test"), (val, "val"))))
+    return Splits(
+        *(dataclasses.replace(part, split=name) for part, name in ((train, "train"), (test, "test"), (val, "val")))
+    )

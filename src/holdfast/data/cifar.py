@@ -47,12 +47,19 @@ class Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name, or a refusal."""
         known: dict[tuple[str, str], Callable[..., Any]] = {
-            ("numpy.core.multiarray", "_reconstruct"): Bytes, ("numpy._core.multiarray", "_reconstruct"): Bytes,
-            ("numpy", "ndarray"): Bytes, ("numpy", "dtype"): Dtype,
-            ("_codecs", "encode"): lambda text, _=None: text.encode("latin1")}   # new each time: pickles may change it
+            ("numpy.core.multiarray", "_reconstruct"): Bytes,
+            ("numpy._core.multiarray", "_reconstruct"): Bytes,
+            ("numpy", "ndarray"): Bytes,
+            ("numpy", "dtype"): Dtype,
+            ("_codecs", "encode"): lambda text, _=None: text.encode("latin1"),
+        }  # new each time: pickles may change it
         if (module, name) not in known:
-            raise DataError("HF111", "The pickle asks for more than arrays and was not opened",
-                            seen=f"{module}.{name}"[:80], expected="the names that rebuild numpy arrays")
+            raise DataError(
+                "HF111",
+                "The pickle asks for more than arrays and was not opened",
+                seen=f"{module}.{name}"[:80],
+                expected="the names that rebuild numpy arrays",
+            )
         return known[module, name]
 
 
@@ -67,10 +74,24 @@ def unpickled(path: pathlib.Path) -> dict[str, Any]:
         return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in found.items()}
     except DataError:
         raise
-    except (pickle.UnpicklingError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, EOFError,
-            RecursionError, MemoryError, OSError) as error:
-        raise DataError("HF110", f"The file {path.name!r} is no CIFAR-10 batch", seen=str(error)[:100],
-                        expected="a pickled dictionary of data and labels") from error
+    except (
+        pickle.UnpicklingError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        EOFError,
+        RecursionError,
+        MemoryError,
+        OSError,
+    ) as error:
+        raise DataError(
+            "HF110",
+            f"The file {path.name!r} is no CIFAR-10 batch",
+            seen=str(error)[:100],
+            expected="a pickled dictionary of data and labels",
+        ) from error
 
 
 def here(path: pathlib.Path) -> bool:
@@ -94,8 +115,18 @@ def _batch(file: pathlib.Path) -> tuple[NDArray[np.uint8], list[int]]:
     found = unpickled(file)
     data, labels = found.get("data"), found.get("labels")
     values = data.values if isinstance(data, Bytes) else None
-    if values is None or values.ndim != 2 or values.shape[1] != 3072 or not isinstance(labels, list) \
-            or len(labels) != len(values) or not all(isinstance(label, int) for label in labels):
-        raise DataError("HF110", f"The file {file.name!r} is no CIFAR-10 batch", seen=", ".join(sorted(found))[:100],
-                        expected="data (n, 3072) of bytes and n labels")
+    if (
+        values is None
+        or values.ndim != 2
+        or values.shape[1] != 3072
+        or not isinstance(labels, list)
+        or len(labels) != len(values)
+        or not all(isinstance(label, int) for label in labels)
+    ):
+        raise DataError(
+            "HF110",
+            f"The file {file.name!r} is no CIFAR-10 batch",
+            seen=", ".join(sorted(found))[:100],
+            expected="data (n, 3072) of bytes and n labels",
+        )
     return values.reshape(-1, 3, 32, 32), labels

@@ -56,9 +56,21 @@ class Dataset:
 
     if TYPE_CHECKING:  # what goes in is wider than what the fields hold
 
-        def __init__(self, x: Any, y: Any, bounds: Any = (0.0, 1.0), *, classes: Sequence[Any] = (),
-                     features: Sequence[Any] = (), groups: Any = None, ids: Any = None, name: str = "data",
-                     split: str = "", license: str = "", masks: Any = None) -> None: ...
+        def __init__(
+            self,
+            x: Any,
+            y: Any,
+            bounds: Any = (0.0, 1.0),
+            *,
+            classes: Sequence[Any] = (),
+            features: Sequence[Any] = (),
+            groups: Any = None,
+            ids: Any = None,
+            name: str = "data",
+            split: str = "",
+            license: str = "",
+            masks: Any = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         x = _inputs(self.x, self.bounds)

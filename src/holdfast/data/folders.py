@@ -34,9 +34,12 @@ def load(path: pathlib.Path, bounds: Any = None, size: int | None = None) -> Spl
     parts = {PARTS[entry.name.lower()]: entry for entry in inside if entry.name.lower() in PARTS} or {"test": path}
     names = sorted({entry.name for part in parts.values() for entry in pictures.visible(part) if pictures.files(entry)})
     if not names:
-        raise DataError("HF110", f"The folder {path.name!r} holds no images in sub-folders",
-                        seen=", ".join(repr(entry.name) for entry in pictures.visible(path)[:5]) or "nothing",
-                        expected="a sub-folder for each class with images in it")
+        raise DataError(
+            "HF110",
+            f"The folder {path.name!r} holds no images in sub-folders",
+            seen=", ".join(repr(entry.name) for entry in pictures.visible(path)[:5]) or "nothing",
+            expected="a sub-folder for each class with images in it",
+        )
     made = {split: _part(part, names, bounds, size, path.resolve().name, split) for split, part in parts.items()}
     return archives.assembled({split: part for split, part in made.items() if part is not None})
 

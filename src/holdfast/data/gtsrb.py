@@ -15,13 +15,50 @@ SIDE = 32
 LICENSE = "free to use with citation (Stallkamp et al. 2012)"
 
 NAMES = (
-    "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",
-    "end of speed limit 80", "speed limit 100", "speed limit 120", "no passing", "no passing over 3.5 t",
-    "priority at next crossing", "priority road", "yield", "stop", "no vehicles", "no vehicles over 3.5 t", "no entry",
-    "danger", "bend left", "bend right", "double bend", "bumpy road", "slippery road", "road narrows on the right",
-    "road works", "traffic lights", "pedestrians", "children", "bicycles", "ice or snow", "wild animals",
-    "end of all limits", "turn right", "turn left", "ahead only", "straight or right", "straight or left", "keep right",
-    "keep left", "roundabout", "end of no passing", "end of no passing over 3.5 t")
+    "speed limit 20",
+    "speed limit 30",
+    "speed limit 50",
+    "speed limit 60",
+    "speed limit 70",
+    "speed limit 80",
+    "end of speed limit 80",
+    "speed limit 100",
+    "speed limit 120",
+    "no passing",
+    "no passing over 3.5 t",
+    "priority at next crossing",
+    "priority road",
+    "yield",
+    "stop",
+    "no vehicles",
+    "no vehicles over 3.5 t",
+    "no entry",
+    "danger",
+    "bend left",
+    "bend right",
+    "double bend",
+    "bumpy road",
+    "slippery road",
+    "road narrows on the right",
+    "road works",
+    "traffic lights",
+    "pedestrians",
+    "children",
+    "bicycles",
+    "ice or snow",
+    "wild animals",
+    "end of all limits",
+    "turn right",
+    "turn left",
+    "ahead only",
+    "straight or right",
+    "straight or left",
+    "keep right",
+    "keep left",
+    "roundabout",
+    "end of no passing",
+    "end of no passing over 3.5 t",
+)
 
 
 def here(path: pathlib.Path) -> bool:
@@ -53,11 +90,20 @@ def load(path: pathlib.Path, bounds: Any = None, size: int | None = None) -> Spl
     return archives.assembled(made)
 
 
-def _part(rows: list[tuple[pathlib.Path, int]], split: str, bounds: Any, size: int | None,
-          groups: list[int] | None) -> Dataset:
+def _part(
+    rows: list[tuple[pathlib.Path, int]], split: str, bounds: Any, size: int | None, groups: list[int] | None
+) -> Dataset:
     x = as_images(pictures.stack([file for file, _ in rows], size or SIDE), bounds)
-    return Dataset(x, [label for _, label in rows], bounds or (0, 1), classes=NAMES, groups=groups, name="gtsrb",
-                   split=split, license=LICENSE)
+    return Dataset(
+        x,
+        [label for _, label in rows],
+        bounds or (0, 1),
+        classes=NAMES,
+        groups=groups,
+        name="gtsrb",
+        split=split,
+        license=LICENSE,
+    )
 
 
 def _training(path: pathlib.Path) -> pathlib.Path | None:
@@ -83,16 +129,27 @@ def _rows(folder: pathlib.Path, table: pathlib.Path) -> list[tuple[pathlib.Path,
         with table.open(encoding="utf-8", newline="") as text:
             told = [(row["Filename"], int(row["ClassId"])) for row in csv.DictReader(text, delimiter=";")]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise DataError("HF110", f"The table {table.name!r} cannot be read",
-                        seen=f"{type(error).__name__}: {error}"[:100],
-                        expected="columns Filename and ClassId, separated by semicolons") from error
+        raise DataError(
+            "HF110",
+            f"The table {table.name!r} cannot be read",
+            seen=f"{type(error).__name__}: {error}"[:100],
+            expected="columns Filename and ClassId, separated by semicolons",
+        ) from error
     for name, label in told:
         if not name or name in (".", "..") or {"/", "\\", "\0"} & set(name):
-            raise DataError("HF110", f"The table {table.name!r} names a file outside its folder", seen=repr(name)[:100],
-                            expected="a plain file name")
+            raise DataError(
+                "HF110",
+                f"The table {table.name!r} names a file outside its folder",
+                seen=repr(name)[:100],
+                expected="a plain file name",
+            )
         if not 0 <= label < len(NAMES):
-            raise DataError("HF110", f"The table {table.name!r} has a class that GTSRB has not", seen=label,
-                            expected=f"0 to {len(NAMES) - 1}")
+            raise DataError(
+                "HF110",
+                f"The table {table.name!r} has a class that GTSRB has not",
+                seen=label,
+                expected=f"0 to {len(NAMES) - 1}",
+            )
     return [(folder / name, label) for name, label in told]
 
 
@@ -100,6 +157,7 @@ def _track(file: pathlib.Path) -> int:
     """The number of the physical sign: `00007_00029.ppm` is frame 29 of track 7."""
     head = file.name.partition("_")[0]
     if not head.isascii() or not head.isdigit() or len(head) > 5:
-        raise DataError("HF110", f"The file {file.name!r} does not say its track",
-                        expected="a name like 00007_00029.ppm")
+        raise DataError(
+            "HF110", f"The file {file.name!r} does not say its track", expected="a name like 00007_00029.ppm"
+        )
     return int(head)

@@ -13,8 +13,11 @@ from holdfast.data import archives, pictures
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.images import as_images
 
-PARTS = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10k-labels"),
-         "val": ("val-images", "val-labels")}
+PARTS = {
+    "train": ("train-images", "train-labels"),
+    "test": ("t10k-images", "t10k-labels"),
+    "val": ("val-images", "val-labels"),
+}
 
 
 def here(path: pathlib.Path) -> bool:
@@ -34,12 +37,17 @@ def load(path: pathlib.Path, bounds: Any = None) -> Splits:
         if files[0] and files[1]:
             x, y = read(files[0]), read(files[1])
             if x.ndim != 3 or y.shape != x.shape[:1]:
-                raise DataError("HF110", "The images and labels do not belong together",
-                                seen=f"{x.shape} and {y.shape}", expected="(n, height, width) and (n,)")
+                raise DataError(
+                    "HF110",
+                    "The images and labels do not belong together",
+                    seen=f"{x.shape} and {y.shape}",
+                    expected="(n, height, width) and (n,)",
+                )
             made[split] = Dataset(as_images(x, bounds), y, bounds or (0, 1), name=path.resolve().name, split=split)
         elif files[0]:
-            raise DataError("HF110", f"The images {files[0].name!r} have no labels",
-                            expected=f"a file {labels}-idx1-ubyte")
+            raise DataError(
+                "HF110", f"The images {files[0].name!r} have no labels", expected=f"a file {labels}-idx1-ubyte"
+            )
     return archives.assembled(made)
 
 
@@ -53,12 +61,19 @@ def read(path: pathlib.Path) -> NDArray[np.uint8]:
             sound = head[:3] == b"\0\0\x08" and 0 < len(sizes) <= 4 and wanted <= archives.LARGEST
             values = file.read(wanted + 1) if sound else b""
     except (OSError, EOFError) as error:
-        raise DataError("HF110", f"The file {path.name!r} cannot be unpacked", seen=type(error).__name__,
-                        expected="an idx file, gzipped or not") from error
+        raise DataError(
+            "HF110",
+            f"The file {path.name!r} cannot be unpacked",
+            seen=type(error).__name__,
+            expected="an idx file, gzipped or not",
+        ) from error
     if not sound or len(values) != wanted:
-        raise DataError("HF110", f"The file {path.name!r} is no idx file of bytes",
-                        seen=f"first bytes {head.hex()}, sizes {sizes}, {len(values)} values",
-                        expected=f"{wanted} values")
+        raise DataError(
+            "HF110",
+            f"The file {path.name!r} is no idx file of bytes",
+            seen=f"first bytes {head.hex()}, sizes {sizes}, {len(values)} values",
+            expected=f"{wanted} values",
+        )
     return np.frombuffer(values, np.uint8).reshape(sizes)
 
 

@@ -41,8 +41,13 @@ def stack(paths: Sequence[pathlib.Path], size: int | None = None) -> NDArray[np.
     odd = [k for k, image in enumerate(found) if image.shape[:2] != found[0].shape[:2]]
     if odd:
         sizes = [f"{paths[k].name!r} {found[k].shape[1]} x {found[k].shape[0]}" for k in (0, odd[0])]
-        raise DataError("HF110", "The images have several sizes", seen=" and ".join(sizes), expected="one size",
-                        fix="load(path, size=32) scales all of them to 32 x 32")
+        raise DataError(
+            "HF110",
+            "The images have several sizes",
+            seen=" and ".join(sizes),
+            expected="one size",
+            fix="load(path, size=32) scales all of them to 32 x 32",
+        )
     colored = any(image.ndim == 3 for image in found)
     return np.stack([np.repeat(image[..., None], 3, 2) if colored and image.ndim == 2 else image for image in found])
 
@@ -52,13 +57,22 @@ def read(path: pathlib.Path, size: int | None = None) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as opened:
             if opened.width * opened.height > PIXELS or opened.mode in DEEP:
-                raise DataError("HF110", f"The image {path.name!r} is too large or too deep",
-                                seen=f"{opened.width} x {opened.height}, mode {opened.mode}",
-                                expected=f"at most {PIXELS} pixels of 8 bits", fix="convert it to an 8-bit PNG")
+                raise DataError(
+                    "HF110",
+                    f"The image {path.name!r} is too large or too deep",
+                    seen=f"{opened.width} x {opened.height}, mode {opened.mode}",
+                    expected=f"at most {PIXELS} pixels of 8 bits",
+                    fix="convert it to an 8-bit PNG",
+                )
             picture = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError("HF110", f"The image {path.name!r} cannot be read", seen=type(error).__name__,
-                        expected="an image", fix="remove the file, or put a good copy in its place") from error
+        raise DataError(
+            "HF110",
+            f"The image {path.name!r} cannot be read",
+            seen=type(error).__name__,
+            expected="an image",
+            fix="remove the file, or put a good copy in its place",
+        ) from error
     return np.asarray(picture if size is None else picture.resize((size, size), Image.Resampling.BILINEAR))

@@ -47,15 +47,29 @@ def render(n: int, seed: int = 0, size: int = 32, *, start: int = 0, split: str 
         DataError: HF113 for a size or number that makes no picture.
     """
     if n < 0 or start < 0 or not 16 <= size <= 512:
-        raise DataError("HF113", "Road signs of that kind cannot be rendered",
-                        seen=f"n={n}, start={start}, size={size}", expected="n and start from 0, size from 16 to 512")
+        raise DataError(
+            "HF113",
+            "Road signs of that kind cannot be rendered",
+            seen=f"n={n}, start={start}, size={size}",
+            expected="n and start from 0, size from 16 to 512",
+        )
     ids = range(start, start + n)
     labels = classes_of(ids, seed)
-    batches = [_pictures(ids[at:at + TOGETHER], labels[at:at + TOGETHER], seed, size) for at in range(0, n, TOGETHER)]
+    batches = [
+        _pictures(ids[at : at + TOGETHER], labels[at : at + TOGETHER], seed, size) for at in range(0, n, TOGETHER)
+    ]
     x = torch.cat([torch.zeros(0, 3, size, size), *(image for image, _ in batches)])
     masks = torch.cat([torch.zeros(0, size, size, dtype=torch.bool), *(mask for _, mask in batches)])
-    return Dataset(x, labels, classes=CLASSES, ids=torch.arange(start, start + n), masks=masks, name="road_signs",
-                   split=split, license="CC0-1.0")
+    return Dataset(
+        x,
+        labels,
+        classes=CLASSES,
+        ids=torch.arange(start, start + n),
+        masks=masks,
+        name="road_signs",
+        split=split,
+        license="CC0-1.0",
+    )
 
 
 def splits() -> Splits:
@@ -118,8 +132,11 @@ def _stranger(dice: Dice, image: Tensor, signs: Tensor) -> Tensor:
     angle, scale = dice.uniform(0, 6.2832), dice.uniform(0.25, 0.42, (1,))
     far = torch.stack([torch.cos(angle), torch.sin(angle)], 1)
     shift = far / far.abs().amax(1, keepdim=True) * dice.uniform(0.9, 1.15, (1,))
-    seen = scene.placed(signs[which], scene.homography(scale.expand(-1, 2), dice.uniform(-0.3, 0.3, (2,)),
-                                                       torch.zeros_like(shift), shift), size)
+    seen = scene.placed(
+        signs[which],
+        scene.homography(scale.expand(-1, 2), dice.uniform(-0.3, 0.3, (2,)), torch.zeros_like(shift), shift),
+        size,
+    )
     seen = seen * (dice.uniform(shape=(1, 1, 1)) < 0.33)
     return image * (1 - seen[:, 3:]) + seen[:, :3]
 
@@ -139,6 +156,7 @@ def _obstacle(dice: Dice, size: int) -> tuple[Tensor, Tensor]:
     width = dice.uniform(0.02, 0.11, (1, 1, 1))
     ragged = (scene.smooth(dice, 8, size, 1) - 0.5) * 0.25
     distance = (x * torch.cos(turn) + y * torch.sin(turn) - away).abs() - width + ragged
-    green = torch.cat([dice.uniform(0.05, 0.45, (1, 1, 1)), dice.uniform(0.1, 0.5, (1, 1, 1)),
-                       dice.uniform(0.02, 0.4, (1, 1, 1))], 1)
+    green = torch.cat(
+        [dice.uniform(0.05, 0.45, (1, 1, 1)), dice.uniform(0.1, 0.5, (1, 1, 1)), dice.uniform(0.02, 0.4, (1, 1, 1))], 1
+    )
     return green, (0.5 - distance * (size / 2)).clamp(0, 1) * (dice.uniform(shape=(1, 1, 1)) < 0.5)

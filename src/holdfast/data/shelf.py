@@ -49,8 +49,12 @@ def load(name: str, bounds: Any = None) -> Splits:
         return _arrays(file, name, bounds)
     if (root / name / "schema.json").is_file():
         return table(file, root / name / "schema.json", name)
-    raise DataError("HF110", f"The set {name!r} holds texts", expected="images, series or numbers",
-                    fix="texts come with a later version")
+    raise DataError(
+        "HF110",
+        f"The set {name!r} holds texts",
+        expected="images, series or numbers",
+        fix="texts come with a later version",
+    )
 
 
 def _files(entry: pathlib.Path) -> list[pathlib.Path]:
@@ -60,8 +64,13 @@ def _files(entry: pathlib.Path) -> list[pathlib.Path]:
 def _arrays(file: pathlib.Path, name: str, bounds: Any) -> Splits:
     arrays = archives.read(file)
     if "x_train" not in arrays:
-        raise DataError("HF110", f"The set {name!r} holds no images or rows", seen=", ".join(arrays),
-                        expected="x_train and y_train", fix="sound comes with a later version")
+        raise DataError(
+            "HF110",
+            f"The set {name!r} holds no images or rows",
+            seen=", ".join(arrays),
+            expected="x_train and y_train",
+            fix="sound comes with a later version",
+        )
     if name in GROUPS and GROUPS[name] in arrays:
         arrays["groups_train"] = arrays[GROUPS[name]]
     if arrays["x_train"].dtype == np.uint8 or bounds is not None:
@@ -81,15 +90,17 @@ def table(file: pathlib.Path, schema: pathlib.Path, name: str) -> Splits:
     later = "such tables come with a later version"
     words = [column for column, told in about["features"].items() if told["type"] == "categorical"]
     if words:
-        raise DataError("HF112", f"The table {name!r} has categories", seen=", ".join(words[:6]), expected="numbers",
-                        fix=later)
+        raise DataError(
+            "HF112", f"The table {name!r} has categories", seen=", ".join(words[:6]), expected="numbers", fix=later
+        )
     with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
     columns, levels = tuple(about["features"]), tuple(map(str, about["target_levels"]))
     gaps = sorted({column for row in rows for column in columns if row[column] == ""})
     if gaps:
-        raise DataError("HF112", f"The table {name!r} has missing values", seen=", ".join(gaps[:6]), expected="numbers",
-                        fix=later)
+        raise DataError(
+            "HF112", f"The table {name!r} has missing values", seen=", ".join(gaps[:6]), expected="numbers", fix=later
+        )
     x = torch.tensor([[float(row[column]) for column in columns] for row in rows], dtype=torch.float64)
     y = torch.tensor([levels.index(row[about["target"]]) for row in rows])
     whole = Dataset(x, y, builtin.wide(x.numpy()), classes=levels, features=columns, name=name)

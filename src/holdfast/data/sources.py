@@ -11,17 +11,22 @@ from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
 
 BUILTIN: dict[str, Callable[[], Splits]] = {
-    "digits": builtin.digits, "breast_cancer": builtin.breast_cancer, "wine": builtin.wine,
-    "road_signs": road_signs.splits}
+    "digits": builtin.digits,
+    "breast_cancer": builtin.breast_cancer,
+    "wine": builtin.wine,
+    "road_signs": road_signs.splits,
+}
 
 
 @overload
-def load(source: str | os.PathLike[str], bounds: Any = None, split: None = None, *,
-         size: int | None = None) -> Splits: ...
+def load(
+    source: str | os.PathLike[str], bounds: Any = None, split: None = None, *, size: int | None = None
+) -> Splits: ...
 @overload
 def load(source: str | os.PathLike[str], bounds: Any = None, *, split: str, size: int | None = None) -> Dataset: ...
-def load(source: str | os.PathLike[str], bounds: Any = None, split: str | None = None, *,
-         size: int | None = None) -> Splits | Dataset:
+def load(
+    source: str | os.PathLike[str], bounds: Any = None, split: str | None = None, *, size: int | None = None
+) -> Splits | Dataset:
     """Data by name or path; names come first, so write `./digits` for a folder of that name.
 
     Images of 8 bits become float32 in [0, 1]; with `bounds=(0, 255)` they keep their units.
@@ -55,18 +60,27 @@ def _found(source: str, bounds: Any, size: int | None) -> Splits:
     if path.is_file() and path.suffix == ".npz":
         return archives.load(path, bounds)
     if path.exists():
-        raise DataError("HF110", f"The file {path.name!r} is of no kind that is read", seen=path.suffix or "no suffix",
-                        expected="a folder or an .npz file", fix="np.savez('data.npz', x=x, y=y)")
+        raise DataError(
+            "HF110",
+            f"The file {path.name!r} is of no kind that is read",
+            seen=path.suffix or "no suffix",
+            expected="a folder or an .npz file",
+            fix="np.savez('data.npz', x=x, y=y)",
+        )
     near = difflib.get_close_matches(source, names(), 1)
-    raise DataError("HF107", f"There are no data called {source!r}",
-                    expected=f"one of {', '.join(names())}, or a path",
-                    fix=f"did you mean {near[0]}?" if near else "set HOLDFAST_DATA to your folder of data sets")
+    raise DataError(
+        "HF107",
+        f"There are no data called {source!r}",
+        expected=f"one of {', '.join(names())}, or a path",
+        fix=f"did you mean {near[0]}?" if near else "set HOLDFAST_DATA to your folder of data sets",
+    )
 
 
 def _rescaled(found: Splits, bounds: Any) -> Splits:
     """A built-in set knows its bounds; other ones are an error, not a wish."""
     own = found.test.bounds
     if bounds is not None and tuple(bounds) != tuple(own):
-        raise DataError("HF103", "A built-in set has bounds of its own", seen=bounds, expected=own,
-                        fix="leave bounds away")
+        raise DataError(
+            "HF103", "A built-in set has bounds of its own", seen=bounds, expected=own, fix="leave bounds away"
+        )
     return found

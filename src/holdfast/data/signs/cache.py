@@ -31,11 +31,16 @@ def kept(render: Callable[[int, int], Dataset], n: int, seed: int) -> Dataset:
     empty = render(0, seed)
     if {"x", "y", "masks"} <= set(arrays):
         x = torch.from_numpy(arrays["x"]).float() / 255
-        return Dataset(x, arrays["y"], classes=empty.classes, masks=arrays["masks"], name=empty.name,
-                       license=empty.license)
+        return Dataset(
+            x, arrays["y"], classes=empty.classes, masks=arrays["masks"], name=empty.name, license=empty.license
+        )
     made, file = render(n, seed), io.BytesIO()
-    np.savez_compressed(file, x=(made.x * 255).round().byte().numpy(), y=made.y.numpy(),
-                        masks=made.masks.numpy() if made.masks is not None else np.zeros(0))
+    np.savez_compressed(
+        file,
+        x=(made.x * 255).round().byte().numpy(),
+        y=made.y.numpy(),
+        masks=made.masks.numpy() if made.masks is not None else np.zeros(0),
+    )
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, file.getvalue())

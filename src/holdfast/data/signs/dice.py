@@ -26,7 +26,7 @@ class Dice:
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
         """Numbers between low and high: `(batch, *shape)`."""
         count = int(torch.Size(shape).numel())
-        taken = self._block[:, self._used:self._used + count]
+        taken = self._block[:, self._used : self._used + count]
         self._used += count
         return (low + (high - low) * taken).reshape(len(self._sources), *shape)
 

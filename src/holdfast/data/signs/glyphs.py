@@ -28,7 +28,12 @@ def written(x: Tensor, y: Tensor, text: str, center: tuple[float, float], half: 
     """How much of each pixel the word covers when it fills the box of half width and half height: `(size, size)`."""
     points = torch.nn.functional.pad(bitmap(text), (1, 1, 1, 1))
     inner = points.shape[1] - 2, points.shape[0] - 2
-    grid = torch.stack([(x - center[0]) / half[0] * (inner[0] / points.shape[1]),
-                        (y - center[1]) / half[1] * (inner[1] / points.shape[0])], -1)
+    grid = torch.stack(
+        [
+            (x - center[0]) / half[0] * (inner[0] / points.shape[1]),
+            (y - center[1]) / half[1] * (inner[1] / points.shape[0]),
+        ],
+        -1,
+    )
     found = torch.nn.functional.grid_sample(points[None, None], grid[None], mode="bilinear", align_corners=False)[0, 0]
     return ((found - 0.5) * 3 + 0.6).clamp(0, 1)

@@ -77,8 +77,9 @@ def _times(a: Tensor, b: Tensor) -> Tensor:
 def placed(templates: Tensor, lead: Tensor, size: int) -> Tensor:
     """Templates `(batch, 4, ...)` seen through homographies: `(batch, 4, size, size)`, colors first."""
     x, y = plane(size * FINE)
-    across, down, depth = (row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-                           for row in lead.unbind(1))
+    across, down, depth = (
+        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None] for row in lead.unbind(1)
+    )
     grid = torch.stack([across, down], -1) / depth.clamp_min(0.2)[..., None]
     seen = functional.grid_sample(templates, grid, align_corners=False)
     return functional.avg_pool2d(seen, FINE)
@@ -108,15 +109,15 @@ def blurred(dice: Dice, image: Tensor) -> Tensor:
     v, u = torch.meshgrid(steps, steps, indexing="ij")
     cos, sin = torch.cos(angle)[..., None], torch.sin(angle)[..., None]
     along, across = u * cos + v * sin, v * cos - u * sin
-    wide = (focus ** 2 + motion ** 2)[..., None]
-    weights = torch.exp(-(along ** 2 / wide + across ** 2 / (focus ** 2)[..., None]) / 2).reshape(len(image), -1)
+    wide = (focus**2 + motion**2)[..., None]
+    weights = torch.exp(-(along**2 / wide + across**2 / (focus**2)[..., None]) / 2).reshape(len(image), -1)
     weights = weights / weights.sum(1, keepdim=True)
     padded = functional.pad(image, (reach,) * 4, mode="replicate")
     size = image.shape[-1]
     total = torch.zeros_like(image)
     for k in range(weights.shape[1]):
         row, column = divmod(k, 2 * reach + 1)
-        total.addcmul_(padded[:, :, row:row + size, column:column + size], weights[:, k, None, None, None])
+        total.addcmul_(padded[:, :, row : row + size, column : column + size], weights[:, k, None, None, None])
     return total
 
 

@@ -13,7 +13,12 @@ SIZE = 96
 """Pixels along a side of a template."""
 
 WHITE, BLACK, RED, BLUE, YELLOW = (
-    (0.95, 0.95, 0.95), (0.06, 0.06, 0.07), (0.78, 0.07, 0.10), (0.05, 0.27, 0.62), (0.97, 0.78, 0.08))
+    (0.95, 0.95, 0.95),
+    (0.06, 0.06, 0.07),
+    (0.78, 0.07, 0.10),
+    (0.05, 0.27, 0.62),
+    (0.97, 0.78, 0.08),
+)
 UP = -math.pi / 2
 
 Color = tuple[float, float, float]
@@ -118,10 +123,17 @@ def turn(c: Canvas, side: int) -> None:
 
 SIGNS: dict[str, Callable[[Canvas], None]] = {
     **{f"speed limit {v}": functools.partial(speed_limit, value=v) for v in ("20", "30", "50", "60", "80", "100")},
-    "stop": stop, "yield": give_way, "no entry": no_entry, "priority road": priority_road, "danger": danger,
-    "bend left": functools.partial(bend, side=-1), "bend right": functools.partial(bend, side=1),
-    "ahead only": ahead_only, "turn left": functools.partial(turn, side=-1),
-    "turn right": functools.partial(turn, side=1)}
+    "stop": stop,
+    "yield": give_way,
+    "no entry": no_entry,
+    "priority road": priority_road,
+    "danger": danger,
+    "bend left": functools.partial(bend, side=-1),
+    "bend right": functools.partial(bend, side=1),
+    "ahead only": ahead_only,
+    "turn left": functools.partial(turn, side=-1),
+    "turn right": functools.partial(turn, side=1),
+}
 
 
 @functools.cache
