@@ -28,8 +28,8 @@ class Ddn(Attack):
     projection onto sphere and box is exact instead of a clamp, which would shorten the step where the box is active;
     the points are not rounded to 8 bits, which is a question of the threat. The loss is the log-odds of the goal in
     units where the input's margin is 10: the gradient of a cross-entropy that is neither saturated nor so soft that
-    it pulls toward several classes at once. The change of the radius falls over the second half, where the paper's stays at
-    0.05 and ends no finer than that.
+    it pulls toward several classes at once. The change of the radius falls over the second half, where the paper's
+    stays at 0.05 and ends no finer than that.
 
     Args:
         steps: Forward and backward passes.

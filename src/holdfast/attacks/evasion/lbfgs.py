@@ -24,8 +24,9 @@ class Lbfgs(Attack):
     first order against the true one. Their cross-entropy has a gradient on a saturated model too.
 
     Cost: one forward and `ways` backward passes, then at most about `searches` * `steps` forward and backward passes,
-    usually a third of that. SciPy minimizes one row at a time, so every pass holds a single input and a batch is no faster
-    than its rows: tens of times slower than the batched attacks on a large network. It is here for its place in history and as a check on the others.
+    usually a third of that. SciPy minimizes one row at a time, so every pass holds a single input and a batch is no
+    faster than its rows: tens of times slower than the batched attacks on a large network. It is here for its place
+    in history and as a check on the others.
 
     Deviations: squared distance, smooth at the input, where the paper has the distance; the first constant is the one
     that would suffice where the log-odds are linear, times `constant`.
