@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 
 from holdfast.cli import demo, demo_story
@@ -15,16 +16,33 @@ from holdfast.cli.main import main
 from holdfast.cli.progress import Plain
 from holdfast.core.errors import Stop, UsageError
 from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted, StageDone
+from holdfast.data import road_signs
 from holdfast.models.files import load_model
 
-TINY = Story(pictures=192, validation=32, judged=64, samples=16, width=4, epochs=2, hardening=2, suite="pgd(steps=5)")
+COLORS = np.array([[150, 110, 110], [110, 150, 110], [110, 110, 150], [130, 130, 130]])
+SUITE = "pgd(steps=3)+pgd(steps=6)"
 NAMES = ("ResNet-18", "VGG-11", "hardened ResNet-18")
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def tiny(tmp_path_factory):
+    """A story of small pictures that are easily told apart: four colors, with noise."""
+    draw, file = np.random.default_rng(0), tmp_path_factory.mktemp("colors") / "colors.npz"
+    arrays = {}
+    for split, n in (("train", 320), ("test", 64)):
+        y = np.arange(n) % len(COLORS)
+        noisy = COLORS[y][:, :, None, None] + draw.normal(0, 25, (n, 3, 16, 16))
+        arrays |= {f"x_{split}": noisy.clip(0, 255).astype(np.uint8), f"y_{split}": y}
+    np.savez(file, **arrays)
+    return Story(
+        data=str(file), pictures=256, validation=32, samples=16, width=2, epochs=2, batch=8, hardening=2, suite=SUITE
+    )
+
+
+@pytest.fixture(scope="module")
+def told(tiny, tmp_path_factory):
     folder, lines = tmp_path_factory.mktemp("demo") / "signs", []
-    return tell(TINY, folder, Pace(Plain(write=lines.append))), lines
+    return tell(tiny, folder, Pace(Plain(write=lines.append))), lines
 
 
 def networks(folder):
@@ -41,7 +59,7 @@ def test_three_networks_three_runs_three_reports(told):
         assert each.page.read_text(encoding="utf-8").startswith("<!")
         assert each.summary.complete
         assert each.summary.model.name == each.part.name
-        assert load_model(each.file).classes == 16
+        assert load_model(each.file).classes == 4
     assert [[t.model for t in each.summary.transfer] for each in story.judged] == [["VGG-11"], ["ResNet-18"], []]
     hardened, plain = (load_model(story.judged[i].file).parameters() for i in (2, 0))
     assert hardened != plain
@@ -67,11 +85,11 @@ def test_the_screen_has_the_table_the_reports_and_three_commands(told):
     assert [r["name"] for r in json.loads(document(told[0]))["runs"]] == list(NAMES)
 
 
-def test_a_finished_demonstration_learns_and_attacks_nothing_again(told, monkeypatch):
+def test_a_finished_demonstration_learns_and_attacks_nothing_again(tiny, told, monkeypatch):
     folder = told[0].judged[0].file.parent
     before = networks(folder)
     monkeypatch.setattr(demo_story._Teller, "_pictures", lambda self: pytest.fail("nothing is left to learn"))
-    again = tell(TINY, folder, Pace(None))
+    again = tell(tiny, folder, Pace(None))
     assert networks(folder) == before
     for old, new in zip(told[0].judged, again.judged, strict=True):
         assert new.summary.rates == old.summary.rates
@@ -93,28 +111,37 @@ class Stopping:
         pass
 
 
-@pytest.mark.parametrize("step", ["train VGG-11", "attack ResNet-18", "train hardened ResNet-18"])
-def test_the_same_command_continues_where_it_was_stopped(told, tmp_path, step):
+@pytest.mark.parametrize("step", ["attack ResNet-18", "train hardened ResNet-18"])
+def test_the_same_command_continues_where_it_was_stopped(tiny, told, tmp_path, step):
     with pytest.raises((Stop, KeyboardInterrupt)):
-        tell(TINY, tmp_path / "cut", Pace(Stopping(step)))
+        tell(tiny, tmp_path / "cut", Pace(Stopping(step)))
     assert (tmp_path / "cut" / "resnet18.safetensors").is_file()
-    whole = tell(TINY, tmp_path / "cut", Pace(None))
+    whole = tell(tiny, tmp_path / "cut", Pace(None))
     assert "train ResNet-18" not in whole.seconds
     assert networks(tmp_path / "cut") == networks(told[0].judged[0].file.parent), "resumed or not: the same networks"
     assert [e.summary.rates for e in whole.judged] == [e.summary.rates for e in told[0].judged]
 
 
-def test_a_folder_of_another_story_is_refused(told):
+def test_a_folder_of_another_story_is_refused(tiny, told):
     folder = told[0].judged[0].file.parent
     with pytest.raises(UsageError, match="HF813"):
-        tell(dataclasses.replace(TINY, seed=1), folder, Pace(None))
-    more = tell(dataclasses.replace(TINY, samples=20), folder, Pace(None))
+        tell(dataclasses.replace(tiny, seed=1), folder, Pace(None))
+    more = tell(dataclasses.replace(tiny, samples=20), folder, Pace(None))
     assert more.judged[0].summary.data.n == 20, "more samples are no other story"
 
 
-def test_the_command_line(told, monkeypatch, capsys):
+def test_rendered_signs_are_those_of_the_named_set(tiny, tmp_path):
+    story = dataclasses.replace(tiny, data=demo_story.RENDERED, pictures=32, validation=16, judged=16)
+    teller = demo_story._Teller(story, tmp_path, Pace(None))
+    parts = [*teller._pictures(), teller._test()]
+    assert [len(part) for part in parts] == [32, 16, 16]
+    for part, split in zip(parts, ("train", "val", "test"), strict=True):
+        assert part.digests == road_signs.render(len(part), road_signs.PARTS[split][1]).digests
+
+
+def test_the_command_line(tiny, told, monkeypatch, capsys):
     folder = told[0].judged[0].file.parent
-    monkeypatch.setattr(demo_story, "Story", lambda data: dataclasses.replace(TINY, data=data))
+    monkeypatch.setattr(demo_story, "Story", lambda data: tiny)
     assert main(["demo", "road-signs", "-o", str(folder), "-q"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith(NAMES[-1])
     assert main(["demo", "road-sings"]) == 2
@@ -125,8 +152,8 @@ def test_the_command_line(told, monkeypatch, capsys):
 
 
 @pytest.mark.skipif("HOLDFAST_DATA" not in os.environ, reason="HOLDFAST_DATA names no folder")
-def test_real_signs_are_divided_by_tracks(tmp_path):
-    teller = demo_story._Teller(dataclasses.replace(TINY, data="gtsrb"), tmp_path, Pace(None))
+def test_real_signs_are_divided_by_tracks(tiny, tmp_path):
+    teller = demo_story._Teller(dataclasses.replace(tiny, data="gtsrb", pictures=192), tmp_path, Pace(None))
     train, validation = teller._pictures()
     assert (len(train), len(validation)) == (192, 32)
     assert not set(train.groups.tolist()) & set(validation.groups.tolist())

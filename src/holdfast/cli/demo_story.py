@@ -48,9 +48,11 @@ class Story:
         suite: Attacks of each audit.
         width: Channels of the first convolution of the ResNet; the VGG has twice as many.
         epochs: Passes over the pictures of the two plain trainings.
-        rate: Their highest learning rate.
+        batch: Pictures in a step of every training.
+        augment: What happens to the pictures on the way into a step.
+        rate: Highest learning rate of the plain trainings.
         hardening: Passes over the pictures of the adversarial training.
-        gentle: Its highest learning rate.
+        gentle: Highest learning rate of the adversarial training.
         steps: Steps of the attack in it.
         patience: Passes without a better validation robustness after which it ends.
         seed: Of everything random.
@@ -65,7 +67,9 @@ class Story:
     suite: str = "quick"
     width: Count = 16
     epochs: Count = 8
-    rate: Positive = 0.1
+    batch: Count = 64
+    augment: str = "affine+light"
+    rate: Positive = 0.05
     hardening: Count = 8
     gentle: Positive = 0.05
     steps: Count = 2
@@ -178,8 +182,10 @@ class _Teller:
             network=part.network,
             width=part.width,
             epochs=s.epochs,
+            batch=s.batch,
             rate=s.rate,
             average=0.99,
+            augment=s.augment,
             precision="auto",
             checkpoint=str(self._checkpoint(part)),
         )
