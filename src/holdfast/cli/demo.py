@@ -68,6 +68,7 @@ def digits(asked: Asked) -> int:
             model="digits-mlp",
             data="digits",
             threat=("linf:0.1",),
+            suite="quick",
             limit=SAMPLES,
             out=asked.out or "runs/demo-digits",
             as_json=asked.as_json,
