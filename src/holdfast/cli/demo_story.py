@@ -59,18 +59,18 @@ class Story:
     """
 
     data: str = RENDERED
-    threat: str = "linf:8/255"
+    threat: str = "linf:6/255"
     pictures: Count = 6000
     validation: Count = 256
     judged: Count = road_signs.PARTS["test"][0]
     samples: Count = 200
     suite: str = "quick"
     width: Count = 16
-    epochs: Count = 8
+    epochs: Count = 10
     batch: Count = 64
     augment: str = "affine+light"
     rate: Positive = 0.05
-    hardening: Count = 8
+    hardening: Count = 6
     gentle: Positive = 0.05
     steps: Count = 2
     patience: Count = 3
@@ -200,6 +200,7 @@ class _Teller:
             threat=parse(s.threat),
             steps=s.steps,
             step=1.25 / s.steps,
+            validation_steps=5,
             validation_samples=s.validation,
         )
 
