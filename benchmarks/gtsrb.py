@@ -59,16 +59,16 @@ def train(folder: pathlib.Path) -> None:
     )
 
 
-def audit(folder: pathlib.Path, suite: str) -> None:
+def audit(folder: pathlib.Path, suite: str, names: list[str], threats: list[str]) -> None:
     """Empirical robust accuracies of both on the 500 images, with intervals."""
     test = hf.data.load("gtsrb").test
     rows = torch.tensor(json.loads((HERE / "gtsrb_500.json").read_text()))
-    for name in ("plain", "adversarial"):
+    for name in names:
         model = load_model(folder / f"{name}.safetensors")
         began = time.perf_counter()
-        run = hf.audit(model, test.take(rows), threat=THREATS, suite=suite, seed=0, out=folder / f"{name}-{suite}")
+        run = hf.audit(model, test.take(rows), threat=threats, suite=suite, seed=0, out=folder / f"{name}-{suite}")
         print(f"{name:12s} clean {run.clean_accuracy}", flush=True)
-        for threat in THREATS:
+        for threat in threats:
             print(f"{name:12s} {threat} {suite} {run.by_threat[threat].empirical_robust_accuracy}", flush=True)
         print(f"{name:12s} {time.perf_counter() - began:.0f} s", flush=True)
 
@@ -95,5 +95,9 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["train", "audit"])
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/gtsrb"))
     parser.add_argument("--suite", default="standard")
+    parser.add_argument("--threats", nargs="+", default=THREATS)
+    parser.add_argument("--networks", nargs="+", default=["plain", "adversarial"])
     options = parser.parse_args()
-    train(options.folder) if options.what == "train" else audit(options.folder, options.suite)
+    train(options.folder) if options.what == "train" else audit(
+        options.folder, options.suite, options.networks, options.threats
+    )

@@ -81,15 +81,16 @@ def test_repeat_does_not_bring_back_a_spent_budget():
     assert (out.queries == 4).all()
 
 
-@pytest.mark.parametrize("perturb", [False, True])
-def test_first_of_asks_the_next_only_where_the_first_failed(perturb):
+def test_first_of_asks_the_next_only_where_the_first_failed():
     model, x, y = setting(n=64)
     first = run(Noise(samples=10), model, x, y, Linf(0.15))
-    out = run(FirstOf((Noise(samples=10), Pgd())), model, x, y, Linf(0.15), perturb=perturb)
+    out = run(FirstOf((Noise(samples=10), Pgd())), model, x, y, Linf(0.15))
     assert (out.gradients[out.queries <= 10] == 0).all()
     assert ((out.gradients == 0).sum() - first.success.sum()).abs() <= 12  # other random numbers, about as many
     assert out.success.sum() > first.success.sum()
     assert (out.gradients[~out.success] > 0).all()
+    end = run(FirstOf((Noise(samples=10), Pgd())), model, x, y, Linf(0.15), perturb=True)
+    assert (end.gradients == 40).all()  # taken to the end, every attack runs on every row
 
 
 def noisy(strength):
@@ -124,12 +125,8 @@ def test_eot_spends_the_budget_exactly():
 
 
 def test_eot_averages_each_boundary():
-    """An attack that asks for several gradients at once gets their means too."""
+    """An attack that asks for several gradients at once gets their means too: its steps fall less short."""
     model, base, x = noisy(12.0)
-    y = base.labels(x)
-    plain, mean = (
-        run(a, model, x, y, L2()).distance("l2").median() for a in (DeepFool(steps=10), Eot(DeepFool(steps=10), 16))
-    )
-    exact = run(DeepFool(), base, x, y, L2()).distance("l2").median()
-    assert mean < plain
-    assert mean < 1.2 * exact
+    y, attack = base.labels(x), DeepFool(steps=5)
+    plain, mean = (run(a, model, x, y, L2()).margin.median() for a in (attack, Eot(attack, 16)))
+    assert mean < plain / 5

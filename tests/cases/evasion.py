@@ -47,6 +47,7 @@ class Case:
         why: Why the promise is what it is, where it is not 1 %.
         scale_free: Whether a positive factor on all logits changes nothing.
         control: Whether this is the noise that the others must beat.
+        roams: Radii within which it searches; points beyond the first are asked for directions, never returned.
     """
 
     attack: Attack
@@ -56,6 +57,7 @@ class Case:
     why: str = ""
     scale_free: bool = False
     control: bool = False
+    roams: float = 1.0
 
     def __str__(self) -> str:
         return f"{short(self.attack)}-{self.threat.norm}"
@@ -82,7 +84,7 @@ CASES = [
     Case(Pgd(steps=10, step=0.1, momentum=1.0, random_start=False), Linf(0.15), 0.01),
     Case(Apgd(steps=50), Linf(0.15), 0.01),
     Case(Apgd(steps=50), L2(0.5), 0.01),
-    Case(Apgd(), L1(1.5), 0.01),
+    Case(Apgd(), L1(1.5), 0.01, roams=3.0),
     Case(Apgd(steps=20, loss="dlr", targets=3), Linf(0.15), 0.01, scale_free=True),
     Case(Apgd(steps=20, loss="dlr", targets=3), L2(0.5), 0.01, scale_free=True),
     Case(FabT(steps=20), Linf(math.inf), 0.01, scale_free=True),
@@ -121,7 +123,7 @@ CASES = [
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),
     Case(Noise(), L0(6), None, scale_free=True, control=True),
-    Case(Repeat(Pgd(steps=10), 2), Linf(0.15), 0.01),
+    Case(Repeat(Pgd(steps=25), 2), Linf(0.15), 0.01),
     Case(FirstOf((Noise(samples=10), Pgd())), L2(0.5), 0.01),
-    Case(Eot(Pgd(steps=10), 2), Linf(0.15), 0.01),
+    Case(Eot(Pgd(steps=25), 2), Linf(0.15), 0.01),
 ]

@@ -30,7 +30,7 @@ def test_b03_every_iterate_lies_inside(case):
 
     run(case.attack, torch_model(spy, 3, model.space), x, y, case.bounded, perturb=True)
     asked = torch.cat(seen)
-    region = case.bounded.around(x.expand(len(asked), -1), model.space)
+    region = case.bounded.at(case.roams * case.bounded.radius).around(x.expand(len(asked), -1), model.space)
     assert region.contains(asked).all()
 
 

@@ -13,8 +13,8 @@ from holdfast.core.params import check
 class FirstOf(Wrapper):
     """Run attacks in order, each on the rows that none before it has broken. Cheap ones first.
 
-    A row counts as broken once it has reached the goal inside the threat's radius, also where rows are taken to their
-    end. A minimal attack beside one that fills a ball is kept to the ball as well.
+    Where rows are taken to their end (the strongest or the nearest point is sought) every attack runs on every row. A
+    minimal attack beside one that fills a ball is kept to the ball as well.
 
     Cost: at most the sum of the attacks'; a row broken by the first pays for the first.
 
@@ -49,4 +49,3 @@ class FirstOf(Wrapper):
         for i in probe.restarts(len(self.attacks)):
             self.attacks[i].search(probe)
             probe.resume(start)
-            probe.finish(probe.lowest < -probe.model.noise)

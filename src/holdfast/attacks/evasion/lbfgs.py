@@ -122,6 +122,8 @@ class _Row:
         step[self.row] = torch.from_numpy(self.width * u).to(x0).reshape(x0.shape[1:])
         x = torch.minimum(torch.maximum(x0 + step, region.low), region.high)
         g, loss, margin = self.probe.slope(x, self.log_odds, only=self.only)
+        if self.ended:
+            raise _EndedError
         flat = g[self.row].double().flatten().cpu().numpy()
         return self.width * flat, float(loss[self.row]), float(margin[self.row])
 
