@@ -11,7 +11,7 @@ from holdfast.core.progress import BatchDone
 from holdfast.defenses.training.adversarial_training import AdversarialTraining, _Withstands, _Worst
 from holdfast.learning.train import Train
 
-PLAIN = Train(network="mlp", width=32, epochs=6, batch=64, rate=0.05, smoothing=0.0)
+PLAIN = Train(network="mlp", width=32, epochs=10, batch=64, rate=0.05, smoothing=0.0)
 
 
 @pytest.fixture(scope="module")
