@@ -35,7 +35,7 @@ def attach(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any]
 
 def catalog(package: str, folder: str) -> dict[str, str]:
     """The classes of a catalog folder, without importing one: a module `fab_t.py` defines the class `FabT`."""
-    here = pathlib.Path(sys.modules[package].__path__[0]) / folder
+    here = pathlib.Path(importlib.import_module(package).__path__[0]) / folder
     return {
         camel(file.stem): f"{package}.{folder.replace('/', '.')}.{file.stem}"
         for file in sorted(here.glob("*.py"))

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from holdfast import attacks
-from holdfast.core.lazy import snake
+from holdfast.core.lazy import catalog, snake
 from holdfast.evaluation.summary import NORMS, ThreatFacts
 
 WORDS = {
@@ -30,7 +29,7 @@ def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, 
     norms = {t.literal.partition(":")[0] for t in threats}
     knowledge = {t.knowledge for t in threats}
     ran = {a.name for t in threats for a in t.attacks if a.attempted}
-    left = [snake(name) for name in attacks.__all__ if snake(name) not in ran]
+    left = [snake(name) for name in catalog("holdfast.attacks", "evasion") if snake(name) not in ran]
     lines = [WORDS[norm] for norm in NORMS if norm not in norms]
     lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
     lines += [f"attacks of the catalog that did not run: {', '.join(left)}"] if left else []
