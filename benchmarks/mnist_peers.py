@@ -98,7 +98,7 @@ def main() -> None:
         return
     rows = torch.tensor(json.loads((HERE / "mnist_500.json").read_text()))
     part = data.test.take(rows)
-    net = source_of(model).ask.eval().requires_grad_(False)
+    net = source_of(model).ask.net.eval().requires_grad_(False)
     x, y = part.x, part.y
     right = (model.predict(x) == y).numpy()
     print(f"clean accuracy {rate(int(right.sum()), len(y), 'images')}")
