@@ -21,8 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 venv: $(STAMP) ## the environment in .venv
 
-demo: $(STAMP) ## audit the network that ships with holdfast and write a report
+demo: $(STAMP) ## a report on the network that ships with holdfast; then the story of the road signs, 5 minutes
 	$(BIN)/holdfast demo
+	$(BIN)/holdfast demo road-signs
 
 test: $(STAMP) stubs ## every test but the long ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)

@@ -46,7 +46,7 @@ class Story:
         judged: Rendered pictures from which those of the audits are drawn.
         samples: Pictures of each audit.
         suite: Attacks of each audit.
-        width: Channels of the first convolution of the ResNet; the VGG has twice as many.
+        width: Channels of the first convolution of every network.
         epochs: Passes over the pictures of the two plain trainings.
         batch: Pictures in a step of every training.
         augment: What happens to the pictures on the way into a step.
@@ -146,7 +146,7 @@ class _Teller:
     def __init__(self, story: Story, folder: pathlib.Path, pace: Pace):
         self.story, self.folder, self.pace = story, folder, pace
         self.resnet = Part("ResNet-18", "resnet18", "resnet18", story.width)
-        self.vgg = Part("VGG-11", "vgg11", "vgg11", 2 * story.width)
+        self.vgg = Part("VGG-11", "vgg11", "vgg11", story.width)
         self.hardened = Part("hardened ResNet-18", "resnet18-hardened", "resnet18", story.width)
         self.parts: tuple[Dataset, Dataset] | None = None
         self.seconds: dict[str, float] = {}
