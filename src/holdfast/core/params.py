@@ -108,7 +108,7 @@ def _fits(p: Parameter, value: Any) -> bool:
         return number and value in p.range
     if typing.get_origin(p.kind) is typing.Literal:
         return value in typing.get_args(p.kind)
-    kind = (int, float) if p.kind is float else p.kind
+    kind = (int, float) if p.kind is float else object if p.kind is Any else p.kind
     return not isinstance(p.kind, type) or isinstance(value, kind)
 
 

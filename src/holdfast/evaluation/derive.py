@@ -74,7 +74,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         facts.data.kind == "image",
     )
     document = _summary(store, case, others, facts, ids)
-    write_atomic(store.folder / "summary.json", to_json(document).encode())
+    write_atomic(store.folder / "summary.json", to_json(document).encode("utf-8", "backslashreplace"))
     return document
 
 

@@ -94,14 +94,14 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
         ("attack", ">tried", ">broke", ">time", ">queries (median)", ">gradients (median)"),
         [
             (
-                quoted(a.name, 48),
+                quoted(name, 60),
                 words.number(a.attempted),
                 words.number(a.broken),
                 words.seconds(a.seconds),
                 words.number(a.queries_median),
                 words.number(a.gradients_median),
             )
-            for a in threat.attacks
+            for name, a in zip(words.stages(threat), threat.attacks, strict=True)
         ],
     )
     if threat.curve:

@@ -69,13 +69,13 @@ def _threat(threat: ThreatFacts) -> list[str]:
     rate = words.rate(threat.empirical_robust_accuracy)
     rows: list[Sequence[str]] = [
         (
-            short(a.name, 24),
+            short(name, 40),
             words.number(a.attempted),
             words.number(a.broken),
             words.seconds(a.seconds),
             words.number(a.queries_median),
         )
-        for a in threat.attacks
+        for name, a in zip(words.stages(threat), threat.attacks, strict=True)
     ]
     widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
     lines = [

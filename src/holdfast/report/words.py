@@ -204,6 +204,16 @@ def runnable(text: str) -> bool:
     return text.startswith(("holdfast ", "hf.", "run."))
 
 
+def stages(threat: ThreatFacts) -> list[str]:
+    """A name for each attack of a threat; two of one kind are told apart by the parameters in which they differ."""
+    told = []
+    for attack in threat.attacks:
+        kin = [other.config for other in threat.attacks if other.name == attack.name]
+        differ = [key for key in attack.config if any(other.get(key) != attack.config[key] for other in kin)]
+        told.append(" ".join([attack.name, *(f"{key}={attack.config[key]}" for key in differ)]))
+    return told
+
+
 def weakest(threat: ThreatFacts) -> list[ClassFacts]:
     """Classes, weakest first: by the lower end of the interval of what was not broken, then by its upper end."""
     return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.high, c.label))
