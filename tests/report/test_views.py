@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from markdown_it import MarkdownIt
 
-from holdfast.evaluation.summary import AttackFacts
 from holdfast.report import csv, markdown, text, visible, words
 from report import fixture, hostile
 
@@ -202,11 +201,9 @@ def test_seconds(value, shown):
 
 
 def test_two_stages_of_one_kind_are_told_apart():
-    facts = [
-        AttackFacts("apgd", {"steps": 20, "loss": loss}, i, 5, 1, 0.1, 3.0, 3.0, 9, 0, 0, 4)
-        for i, loss in enumerate(("ce", "dlr"))
-    ]
-    other = AttackFacts("square", {"steps": 200}, 2, 5, 0, 0.1, None, None, 9, 0, 0, 0)
+    one = SUMMARY.threats[0].attacks[0]
+    facts = [dataclasses.replace(one, name="apgd", config={"steps": 20, "loss": loss}) for loss in ("ce", "dlr")]
+    other = dataclasses.replace(one, name="square", config={"steps": 200})
     threat = SimpleNamespace(attacks=[*facts, other])
     assert words.stages(threat) == ["apgd loss=ce", "apgd loss=dlr", "square"]
     assert words.stages(SimpleNamespace(attacks=[facts[0], other])) == ["apgd", "square"]
