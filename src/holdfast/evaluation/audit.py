@@ -18,7 +18,7 @@ from holdfast.evaluation import manifest, provenance
 from holdfast.evaluation.derive import Facts, derive
 from holdfast.evaluation.finals import View
 from holdfast.evaluation.interrupt import Interrupt
-from holdfast.evaluation.manifest import Manifest
+from holdfast.evaluation.manifest import Manifest, Stage
 from holdfast.evaluation.plan import Plan, estimate, families
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
@@ -55,6 +55,14 @@ class Request:
     def precision(self) -> str:
         """Number type of the inputs, `float32`."""
         return str(self.data.x.dtype).removeprefix("torch.")
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The attacks that run under any of the threats, in order."""
+        found: tuple[Stage, ...] = ()
+        for threat in self.threats:
+            found = manifest.appended(found, self.suite.serving(threat).stages())
+        return found
 
 
 def audit(
@@ -227,7 +235,7 @@ def _enrolled(store: Store, request: Request) -> Bench:
     groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
     store.grow(
         samples=manifest.grow(found.samples, keys, ids, data.y.tolist(), groups),
-        stages=manifest.appended(found.stages, request.suite.stages()),
+        stages=manifest.appended(found.stages, request.stages),
         threats=manifest.appended(found.threats, [t.literal for t in request.threats]),
     )
     return Bench(request.model, {key: i for i, key in enumerate(keys)}, data.x, data.y, request.seed, request.batch)

@@ -52,7 +52,7 @@ def _names(view: View) -> list[tuple[str, str]]:
     """Canonical configuration -> name of every attack of the suite."""
     from holdfast.core.records import canonical, config
 
-    return [(canonical(config(a)), stage_of(a).name) for a in view.suite.attacks]
+    return [(canonical(config(a)), stage_of(a).name) for t in view.threats for a in view.attacks(t)]
 
 
 def _row(final: Final, literal: str, samples: Samples, i: int, names: Mapping[str, str]) -> dict[str, object]:

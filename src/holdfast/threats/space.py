@@ -10,7 +10,7 @@ from holdfast.core.errors import DataError
 Bound = float | tuple[float, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Box:
     """Any real tensor between two bounds; its shape is that of the first batch.
 
@@ -48,8 +48,12 @@ class Box:
         """What one number of an input is called."""
         return "feature"
 
+    def __repr__(self) -> str:
+        low, high = (b if isinstance(b, int | float) else f"{min(b):g} ... {max(b):g}" for b in self.bounds)
+        return f"{type(self).__name__}([{low}, {high}])"
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Image(Box):
     """A box with channels, height and width: `(batch, channels, height, width)`."""
 
