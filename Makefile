@@ -7,7 +7,7 @@ STAMP := .venv/made
 BENCH := .venv-bench/made
 WORKERS ?= 2
 
-.PHONY: help venv demo test lint format types contracts stubs docs laws kill slow bench-env clean
+.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill slow bench-env clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -50,6 +50,12 @@ docs: $(STAMP) ## the documentation in docs/_build/html, a warning is an error
 
 laws: $(STAMP) ## every attack under every law, the full product
 	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) tests/laws
+
+law-table: $(STAMP) ## attack x law, with the number of tests in each cell
+	$(BIN)/python tools/law_table.py
+
+mutants: $(STAMP) ## 50 seeded mutants of the mathematics, and which survive; an hour
+	$(BIN)/python tools/mutants.py --count 50 --seed 0 -o runs/mutants.json
 
 kill: $(STAMP) ## runs killed at every seeded point
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m kill
