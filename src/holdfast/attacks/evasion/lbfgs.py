@@ -24,9 +24,9 @@ class Lbfgs(Attack):
     first order against the true one. Their cross-entropy has a gradient on a saturated model too.
 
     Cost: one forward and `ways` backward passes, then at most about `searches` * `steps` forward and backward passes,
-    usually a third of that. SciPy minimizes one row at a time, so every pass holds a single input and a batch is no
-    faster than its rows: tens of times slower than the batched attacks on a large network. It is here for its place
-    in history and as a check on the others.
+    in practice a tenth to a whole of that. SciPy minimizes one row at a time, so every pass holds a single input and a
+    batch is no faster than its rows: tens of times slower than the batched attacks on a large network. It is here for
+    its place in history and as a check on the others.
 
     Deviations: squared distance, smooth at the input, where the paper has the distance; the first constant is the one
     that would suffice where the log-odds are linear, times `constant`.
@@ -43,9 +43,9 @@ class Lbfgs(Attack):
     scheduled: ClassVar = True
 
     steps: Count = 50
-    searches: Count = 10
+    searches: Count = 8
     ways: Count = 9
-    constant: Positive = 1.0
+    constant: Positive = 2.0
 
     def search(self, probe: Probe) -> None:
         """Search the constant of every row, one row after the other."""
@@ -115,14 +115,12 @@ class _Row:
 
     def ask(self, u: np.ndarray) -> tuple[np.ndarray, float, float]:
         """Gradient by `u`, log-odds and margin at a displacement; only this row is asked."""
-        if self.ended:
-            raise _EndedError
         x0, region = self.probe.x0, self.probe.region
         step = torch.zeros_like(x0)
         step[self.row] = torch.from_numpy(self.width * u).to(x0).reshape(x0.shape[1:])
         x = torch.minimum(torch.maximum(x0 + step, region.low), region.high)
         g, loss, margin = self.probe.slope(x, self.log_odds, only=self.only)
-        if self.ended:
+        if self.ended:  # by this very question, or before it
             raise _EndedError
         flat = g[self.row].double().flatten().cpu().numpy()
         return self.width * flat, float(loss[self.row]), float(margin[self.row])
