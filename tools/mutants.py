@@ -220,7 +220,7 @@ def main() -> None:
         return
     results, began = [], time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as executor:
-        for mutant, (alive, first) in zip(chosen, executor.map(lambda m: survives(m, 1), chosen), strict=True):
+        for mutant, (alive, first) in zip(chosen, executor.map(lambda m: survives(m, 0), chosen), strict=True):
             results.append({**dataclasses.asdict(mutant), "survived": alive, "first": first})
             print(
                 f"{'SURVIVED' if alive else 'killed  '} {mutant.file}:{mutant.line} {mutant.change}  {first}",
