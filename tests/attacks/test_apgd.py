@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from holdfast.attacks import losses
-from holdfast.attacks.evasion.apgd import Apgd, checkpoints
+from holdfast.attacks.evasion.apgd import Apgd, _alike, checkpoints
 from holdfast.attacks.run import run
 from holdfast.threats.goals import Answer, Wrong
 from holdfast.threats.space import Box
@@ -117,3 +117,11 @@ def test_cost():
     out = run(Apgd(loss="dlr", targets=2, steps=7, restarts=2), model, x, y, Linf(1e-6))
     assert (out.gradients == 7 * 2 * 2).all()
     assert (out.queries == 8 * 2 * 2).all()
+
+
+def test_a_sparse_step_moves_the_steepest_coordinates_alike():
+    g = torch.tensor([[4.0, -3.0, 2.0, 1.0, 0.5]])
+    for kept, moved in ((0.1, 1), (1.0, 1), (2.4, 3), (9.0, 5)):
+        step = _alike(g, torch.tensor([kept]))
+        expected = torch.tensor([[1.0, -1.0, 1.0, 1.0, 1.0]]) * (torch.arange(5) < moved) / moved
+        assert torch.allclose(step, expected)
