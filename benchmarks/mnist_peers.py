@@ -42,9 +42,9 @@ def victim(file: pathlib.Path, data: hf.data.Splits) -> hf.Model:
     return load_model(file)
 
 
-def ours(model: hf.Model, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+def ours(model: hf.Model, x: torch.Tensor, y: torch.Tensor, folder: str) -> np.ndarray:
     """Broken by holdfast's standard suite."""
-    run = hf.audit(model, (x, y), threat=hf.Linf(RADIUS), suite="standard", seed=0, out="runs/mnist/standard")
+    run = hf.audit(model, (x, y), threat=hf.Linf(RADIUS), suite="standard", seed=0, out=folder)
     status = run.to_frame("arrow").column("status").to_pylist()
     return np.array([s == "broken" for s in status])
 
@@ -90,20 +90,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, default=pathlib.Path("runs/mnist/adversarial.safetensors"))
     parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--limit", type=int, default=500, help="the first so many of the 500 images")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = hf.data.load("mnist")
     model = victim(options.model, data)
     if options.train_only:
         return
-    rows = torch.tensor(json.loads((HERE / "mnist_500.json").read_text()))
+    rows = torch.tensor(json.loads((HERE / "mnist_500.json").read_text()))[: options.limit]
     part = data.test.take(rows)
     net = source_of(model).ask.net.eval().requires_grad_(False)
     x, y = part.x, part.y
     right = (model.predict(x) == y).numpy()
     print(f"clean accuracy {rate(int(right.sum()), len(y), 'images')}")
     toolkits = {
-        "holdfast standard": lambda: ours(model, x, y),
+        "holdfast standard": lambda: ours(model, x, y, f"runs/mnist/standard-{len(y)}"),
         "torchattacks AutoAttack": lambda: torchattacks_autoattack(net, x, y),
         "Foolbox LinfPGD 100": lambda: foolbox_pgd(net, x, y),
         "ART PGD 100": lambda: art_pgd(net, x, y),
