@@ -49,7 +49,7 @@ class Story:
         width: Channels of the first convolution of every network.
         epochs: Passes over the pictures of the two plain trainings.
         batch: Pictures in a step of every training.
-        augment: What happens to the pictures on the way into a step.
+        augment: What happens to the pictures on the way into a step of the plain trainings.
         rate: Highest learning rate of the plain trainings.
         hardening: Passes over the pictures of the adversarial training.
         gentle: Highest learning rate of the adversarial training.
@@ -59,7 +59,7 @@ class Story:
     """
 
     data: str = RENDERED
-    threat: str = "linf:6/255"
+    threat: str = "linf:4/255"
     pictures: Count = 6000
     validation: Count = 256
     judged: Count = road_signs.PARTS["test"][0]
@@ -70,7 +70,7 @@ class Story:
     batch: Count = 64
     augment: str = "affine+light"
     rate: Positive = 0.05
-    hardening: Count = 6
+    hardening: Count = 8
     gentle: Positive = 0.05
     steps: Count = 2
     patience: Count = 3
@@ -193,7 +193,7 @@ class _Teller:
     def _robust(self, start: Model) -> AdversarialTraining:
         s = self.story
         of = dataclasses.replace(
-            self._plain(self.hardened), start=start, epochs=s.hardening, rate=s.gentle, patience=s.patience
+            self._plain(self.hardened), start=start, epochs=s.hardening, rate=s.gentle, patience=s.patience, augment=""
         )
         return AdversarialTraining(
             of=of,
