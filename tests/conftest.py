@@ -3,3 +3,8 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("holdfast", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("holdfast")
