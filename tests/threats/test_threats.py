@@ -46,6 +46,8 @@ def test_literals_round_trip(kind, radius, knowledge, queries):
 
 def test_numbers_are_fractions_where_a_small_one_is_exact():
     assert number(8 / 255) == "8/255"
+    assert [number(k / 255) for k in (3, 6, 10, 15, 16, 51)] == ["3/255", "6/255", "10/255", "15/255", "16/255", "1/5"]
+    assert all(parse(f"linf:{number(k / 255)}").radius == k / 255 for k in range(1, 256))
     assert number(3.0) == "3"
     assert number(0.5) == "1/2"
     assert number(1 / 1000) == "1/1000"

@@ -8,6 +8,7 @@ from holdfast.evaluation.metrics.gradients import useless
 from holdfast.evaluation.statistics import Rate, interval, rate
 from holdfast.evaluation.summary import Finding, ThreatFacts, Transfer
 from holdfast.evaluation.verdict import percent
+from holdfast.threats.threats import number
 
 MOST, SHOWN = 5, 8
 
@@ -161,8 +162,8 @@ def _small_change(t: ThreatFacts) -> Iterator[Hint]:
         weight=0.7 + gone / all_ / 4,
         title="A smaller change is enough",
         rate=rate(gone, all_, "broken samples"),
-        text=f"{gone} of the {all_} broken samples break already at radius {half[-1].radius:.4g}, at most half of the "
-        "radius tested.",
+        text=f"{gone} of the {all_} broken samples break already at radius {number(half[-1].radius)}, at most half "
+        "of the radius tested.",
         next="audit again at smaller radii to see where the model begins to stand",
     )
 
