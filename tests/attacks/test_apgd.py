@@ -125,3 +125,13 @@ def test_a_sparse_step_moves_the_steepest_coordinates_alike():
         step = _alike(g, torch.tensor([kept]))
         expected = torch.tensor([[1.0, -1.0, 1.0, 1.0, 1.0]]) * (torch.arange(5) < moved) / moved
         assert torch.allclose(step, expected)
+
+
+def test_the_ratios_by_hand():
+    """Five classes, the first is true: (5 - 4) over 5 - 2 untargeted, over 5 - (2 + 1) / 2 toward the second class."""
+    scores = torch.tensor([[5.0, 4.0, 2.0, 1.0, -3.0]])
+    margins = Wrong(torch.tensor([0])).margins(Answer(scores))
+    assert losses.dlr(margins, scores).item() == pytest.approx(-1 / 3)
+    assert losses.dlr_of(torch.tensor([0]))(margins, scores).item() == pytest.approx(-1 / 3.5)
+    assert losses.dlr_of(torch.tensor([3]))(margins, scores).item() == pytest.approx(-8 / 3.5)
+    assert losses.margin_of(torch.tensor([2]))(margins, scores).item() == pytest.approx(-4)
