@@ -271,5 +271,5 @@ def test_b12_autocast_of_the_caller_is_off_inside_and_on_again_after(x):
 
 
 def test_labels_at_an_exact_tie_are_the_first_class():
-    model = settle(wrap(nn.Linear(4, 1, bias=False)), torch.rand(8, 4))
+    model = settle(wrap(nn.Linear(4, 1, bias=False), output="logits"), torch.rand(8, 4))
     assert model.labels(torch.zeros(1, 4)).tolist() == [0]
