@@ -101,10 +101,16 @@ APGD = {
     "l2-targets": (Apgd(steps=10, targets=2, restarts=2), L2(0.4), {"seed": 0}),
 }
 APGD_L1 = {
-    "ce": (Apgd(steps=30), L1(1.0), {"seed": 1, "shape": (20,)}),
-    "few": (Apgd(steps=3), L1(1.0), {"seed": 0, "shape": (20,)}),
-    "dlr-targets": (Apgd(steps=11, loss="dlr", targets=2, restarts=2), L1(1.0), {"seed": 0, "shape": (20,)}),
-    "at-the-bound": (Apgd(steps=11), L1(1.0), {"seed": 0, "shape": (12,), "edge": (8e-7, 1.2e-6) * 3}),
+    "ce": (Apgd(steps=30), L1(1.2), {"seed": 0, "shape": (20,)}),
+    "few-steps": (Apgd(steps=3), L1(1.2), {"seed": 0, "shape": (20,), "count": 1}),
+    "few-entries": (Apgd(steps=15), L1(0.3), {"seed": 1}),
+    "one-entry-less": (Apgd(steps=20), L1(1.5), {"seed": 5, "shape": (20,)}),
+    "dlr-targets": (Apgd(steps=11, loss="dlr", targets=2, restarts=2), L1(1.2), {"seed": 0, "shape": (20,)}),
+    "at-the-bound": (
+        Apgd(steps=11),
+        L1(3.0),
+        {"seed": 0, "shape": (12,), "bounds": (-3.0, 1.0), "edge": (3e-6, 5e-6) * 6},
+    ),
 }
 DDN = {
     "defaults": (Ddn(steps=40), L2(), {"seed": 0}),
