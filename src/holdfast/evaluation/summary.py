@@ -17,7 +17,7 @@ from holdfast.evaluation.statistics import Rate
 
 SCHEMA = "urn:holdfast:summary:1"
 SCHEMA_VERSION = "1.0.0"
-RESULT_VERSION = 1  # goes up when the same audit would give other numbers
+RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
 NORMS = ("linf", "l2", "l1", "l0")

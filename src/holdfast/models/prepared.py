@@ -1,0 +1,144 @@
+"""The copy of a network that attacks search on: norms folded into convolutions, channels last, small pieces of a batch.
+
+It answers what the original answers, up to rounding, in less time. It never decides: a success that it reports counts
+when the original repeats it (`attacks.probe`).
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from holdfast.models.model import Model
+from holdfast.models.source import Scores, source_of
+from holdfast.models.torch_module import Normalized
+
+Ask = Callable[[Tensor], Tensor]
+ROWS = 8  # rows on which copy and original are compared
+CLOSE = 1e-4  # of the scores' spread that an answer of the copy may be off
+SAME = 1e-2  # of the gradients' length that they may be off, all rows together; a unit at its kink may fall either way
+PIECE = 2**16  # pixels sent through at once, so that a layer's numbers are still in the cache when the next one asks
+LEAST = 8  # rows sent through at once, however large the pictures
+
+
+def prepared(model: Model, x: Tensor) -> Model:
+    """The model with its field `swift`, where a copy can be made and agrees; else the model as it is.
+
+    Made are copies of torch networks with convolutions whose whole computation torch.fx can trace through layers and
+    functions of torch, without hooks; batch norms behind convolutions are folded into them, for in evaluation mode
+    `gamma (w * x - mean) / deviation + beta` is a convolution too. The copy has the weights of this moment. Costs the
+    trace and four small passes.
+
+    Args:
+        model: A settled model.
+        x: Inputs `(n, ...)`; the first few are compared.
+    """
+    source = source_of(model)
+    if model.swift is not None or model.module is None or model.random or source is None or not source.settled:
+        return model
+    ask = source.ask
+    if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
+        return model
+    with model.borrowed():
+        net = _folded(ask.net)
+        if net is None:
+            return model
+        swift = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
+        if not _agree(model.module, swift, x[:ROWS]):
+            return model
+    return dataclasses.replace(model, swift=swift, piece=piece_of(x))
+
+
+def piece_of(x: Tensor) -> int:
+    """Rows that go through a network together: on a processor as many as its cache holds well, else all (0)."""
+    return max(PIECE // x[0, 0].numel(), LEAST) if x.device.type == "cpu" else 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _ChannelsLast:
+    """The copy, asked in its own memory order."""
+
+    ask: Normalized
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Raw outputs."""
+        return self.ask(x.contiguous(memory_format=torch.channels_last))
+
+
+def _folded(net: nn.Module) -> nn.Module | None:
+    """A copy with its norms folded and its weights in channels-last order; None where that is not understood."""
+    if not any(isinstance(m, nn.Conv2d) for m in net.modules()) or any(_watched(m) for m in net.modules()):
+        return None
+    try:
+        made = fx.symbolic_trace(copy.deepcopy(net)).eval()
+    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, AttributeError, KeyError, NotImplementedError):
+        return None  # control flow that depends on values, or code that fx does not know: the original is searched
+    if not all(_known(node, made) for node in made.graph.nodes):
+        return None
+    layers = dict(made.named_modules())
+    for norm in [node for node in made.graph.nodes if _foldable(node, layers)]:
+        conv = norm.args[0]
+        made.set_submodule(conv.target, fuse_conv_bn_eval(layers[conv.target], layers[norm.target]))
+        norm.replace_all_uses_with(conv)
+        made.graph.erase_node(norm)
+    made.delete_all_unused_submodules()
+    made.recompile()
+    made.requires_grad_(False)
+    for parameter in made.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return made
+
+
+def _foldable(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
+    """Whether it is a norm with fixed statistics, alone behind a convolution, each of them used once."""
+    if node.op != "call_module" or type(layers[str(node.target)]) is not nn.BatchNorm2d:
+        return False
+    conv = node.args[0]
+    if not isinstance(conv, fx.Node) or conv.op != "call_module" or len(conv.users) > 1:
+        return False
+    targets = [n.target for n in node.graph.nodes if n.op == "call_module"]
+    once = targets.count(node.target) == 1 and targets.count(conv.target) == 1
+    fixed = layers[str(node.target)].running_mean is not None
+    return once and fixed and type(layers[str(conv.target)]) is nn.Conv2d
+
+
+def _watched(module: nn.Module) -> bool:
+    """Whether somebody listens, who would not hear the copy."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _known(node: fx.Node, graph: fx.GraphModule) -> bool:
+    """Whether a step of the computation is torch's own."""
+    if node.op == "call_module":
+        return type(graph.get_submodule(str(node.target))).__module__.startswith("torch.nn.")
+    if node.op == "call_function":
+        return getattr(node.target, "__module__", "").split(".")[0] in ("torch", "_operator", "math")
+    return True
+
+
+def _agree(one: Ask, other: Ask, x: Tensor) -> bool:
+    """Whether scores and gradients of the two are the same but for rounding."""
+    (a, g), (b, h) = _asked(one, x), _asked(other, x)
+    if a.shape != b.shape or not bool(torch.isfinite(a).all()):
+        return False
+    spread = float(a.amax() - a.amin()) or 1.0
+    near = float((a - b).abs().amax()) <= CLOSE * spread
+    return near and float((g - h).norm()) <= SAME * float(g.norm())
+
+
+def _asked(way: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        scores = way(leaf)
+        weights = torch.linspace(-1, 1, scores.shape[1], dtype=scores.dtype, device=scores.device)
+        value = (scores * weights).sum()
+    if not value.requires_grad:
+        return scores.detach().double(), torch.zeros_like(leaf).double()
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return scores.detach().double(), gradient.double()

@@ -1,0 +1,170 @@
+"""The copy that attacks search on: what it may be made of, and that it never has the last word."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import holdfast as hf
+from cases.evasion import CASES
+from holdfast.attacks.run import run
+from holdfast.models import prepared as module
+from holdfast.models.networks import build
+from holdfast.models.prepared import piece_of, prepared
+from holdfast.models.settle import settle
+from laws.oracles import alone, linear, setting, small_net
+
+SHAPE = (3, 16, 16)
+
+
+def inputs(n=6, shape=SHAPE):
+    return torch.rand(n, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def trained(name, **options):
+    """A network whose norms have means and deviations of their own, in evaluation mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        net = build(name, shape=SHAPE, classes=5, **options)
+        for layer in net.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
+                nn.init.uniform_(layer.bias, -0.5, 0.5)
+        for _ in range(3):
+            net(torch.rand(32, *SHAPE))
+    return net.eval()
+
+
+def wrapped(net, **options):
+    return settle(hf.wrap(net, bounds=(0, 1), output="logits", **options), inputs())
+
+
+def norms(model):
+    return [m for m in model.swift.ask.ask.net.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize(("name", "left"), [("cnn", 0), ("vgg11", 0), ("resnet18", 0), ("preact18", 9)])
+def test_norms_behind_convolutions_are_folded_and_the_answers_stay(name, left):
+    model = wrapped(trained(name, width=4), mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7])
+    swift = prepared(model, inputs())
+    assert len(norms(swift)) == left
+    x = inputs(9)
+    assert torch.allclose(swift.swift(x), model.scores(x), rtol=1e-4, atol=1e-4)
+    for fast, slow in ((swift.searched(x).scores, model.answer(x).scores),):
+        assert torch.equal(fast.argmax(1), slow.argmax(1))
+    assert prepared(swift, x) is swift
+
+
+class Counting(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) * (2 if float(x.sum()) > 0 else 1)
+
+
+class Restless(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x) + 0.1 * torch.randn(len(x), 5)
+
+
+def convolutions():
+    return [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 5)]
+
+
+def heard(net):
+    net[0].register_forward_hook(lambda *a: None)
+    return net
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        build("mlp", shape=SHAPE, classes=5),
+        Counting(*convolutions()),
+        Restless(nn.Sequential(*convolutions())),
+        heard(nn.Sequential(*convolutions())),
+    ],
+    ids=["no convolution", "control flow by value", "random", "hook"],
+)
+def test_what_cannot_be_copied_is_searched_itself(net):
+    model = wrapped(net.eval())
+    assert prepared(model, inputs()) is model
+
+
+def test_functions_and_foreign_models_are_searched_themselves():
+    assert prepared(small_net(), inputs(shape=(3, 8, 8))).swift is None
+
+
+def test_a_copy_that_disagrees_is_not_used(monkeypatch):
+    model = wrapped(trained("cnn", width=4))
+
+    def wrong(net, honest=module._folded):
+        made = honest(net)
+        made.get_parameter("head.bias").data[0] += 0.1
+        return made
+
+    monkeypatch.setattr(module, "_folded", wrong)
+    assert prepared(model, inputs()) is model
+
+
+def test_the_original_keeps_its_mode_its_layout_and_its_weights():
+    net = trained("resnet18", width=4).train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    prepared(wrapped(net), inputs())
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+    assert net.stem[0].weight.is_contiguous()
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_pieces_are_as_large_as_the_cache():
+    assert piece_of(inputs(shape=(3, 32, 32))) == 64
+    assert piece_of(inputs(n=1, shape=(3, 512, 512))) == 8
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_swift_copy_that_lies_breaks_nothing_and_ends_no_row(case):
+    """It calls every point but the original a success; the model itself, constant, has none."""
+    model, x, y = setting(n=3)
+    never = linear(torch.zeros(3, 12), torch.nn.functional.one_hot(y[:1], 3)[0].double(), space=model.space)
+    liar = dataclasses.replace(
+        never,
+        swift=lambda z: (
+            never.module(z)
+            + 3 * (z - z.detach()).sum(1, keepdim=True)
+            - 9 * torch.nn.functional.one_hot(y[:1], 3).to(z)
+        ),
+    )
+    out = run(case.attack, liar, x, y[:1].expand(3), case.threat)
+    assert out.status == ("unbroken",) * 3
+    assert (out.margin > 0).all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("piece", [1, 3])
+def test_pieces_change_no_bit(case, piece):
+    model, x, y = setting(n=5)
+    model = alone(model)
+    whole = dataclasses.replace(model, swift=model.module)
+    cut = dataclasses.replace(model, swift=model.module, piece=piece)
+    a, b = run(case.attack, whole, x, y, case.threat), run(case.attack, cut, x, y, case.threat)
+    assert a.status == b.status
+    assert torch.equal(a.adversarial, b.adversarial)
+    assert torch.equal(a.margin, b.margin)
+    assert torch.equal(a.queries, b.queries)
+    assert torch.equal(a.gradients, b.gradients)
+
+
+def test_each_success_of_the_copy_costs_one_check_more():
+    model, x, y = setting(n=8)
+    swift = dataclasses.replace(model, swift=model.module)
+    attack, threat = hf.attacks.Pgd(steps=5), "linf:0.3"
+    plain, quick = run(attack, model, x, y, threat), run(attack, swift, x, y, threat)
+    assert torch.equal(plain.adversarial, quick.adversarial)
+    assert torch.equal(quick.checks - plain.checks, quick.success.long())
+    assert plain.success.any()
+    assert math.isfinite(float(plain.margin.sum()))
