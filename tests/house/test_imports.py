@@ -43,7 +43,18 @@ def test_importing_holdfast_loads_next_to_nothing():
 
 
 @pytest.mark.parametrize(
-    "module", ["core.errors", "core.files", "core.pages", "core.params", "core.progress", "core.records", "core.extras"]
+    "module",
+    [
+        "core.errors",
+        "core.files",
+        "core.pages",
+        "core.params",
+        "core.progress",
+        "core.records",
+        "core.extras",
+        "core.trial",
+        "core.confined",
+    ],
 )
 def test_the_core_is_standard_library_only(module):
     names = loaded(f"import holdfast.{module}")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import DataError
-from holdfast.data import archives, pictures
+from holdfast.core.trial import look
+from holdfast.data import archives, opening, pictures
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.images import as_images
 
@@ -30,11 +31,13 @@ def load(path: pathlib.Path, bounds: Any = None) -> Splits:
 
     Raises:
         DataError: HF110 for a damaged file, images without labels, or numbers that differ.
+        ResourceError: HF505 or HF506 from the child that tries the files first, see `core.trial`.
     """
     made = {}
     for split, (images, labels) in PARTS.items():
         files = _file(path, images), _file(path, labels)
         if files[0] and files[1]:
+            look("holdfast.data.opening:idx", [files[0], files[1]], opening.MEMORY, opening.SECONDS)
             x, y = read(files[0]), read(files[1])
             if x.ndim != 3 or y.shape != x.shape[:1]:
                 raise DataError(

@@ -1,19 +1,27 @@
 """Image files, read by Pillow as 8-bit gray or RGB; file names are data and never anything else."""
 
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from holdfast.core.errors import DataError
+from holdfast.core.trial import look
 
 PIXELS = 64 << 20
 """Pixels of the largest image that is opened."""
 
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L")
 """Pillow's modes with more than 8 bits, which it cannot make 8 bits without guessing the range."""
+
+PROGRAMS = ("EPS", "WMF")
+"""Pillow's formats that are programs, which it hands to Ghostscript or Windows: never opened, whatever the suffix."""
+
+MEMORY = 1 << 30
+"""What the child that tries images may take: a few copies of the largest."""
 
 
 def visible(path: pathlib.Path) -> list[pathlib.Path]:
@@ -36,7 +44,10 @@ def stack(paths: Sequence[pathlib.Path], size: int | None = None) -> NDArray[np.
 
     Raises:
         DataError: HF110 for a file that is no image, is too large or deeper than 8 bits, or for several sizes.
+        ResourceError: HF505 or HF506 from the child that tries the images first, see `core.trial`.
     """
+    if paths:
+        look("holdfast.data.pictures:facts", paths, MEMORY, 30 + len(paths) // 100, ["numpy", "PIL"])
     found = [read(path, size) for path in paths]
     odd = [k for k, image in enumerate(found) if image.shape[:2] != found[0].shape[:2]]
     if odd:
@@ -55,7 +66,7 @@ def stack(paths: Sequence[pathlib.Path], size: int | None = None) -> NDArray[np.
 def read(path: pathlib.Path, size: int | None = None) -> NDArray[np.uint8]:
     """One image, `(height, width)` where it is gray and `(height, width, 3)` where it is not."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_formats()) as opened:
             if opened.width * opened.height > PIXELS or opened.mode in DEEP:
                 raise DataError(
                     "HF110",
@@ -76,3 +87,19 @@ def read(path: pathlib.Path, size: int | None = None) -> NDArray[np.uint8]:
             fix="remove the file, or put a good copy in its place",
         ) from error
     return np.asarray(picture if size is None else picture.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def facts(path: str) -> Iterator[tuple[str, tuple[int, ...], str, int]]:
+    """What a child process says of an image on trial, see `core.trial`.
+
+    Raises:
+        DataError: HF110 as `read` does.
+    """
+    image = read(pathlib.Path(path))
+    yield pathlib.Path(path).name, image.shape, "uint8", image.size
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(form for form in Image.ID if form not in PROGRAMS)

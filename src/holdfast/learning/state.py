@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, ResourceError
 from holdfast.core.files import write_atomic
+from holdfast.core.trial import own
+from holdfast.models.state_dict import tried
 
 
 @dataclasses.dataclass(eq=False)
@@ -73,18 +75,25 @@ class State:
             buffer,
         )
         write_atomic(path, buffer.getvalue())
+        own(path)
 
     def restore(self, path: str | os.PathLike[str], identity: str) -> None:
         """Continue where the file was written; nothing happens where there is none.
 
+        Costs 2 s for the child process that tries the file first, where this process has not written it itself.
+
         Raises:
             ModelError: HF219 where it was written by another training, HF212 where it cannot be read.
+            ResourceError: HF505 or HF506 from that child, see `core.trial`.
         """
         if not pathlib.Path(path).exists():
             return
         try:
+            tried(pathlib.Path(path))
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             said = found["identity"]
+        except ResourceError:
+            raise
         except Exception as error:  # torch raises many kinds for a broken file
             raise ModelError("HF212", f"The checkpoint '{path}' cannot be read", seen=str(error)[:120]) from error
         if said != identity:

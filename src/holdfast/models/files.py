@@ -18,12 +18,12 @@ from holdfast.models.card import EXAMPLE, Card, card_of, path_of, read
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
+from holdfast.models.state_dict import state_dict
 from holdfast.models.torch_module import Normalized
 from holdfast.models.wrap import wrap
 
 _BUNDLED = pathlib.Path(__file__).parent / "bundled"
 _WEIGHTS = (".safetensors", ".pt", ".pth")
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # where checkpoints keep their weights
 
 
 def bundled() -> tuple[str, ...]:
@@ -44,6 +44,7 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         ModelError: HF211 no usable card, HF212 file not found or unreadable, HF213 code without trust, HF214 something
             else is trusted, HF215 no such Python object, HF217 weights that do not fit the card's network, HF202 and
             HF216 for a network that cannot be built.
+        ResourceError: HF505 or HF506 from the child process that tries `.pt` and `.pth` first, which costs 2 s.
     """
     text = os.fspath(path)
     file = pathlib.Path(text)
@@ -68,7 +69,7 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
             expected=", ".join((*_WEIGHTS, *code.CODE)),
             fix="save_model(net, 'model.safetensors', card)",
         )
-    tensors = _safetensors(file) if file.suffix == ".safetensors" else _state_dict(file)
+    tensors = _safetensors(file) if file.suffix == ".safetensors" else state_dict(file)
     if tensors is None:
         return _from_code(file, trust, bounds)
     card = read(file)
@@ -137,7 +138,10 @@ def _shape(name: str, shapes: Mapping[str, tuple[tuple[int, ...], bool]]) -> str
 
 
 def _safetensors(file: pathlib.Path) -> dict[str, Tensor]:
-    """The tensors; their declared shapes are compared with the card first, so that no lie in the file costs memory."""
+    """The tensors; their declared shapes are compared with the card first, so that no lie in the file costs memory.
+
+    They need no trial (see `core.trial`): the parser is memory-safe, unpacks nothing and makes no tensor by itself.
+    """
     try:
         with safetensors.safe_open(file, framework="pt") as opened:
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
@@ -146,30 +150,6 @@ def _safetensors(file: pathlib.Path) -> dict[str, Tensor]:
             return {name: opened.get_tensor(name) for name in shapes}
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError("HF212", f"'{file.name}' is no whole safetensors file", seen=str(error)[:160]) from error
-
-
-def _state_dict(file: pathlib.Path) -> dict[str, Tensor] | None:
-    """The weights of a `.pt` file; None where it holds code."""
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that holds code, or none of its own
-        if "weights_only" in str(error) or "Weights only" in str(error):
-            return None
-        raise ModelError(
-            "HF212", f"'{file.name}' cannot be read", seen=f"{type(error).__name__}: {str(error)[:120]}"
-        ) from error
-    for key in _WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(t, Tensor) for t in found.values()):
-        raise ModelError(
-            "HF212",
-            f"'{file.name}' holds no state dict",
-            seen=type(found).__name__,
-            fix="torch.save(net.state_dict(), path)",
-        )
-    prefix = "module." if all(str(name).startswith("module.") for name in found) else ""  # DataParallel
-    return {str(name).removeprefix(prefix): tensor for name, tensor in found.items()}
 
 
 def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | None) -> Model:
