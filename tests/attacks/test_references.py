@@ -220,7 +220,7 @@ def test_square_pyramids_stay_alone_where_the_window_cancels_them():
         x = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
         fresh = pyramids_drawn(x)
         across = torch.zeros_like(fresh)
-a, b = fresh[0, 0, 0, :2]
+        a, b = fresh[0, 0, 0, :2]
         across[0, 0, 0, :2] = torch.stack([-b, a]) / max(abs(a), abs(b))
         d = -fresh + left * across
         new = _shift(Draw(0, "cancel", [0], x), d, x, torch.ones(1, 1, 1, 1).double(), 3, 3)
