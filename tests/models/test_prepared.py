@@ -1,7 +1,6 @@
 """The copy that attacks search on: what it may be made of, and that it never has the last word."""
 
 import dataclasses
-import math
 
 import pytest
 import torch
@@ -9,8 +8,10 @@ from torch import nn
 
 import holdfast as hf
 from cases.evasion import CASES
+from holdfast.attacks.outcome import BOOKS
 from holdfast.attacks.run import run
 from holdfast.models import prepared as module
+from holdfast.models.model import Swift
 from holdfast.models.networks import build
 from holdfast.models.prepared import piece_of, prepared
 from holdfast.models.settle import settle
@@ -42,7 +43,7 @@ def wrapped(net, **options):
 
 
 def norms(model):
-    return [m for m in model.swift.ask.ask.net.modules() if isinstance(m, nn.BatchNorm2d)]
+    return [m for m in model.swift.ask.ask.ask.net.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
 @pytest.mark.parametrize(("name", "left"), [("cnn", 0), ("vgg11", 0), ("resnet18", 0), ("preact18", 9)])
@@ -51,7 +52,7 @@ def test_norms_behind_convolutions_are_folded_and_the_answers_stay(name, left):
     swift = prepared(model, inputs())
     assert len(norms(swift)) == left
     x = inputs(9)
-    assert torch.allclose(swift.swift(x), model.scores(x), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(swift.swift.ask(x), model.scores(x), rtol=1e-4, atol=1e-4)
     for fast, slow in ((swift.searched(x).scores, model.answer(x).scores),):
         assert torch.equal(fast.argmax(1), slow.argmax(1))
     assert prepared(swift, x) is swift
@@ -126,22 +127,25 @@ def test_pieces_are_as_large_as_the_cache():
     assert piece_of(inputs(n=1, shape=(3, 512, 512))) == 8
 
 
+def lie(honest, y):
+    """A copy that calls every point a success, with slopes of its own."""
+    return lambda z: honest(z) + 3 * (z - z.detach()).sum(1, keepdim=True) - 9 * torch.nn.functional.one_hot(y, 3).to(z)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_swift_copy_that_lies_breaks_nothing_and_ends_no_row(case):
-    """It calls every point but the original a success; the model itself, constant, has none."""
-    model, x, y = setting(n=3)
+def test_a_copy_that_lies_breaks_nothing_and_loses_nothing(case):
+    model, x, y = setting(n=4)
+    y = y[:1].expand(4)  # each row of one class, so that the lie knows whom to blame
+    x = x[:1].expand(4, -1).contiguous()
     never = linear(torch.zeros(3, 12), torch.nn.functional.one_hot(y[:1], 3)[0].double(), space=model.space)
-    liar = dataclasses.replace(
-        never,
-        swift=lambda z: (
-            never.module(z)
-            + 3 * (z - z.detach()).sum(1, keepdim=True)
-            - 9 * torch.nn.functional.one_hot(y[:1], 3).to(z)
-        ),
-    )
-    out = run(case.attack, liar, x, y[:1].expand(3), case.threat)
-    assert out.status == ("unbroken",) * 3
-    assert (out.margin > 0).all()
+    for honest in (model, never):
+        liar = dataclasses.replace(honest, swift=Swift(lie(honest.module, y[:1]), 1e-9))
+        plain, out = run(case.attack, honest, x, y, case.threat), run(case.attack, liar, x, y, case.threat)
+        assert out.status == plain.status
+        if honest is never:
+            assert set(out.status) == {"unbroken"}
+            assert (out.margin > 0).all()
+            assert (out.queries >= plain.queries).all()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -149,22 +153,42 @@ def test_a_swift_copy_that_lies_breaks_nothing_and_ends_no_row(case):
 def test_pieces_change_no_bit(case, piece):
     model, x, y = setting(n=5)
     model = alone(model)
-    whole = dataclasses.replace(model, swift=model.module)
-    cut = dataclasses.replace(model, swift=model.module, piece=piece)
-    a, b = run(case.attack, whole, x, y, case.threat), run(case.attack, cut, x, y, case.threat)
+    a, b = (
+        run(case.attack, dataclasses.replace(model, swift=Swift(model.module, 1e-12, p)), x, y, case.threat)
+        for p in (0, piece)
+    )
     assert a.status == b.status
-    assert torch.equal(a.adversarial, b.adversarial)
-    assert torch.equal(a.margin, b.margin)
-    assert torch.equal(a.queries, b.queries)
-    assert torch.equal(a.gradients, b.gradients)
+    assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("adversarial", "margin", *BOOKS))
 
 
-def test_each_success_of_the_copy_costs_one_check_more():
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_exact_copy_changes_no_result(case):
+    model, x, y = setting(n=5)
+    plain = run(case.attack, model, x, y, case.threat)
+    out = run(case.attack, dataclasses.replace(model, swift=Swift(model.module, 1e-9)), x, y, case.threat)
+    assert out.status == plain.status
+    assert torch.equal(out.adversarial, plain.adversarial)
+    assert torch.equal(out.queries, plain.queries)
+
+
+def test_what_lies_within_the_slack_is_asked_of_the_original():
     model, x, y = setting(n=8)
-    swift = dataclasses.replace(model, swift=model.module)
     attack, threat = hf.attacks.Pgd(steps=5), "linf:0.3"
-    plain, quick = run(attack, model, x, y, threat), run(attack, swift, x, y, threat)
-    assert torch.equal(plain.adversarial, quick.adversarial)
-    assert torch.equal(quick.checks - plain.checks, quick.success.long())
+    plain = run(attack, model, x, y, threat)
+    sure, unsure = (
+        run(attack, dataclasses.replace(model, swift=Swift(model.module, slack)), x, y, threat) for slack in (0.0, 1e9)
+    )
     assert plain.success.any()
-    assert math.isfinite(float(plain.margin.sum()))
+    assert torch.equal(sure.checks, plain.checks)
+    assert (unsure.checks > plain.checks).all()
+    assert torch.equal(unsure.adversarial, plain.adversarial)
+
+
+def test_a_query_budget_is_counted_in_questions_to_the_model_itself():
+    model, x, y = setting(n=3)
+
+    def never_asked(z):
+        raise AssertionError("the copy was asked")
+
+    swift = dataclasses.replace(model, swift=Swift(never_asked, 0.0))
+    assert run(hf.attacks.Pgd(steps=5), swift, x, y, "linf:0.3,queries=3").queries.max() <= 3

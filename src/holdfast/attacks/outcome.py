@@ -68,6 +68,11 @@ class Outcome:
             status[i] = s
         return Outcome(tuple(status), *(put(getattr(self, name), rows, getattr(by, name)) for name in TENSORS))
 
+    def after(self, earlier: "Outcome") -> "Outcome":
+        """The same with the passes of an earlier search of the same rows added to the books."""
+        spent = {name: getattr(self, name) + getattr(earlier, name) for name in BOOKS}
+        return dataclasses.replace(self, **spent)
+
     def take(self, rows: Tensor) -> "Outcome":
         """The chosen rows, ascending."""
         return Outcome(
@@ -76,3 +81,4 @@ class Outcome:
 
 
 TENSORS = tuple(f.name for f in dataclasses.fields(Outcome) if f.name != "status")
+BOOKS = ("queries", "gradients", "checks", "zero_gradients", "bad_gradients")

@@ -1,7 +1,8 @@
 """The copy of a network that attacks search on: norms folded into convolutions, channels last, small pieces of a batch.
 
-It answers what the original answers, up to rounding, in less time. It never decides: a success that it reports counts
-when the original repeats it (`attacks.probe`).
+It answers what the original answers, up to rounding, in less time. It never decides: successes within its slack are
+asked of the original at once (`attacks.probe`), all others at the end, and a row whose success the original does not
+repeat is searched again on the original (`attacks.run`).
 """
 
 import copy
@@ -12,13 +13,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from holdfast.models.model import Model
+from holdfast.models.model import Model, Swift
 from holdfast.models.source import Scores, source_of
 from holdfast.models.torch_module import Normalized
 
 Ask = Callable[[Tensor], Tensor]
 ROWS = 8  # rows on which copy and original are compared
 CLOSE = 1e-4  # of the scores' spread that an answer of the copy may be off
+WIDER = 10  # how much larger than the largest difference seen the slack is
 SAME = 1e-2  # of the gradients' length that they may be off, all rows together; a unit at its kink may fall either way
 PIECE = 2**16  # pixels sent through at once, so that a layer's numbers are still in the cache when the next one asks
 LEAST = 8  # rows sent through at once, however large the pictures
@@ -46,10 +48,9 @@ def prepared(model: Model, x: Tensor) -> Model:
         net = _folded(ask.net)
         if net is None:
             return model
-        swift = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
-        if not _agree(model.module, swift, x[:ROWS]):
-            return model
-    return dataclasses.replace(model, swift=swift, piece=piece_of(x))
+        copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
+        slack = _slack(model.module, copied, x[:ROWS])
+    return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 
 def piece_of(x: Tensor) -> int:
@@ -122,14 +123,15 @@ def _known(node: fx.Node, graph: fx.GraphModule) -> bool:
     return True
 
 
-def _agree(one: Ask, other: Ask, x: Tensor) -> bool:
-    """Whether scores and gradients of the two are the same but for rounding."""
+def _slack(one: Ask, other: Ask, x: Tensor) -> float | None:
+    """How far margins of the two may lie apart; None where scores or gradients differ by more than rounding."""
     (a, g), (b, h) = _asked(one, x), _asked(other, x)
     if a.shape != b.shape or not bool(torch.isfinite(a).all()):
-        return False
-    spread = float(a.amax() - a.amin()) or 1.0
-    near = float((a - b).abs().amax()) <= CLOSE * spread
-    return near and float((g - h).norm()) <= SAME * float(g.norm())
+        return None
+    far, spread = float((a - b).abs().amax()), float(a.amax() - a.amin()) or 1.0
+    if far > CLOSE * spread or float((g - h).norm()) > SAME * float(g.norm()):
+        return None
+    return max(2 * WIDER * far, torch.finfo(x.dtype).eps * spread)
 
 
 def _asked(way: Ask, x: Tensor) -> tuple[Tensor, Tensor]:
