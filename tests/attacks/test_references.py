@@ -159,6 +159,7 @@ SQUARE = {
     "linf-vector": (Square(steps=30), Linf(0.2), {"seed": 0, "shape": (20,)}),
     "l2": (Square(steps=40, restarts=2), L2(0.8), {"seed": 13, "shape": (2, 7, 6)}),
     "l2-large": (Square(steps=40, area=0.3), L2(1.0), {"seed": 17, "shape": (1, 12, 17)}),
+    "l2-first": (Square(steps=1), L2(0.8), {"seed": 0, "shape": (2, 10, 12)}),
     "l2-vector": (Square(steps=30), L2(0.5), {"seed": 0, "shape": (20,)}),
     "l2-pixel": (Square(steps=8), L2(0.3), {"seed": 1, "shape": (2, 1, 1)}),
 }
@@ -238,8 +239,9 @@ def pyramids_drawn(x):
 
 
 def test_square_same_windows():
-    for step in range(0, 10_000, 7):
-        assert shrink(step, 10_000) == references_square.factor(step, 10_000)
+    for steps in (2_000, 10_000, 10_001):
+        ours = [shrink(step, steps) for step in range(steps)]
+        assert ours == [references_square.factor(step, steps) for step in range(steps)]
     for height, width in ((7, 6), (6, 7), (1, 20), (32, 8), (28, 28)):
         for area in np.linspace(0.001, 1, 60):
             for least in (1, 3):
