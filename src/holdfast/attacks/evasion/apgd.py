@@ -39,7 +39,8 @@ class Apgd(Attack):
 
     Each start is random, as in the reference code. That code draws on the sphere; here it is the ball inside the box.
     It compares the first move with zero; here, as in the paper, with the start. The projection onto ball and box is
-    exact, so that no length is lost to clipping; in L1 coordinates at a bound do not count among the steepest.
+    exact, so that no length is lost to clipping; in L1 coordinates at a bound do not count among the steepest, and
+    number and step are adapted at every step, where the reference code waits for 4 % of a ball's steps.
 
     Cost: `steps` forward and backward passes and one more forward pass for each start and target.
 

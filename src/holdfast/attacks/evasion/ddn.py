@@ -25,16 +25,15 @@ class Ddn(Attack):
     Cost: `steps` forward and backward passes and one more forward pass.
 
     Deviations: lengths are fractions of the box's width, which is 1 in the paper, so that any bounds will do; the
-    projection onto sphere and box is exact instead of a clamp, which would shorten the step where the box is active;
-    the points are not rounded to 8 bits, which is a question of the threat. The loss is the log-odds of the goal in
+    points are not rounded to 8 bits, which is a question of the threat. The loss is the log-odds of the goal in
     units where the input's margin is 10: the gradient of a cross-entropy that is neither saturated nor so soft that
     it pulls toward several classes at once. The change of the radius falls over the second half, where the paper's
-    stays at 0.05 and ends no finer than that.
+    stays at 0.05 and ends no finer than that. As there, a point outside the box is clamped onto it.
 
     Args:
         steps: Forward and backward passes.
         norm: First radius, as a fraction of the box's width.
-        change: Relative change of the radius at each step; falls to a hundredth over the second half.
+        change: Relative change of the radius at each step; falls to a fiftieth over the second half.
         rate: Length of the first step, as a fraction of the box's width; falls to a hundredth along a cosine.
     """
 
@@ -65,6 +64,7 @@ class Ddn(Attack):
             fall = 0.01 + 0.99 * (1 + math.cos(math.pi * i / self.steps)) / 2
             change = self.change * min(1.0, 2.02 - 2 * i / self.steps)
             d = x - x0 + expand(self.rate * fall * width, x) * unit(g)
-            radius = torch.minimum(torch.where(margin < 0, 1 - change, 1 + change) * radius, most)
+            turn = torch.where(margin < 0, -1.0, 1.0).to(radius)
+            radius = torch.minimum((1 + change * turn) * radius, most)
             x = region.project(x0 + expand(radius, x) * unit(d))
         probe.margin(x)
