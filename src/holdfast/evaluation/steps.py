@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.attacks.attack import Attack
@@ -206,17 +206,34 @@ def _fill(
     missing = [key for key in needed if key not in known]
     done = len(needed) - len(missing)
     reused, spent = done, 0.0
-    for team in manifest.teams(w.store.manifest.samples, missing):
+    samples = w.store.manifest.samples
+    for teams in bundles(manifest.teams(samples, missing), max(map(len, samples.groups))):
         if w.stopping():
             break
-        answers, seconds = _timed(functools.partial(ask, team))
-        _commit(w, asked, kind, answers, seconds)
-        done, spent = done + len(team), spent + seconds
+        together = [key for team in teams for key in team]
+        answers, seconds = _timed(functools.partial(ask, together))
+        _commit(w, asked, kind, answers.trimmed(teams), seconds)
+        done, spent = done + len(together), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)
         w.interrupt.tell(told.event(done, len(needed), broken, left))
     return reused
+
+
+def bundles(teams: Iterable[Sequence[str]], most: int) -> list[list[Sequence[str]]]:
+    """Teams of which attacks have left few are asked and committed together, up to `most` samples.
+
+    A network takes two rows nearly as long as twenty. Bundles are cut from the front and committed whole, so that after
+    a kill the rest is cut as it would have been: the same company, the same bits.
+    """
+    found: list[list[Sequence[str]]] = []
+    for team in teams:
+        if found and sum(map(len, found[-1])) + len(team) <= most:
+            found[-1].append(team)
+        else:
+            found.append([team])
+    return found
 
 
 def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:

@@ -24,7 +24,7 @@ from holdfast.models.model import Model
 from holdfast.threats.space import Image
 from holdfast.threats.threats import Threat
 
-KEEP = 4  # strongest points kept of the samples of a part that held: those nearest to breaking
+KEEP = 4  # strongest points kept of the samples of a team that held: those nearest to breaking
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,6 +61,15 @@ class Answers:
     arrays: dict[str, dict[str, Array]]
     forwards: int
     batch: int = 0
+
+    def trimmed(self, teams: Sequence[Sequence[str]]) -> "Answers":
+        """With the strongest points of each team's `KEEP` samples nearest to breaking; the others are not stored."""
+        if "strongest" not in self.arrays:
+            return self
+        margins, strongest = {row.key: row.margin for row in self.rows}, self.arrays["strongest"]
+        near = [sorted((k for k in team if k in strongest), key=margins.__getitem__)[:KEEP] for team in teams]
+        kept = {key: strongest[key] for team in near for key in team}
+        return dataclasses.replace(self, arrays={**self.arrays, "strongest": kept})
 
 
 def clean(bench: Bench, keys: Sequence[str]) -> Answers:
@@ -218,9 +227,7 @@ def _search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -
     )
     spent = int(out.queries.sum() + out.checks.sum()) + len(keys)
     won = out.success.nonzero()[:, 0]
-    held = sorted((i for i, s in enumerate(out.status) if s == "unbroken"), key=lambda i: (float(out.margin[i]), i))[
-        :KEEP
-    ]
+    held = [i for i, s in enumerate(out.status) if s == "unbroken"]
     arrays = {
         "adversarial": {keys[i]: out.adversarial[i].cpu().numpy() for i in won.tolist()},
         "strongest": {keys[i]: out.strongest[i].cpu().numpy() for i in held},
