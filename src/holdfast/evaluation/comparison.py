@@ -1,0 +1,228 @@
+"""Two or more run folders over the same samples, threats and attacks, compared sample by sample; no model is needed."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pydantic
+
+from holdfast.core.errors import UsageError
+from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
+from holdfast.evaluation.paired import Paired, holm, paired
+from holdfast.evaluation.store import Folder
+
+SCHEMA = "urn:holdfast:comparison:1"
+CLEAN: Literal["clean_accuracy"] = "clean_accuracy"
+ROBUST: Literal["empirical_robust_accuracy"] = "empirical_robust_accuracy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the runs; `state` is that of its verdict."""
+
+    run: str
+    model: str
+    fingerprint: str
+    data: str
+    suite: str
+    seed: int
+    n: int
+    state: str
+    holdfast: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """One rate of both runs.
+
+    Args:
+        metric: `clean_accuracy` or `empirical_robust_accuracy`.
+        threat: The threat's literal; empty for clean accuracy and for the worst case over all threats.
+        counts: The paired comparison.
+        lost, won: Numbers of the samples that only the first, only the second run holds.
+    """
+
+    metric: Literal["clean_accuracy", "empirical_robust_accuracy"]
+    threat: str
+    counts: Paired
+    lost: tuple[int, ...]
+    won: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The first run and another one.
+
+    Args:
+        other: Position of the other run in `Comparison.runs`.
+        p: Of the headline contrast, corrected (Holm) for the number of runs that are compared with the first.
+        contrasts: The headline first: empirical robust accuracy over all shared threats.
+        notes: What to know before believing it.
+        text: The comparison in one sentence.
+    """
+
+    other: int
+    p: float
+    contrasts: tuple[Contrast, ...]
+    notes: tuple[str, ...]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The first run against each of the others."""
+
+    schema: Literal["urn:holdfast:comparison:1"] = "urn:holdfast:comparison:1"
+    runs: tuple[Side, ...]
+    threats: tuple[str, ...]
+    samples: int
+    pairs: tuple[Pair, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(pair.text for pair in self.pairs)
+
+
+_ADAPTER: pydantic.TypeAdapter[Comparison] = pydantic.TypeAdapter(Comparison)
+
+
+def to_json(comparison: Comparison) -> str:
+    """The document as text, schema id first."""
+    document = _ADAPTER.dump_python(comparison, mode="json")
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the document."""
+    generated = _ADAPTER.json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
+
+
+def compare(folders: Sequence[Folder], common: bool = False) -> Comparison:
+    """Compare the first run with each of the others.
+
+    Args:
+        folders: At least two.
+        common: Compare what all runs share where samples or threats differ, instead of refusing.
+
+    Raises:
+        UsageError: HF821 for fewer than two runs.
+        IntegrityError: HF413 where two runs cannot be compared, HF414 where a run's files disagree.
+    """
+    if len(folders) < 2:
+        raise UsageError("HF821", "A comparison needs two runs", seen=len(folders), fix="holdfast compare RUN RUN")
+    for other in folders[1:]:
+        refuse(folders[0], other, common)
+    seen = [read(folder) for folder in folders]
+    for answers in seen[1:]:
+        refuse_samples(seen[0], answers, common)
+    threats = [t for t in seen[0].held if all(t in s.held for s in seen)]
+    keys = [key for key in seen[0].ids if all(key in s.ids for s in seen)]
+    whole = all(len(s.held) == len(threats) and len(s.ids) == len(keys) for s in seen)
+    found = [_contrasts(seen[0], other, keys, threats) for other in seen[1:]]
+    corrected = holm([contrasts[0].counts.p for contrasts in found])
+    pairs = []
+    for place, (contrasts, p) in enumerate(zip(found, corrected, strict=True), 1):
+        names = _names([folders[0], folders[place]])
+        notes = _notes(folders[0], folders[place], whole, len(keys), threats, len(found))
+        pairs.append(
+            Pair(other=place, p=p, contrasts=contrasts, notes=notes, text=sentence(contrasts, p, names, len(found)))
+        )
+    return Comparison(
+        runs=tuple(_side(folder) for folder in folders), threats=tuple(threats), samples=len(keys), pairs=tuple(pairs)
+    )
+
+
+def sentence(contrasts: Sequence[Contrast], p: float, names: tuple[str, str], tests: int) -> str:
+    """The headline of one comparison: what changed, on how many samples, how sure."""
+    first, other = names
+    main, clean = contrasts[0].counts, next((c.counts for c in contrasts if c.metric == CLEAN), None)
+    value = f"exact McNemar p = {p:.2g}" + (f", corrected for {tests} comparisons" if tests > 1 else "")
+    basis = f"(paired: {main.won} samples only {other}, {main.lost} only {first} of {main.n}; {value})"
+    points = f"{100 * abs(main.difference):.1f} points"
+    if p <= 1 - main.level + 1e-12:
+        text = f"{other} withstands {points} {'more' if main.difference > 0 else 'less'} than {first} {basis}"
+    else:
+        text = f"No significant difference between {other} and {first}: {100 * main.difference:+.1f} points {basis}"
+        if main.detectable is not None:
+            text += (
+                f"; with so many samples a drop of {100 * main.detectable:.1f} points is found "
+                f"{100 * main.power:.0f} times of 100"
+            )
+    if clean is not None:
+        text += f"; clean accuracy {100 * clean.difference:+.1f} points"
+    return text + "."
+
+
+def _contrasts(first: Seen, other: Seen, keys: Sequence[str], threats: Sequence[str]) -> tuple[Contrast, ...]:
+    """The worst case over the threats, clean accuracy, then each threat where there are several."""
+
+    def under(seen: Seen, literals: Sequence[str]) -> dict[str, bool]:
+        return {key: all(seen.held[t][key] for t in literals) for key in keys}
+
+    clean = [{key: seen.clean[key] for key in keys} for seen in (first, other)]
+    found = [
+        _contrast(
+            ROBUST, threats[0] if len(threats) == 1 else "", under(first, threats), under(other, threats), first.ids
+        ),
+        _contrast(CLEAN, "", clean[0], clean[1], first.ids),
+    ]
+    for literal in threats if len(threats) > 1 else ():
+        found.append(_contrast(ROBUST, literal, under(first, [literal]), under(other, [literal]), first.ids))
+    return tuple(found)
+
+
+def _contrast(
+    metric: Literal["clean_accuracy", "empirical_robust_accuracy"],
+    threat: str,
+    a: Mapping[str, bool],
+    b: Mapping[str, bool],
+    ids: Mapping[str, int],
+) -> Contrast:
+    lost, won = [ids[k] for k in a if a[k] and not b[k]], [ids[k] for k in a if b[k] and not a[k]]
+    both = sum(a[k] and b[k] for k in a)
+    counts = paired(both, len(lost), len(won), len(a) - both - len(lost) - len(won))
+    return Contrast(metric=metric, threat=threat, counts=counts, lost=tuple(lost), won=tuple(won))
+
+
+def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[str], tests: int) -> tuple[str, ...]:
+    a, b, notes = first.summary, other.summary, list[str]()
+    for folder in (first, other):
+        if folder.summary.verdict.state != "measured":
+            notes.append(f"The numbers of {folder.path} are {folder.summary.verdict.state}; see its report.")
+    if a.model.fingerprint == b.model.fingerprint:
+        notes.append("Both runs attacked the same model.")
+    if not whole:
+        notes.append(f"Compared on what the runs share: {n} samples under {', '.join(threats)}.")
+    for name, x, y in (
+        ("seeds", a.provenance.seed, b.provenance.seed),
+        ("precision", a.provenance.precision, b.provenance.precision),
+    ):
+        if x != y:
+            notes.append(f"The runs have different {name}: {x} and {y}.")
+    if tests > 1:
+        notes.append(
+            f"The p-value of the sentence is corrected (Holm) for {tests} comparisons, those of the table are not."
+        )
+    return tuple(notes)
+
+
+def _names(folders: Sequence[Folder]) -> tuple[str, str]:
+    """What two runs are called: the folder's name, the whole path where that is the same."""
+    short = [folder.path.resolve().name for folder in folders]
+    return (short[0], short[1]) if short[0] != short[1] else (str(folders[0].path), str(folders[1].path))
+
+
+def _side(folder: Folder) -> Side:
+    s = folder.summary
+    return Side(
+        run=str(folder.path),
+        model=s.model.name,
+        fingerprint=s.model.fingerprint,
+        data=s.data.name,
+        suite=s.provenance.suite,
+        seed=s.provenance.seed,
+        n=s.data.n,
+        state=s.verdict.state,
+        holdfast=s.holdfast,
+    )
