@@ -7,6 +7,7 @@ from . import learning as learning
 from . import models as models
 from . import threats as threats
 from holdfast.api import audit as audit
+from holdfast.api import compare as compare
 from holdfast.api import open_run as open_run
 from holdfast.attacks.run import run as run
 from holdfast.core.errors import DataError as DataError
@@ -59,6 +60,7 @@ __all__ = [
     "Wrong",
     "attacks",
     "audit",
+    "compare",
     "data",
     "defenses",
     "learning",

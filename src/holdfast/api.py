@@ -13,6 +13,9 @@ from holdfast.core.errors import ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import audit as evaluation
+from holdfast.evaluation import comparison
+from holdfast.evaluation.comparison import Comparison
+from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.models.model import Model
 from holdfast.report.run import Run
@@ -83,6 +86,21 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         IntegrityError: HF407 where there is no run.
     """
     return Run(folder)
+
+
+def compare(*runs: Run | str | os.PathLike[str], common: bool = False) -> Comparison:
+    """Compare runs with the first one, sample by sample: exact McNemar test, interval of the difference.
+
+    Args:
+        runs: Runs or run folders over the same samples, threats and attacks; at least two.
+        common: Compare what all runs share where samples or threats differ, instead of refusing.
+
+    Raises:
+        UsageError: HF821 for fewer than two runs.
+        IntegrityError: HF413 where they cannot be compared, HF407 where there is no run.
+    """
+    folders = [run.folder if isinstance(run, Run) else Folder(pathlib.Path(run)) for run in runs]
+    return comparison.compare(folders, common)
 
 
 def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:

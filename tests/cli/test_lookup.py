@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from holdfast.cli import catalog, explain, main
+from holdfast.cli import catalog, explain, main, schema
 from holdfast.core import pages
 
 LISTS = list(catalog.LISTS)
@@ -96,7 +96,7 @@ def test_a_word_may_be_spelled_as_it_comes(capsys, spelling):
 
 def test_schemas_are_schemas(capsys):
     jsonschema = pytest.importorskip("jsonschema")
-    for name in ("summary", "error"):
+    for name in schema.DOCUMENTS:
         assert main.main(["schema", name]) == 0
         jsonschema.Draft202012Validator.check_schema(json.loads(capsys.readouterr().out))
 

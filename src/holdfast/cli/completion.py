@@ -71,6 +71,7 @@ def offers(verb: str) -> list[str]:
 
     from holdfast.cli.catalog import LISTS
     from holdfast.cli.main import VERBS
+    from holdfast.cli.schema import DOCUMENTS
 
     found = ["--help"]
     function = importlib.import_module(VERBS[verb][0]).command
@@ -81,6 +82,6 @@ def offers(verb: str) -> list[str]:
     return found + {
         "list": list(LISTS),
         "completion": ["bash", "zsh", "fish"],
-        "schema": ["summary", "error"],
+        "schema": list(DOCUMENTS),
         "audit": ["digits-mlp"],
     }.get(verb, [])

@@ -18,6 +18,7 @@ VERBS = {
     "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
     "replay": ("holdfast.cli.replay", "attack one sample of a run again and look at it"),
     "recheck": ("holdfast.cli.recheck", "verify every stored claim of a run again with its model"),
+    "compare": ("holdfast.cli.compare", "two or more runs over the same samples, sample by sample"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
     "list": ("holdfast.cli.catalog", "what there is: attacks, threats, data, models, suites, networks, codes"),
@@ -27,7 +28,7 @@ VERBS = {
 }
 GROUPS = {
     "Run": ("audit", "demo"),
-    "Look at a run": ("show", "report", "replay", "recheck", "ls"),
+    "Look at a run": ("show", "report", "replay", "recheck", "compare", "ls"),
     "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
 }
 

@@ -12,23 +12,30 @@ from holdfast.core.errors import UsageError
 
 
 def command(
-    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="summary or error.")] = "summary",
+    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="summary, comparison or error.")] = "summary",
 ) -> int:
-    """Print the JSON schema of a document: summary (a run), error (what --json prints when something fails)."""
-    if document not in ("summary", "error"):
+    """Print the JSON schema of a document: summary (a run), comparison, error (what --json prints on a failure)."""
+    if document not in DOCUMENTS:
         raise UsageError(
             "HF807",
             f"There is no document {document!r}",
-            expected="summary or error",
-            fix=nearest(document, ["summary", "error"]) or "holdfast schema summary",
+            expected=", ".join(DOCUMENTS),
+            fix=nearest(document, list(DOCUMENTS)) or "holdfast schema summary",
         )
-    emit(json.dumps(summary() if document == "summary" else error(), indent=1))
+    emit(json.dumps(DOCUMENTS[document](), indent=1))
     return ExitCode.PASSED
 
 
 def summary() -> dict[str, Any]:
     """The schema of summary.json."""
     from holdfast.evaluation.summary import schema
+
+    return schema()
+
+
+def comparison() -> dict[str, Any]:
+    """The schema of what `holdfast compare --json` prints."""
+    from holdfast.evaluation.comparison import schema
 
     return schema()
 
@@ -56,3 +63,6 @@ def error() -> dict[str, Any]:
         "required": ["schema", "exit", "error", "code", "kind", "fix"],
         "additionalProperties": False,
     }
+
+
+DOCUMENTS = {"summary": summary, "comparison": comparison, "error": error}

@@ -1,0 +1,82 @@
+"""A comparison of runs as a page: the sentence, the paired counts, what to know before believing them."""
+
+from holdfast.evaluation.comparison import Comparison, Contrast, Pair, to_json
+from holdfast.evaluation.paired import Paired
+from holdfast.report import sheet
+from holdfast.report.sheet import Sheet, Table
+from holdfast.report.visible import short
+from holdfast.report.words import counted, percent
+
+SHOWN, NAME = 12, 22
+FORMS = (".md", ".html", ".json", ".txt")
+
+
+def render(comparison: Comparison, form: str) -> str:
+    """The page in the form of a file's ending: .md .html .json .txt."""
+    if form == ".json":
+        return to_json(comparison)
+    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(comparison))
+
+
+def page(comparison: Comparison) -> Sheet:
+    """Headline, a table for each of the other runs, notes."""
+    runs, threats = comparison.runs, " and ".join(comparison.threats)
+    title = f"{len(runs)} runs compared: {counted(comparison.samples, 'sample')} under {threats}"
+    notes = list(dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
+    notes.append(
+        "Only samples on which two runs differ tell them apart: p is the exact McNemar test of those, the interval is "
+        "Tango's 95 % score interval of the difference."
+    )
+    tables = [_table(comparison, pair) for pair in comparison.pairs]
+    for pair in comparison.pairs:
+        main = pair.contrasts[0]
+        notes += [_listed(f"Held by {short(runs[0].run, 60)} alone", main.lost)] if main.lost else []
+        notes += [_listed(f"Held by {short(runs[pair.other].run, 60)} alone", main.won)] if main.won else []
+        if main.counts.detectable is not None:
+            notes.append(
+                f"With {main.counts.n} samples of which {main.counts.lost + main.counts.won} differ, a true drop of "
+                f"{100 * main.counts.detectable:.1f} points is found {100 * main.counts.power:.0f} times of 100."
+            )
+    return Sheet(
+        title=title,
+        lead=tuple(pair.text for pair in comparison.pairs),
+        tables=tuple(tables),
+        notes=tuple(dict.fromkeys(notes)),
+        foot=f"Made by holdfast {runs[0].holdfast} from {', '.join(short(side.run, 80) for side in runs)}.",
+    )
+
+
+def _table(comparison: Comparison, pair: Pair) -> Table:
+    first, other = comparison.runs[0], comparison.runs[pair.other]
+    several = len(comparison.threats) > 1
+    rows = tuple((_name(c, several), *_cells(c.counts)) for c in pair.contrasts)
+    return Table(
+        caption=f"A: {short(first.run, 60)} ({short(first.model, 40)}), "
+        f"B: {short(other.run, 60)} ({short(other.model, 40)})",
+        heads=("", ">A", ">B", ">B - A, points", ">only A", ">only B", ">of", ">p"),
+        rows=rows,
+    )
+
+
+def _name(contrast: Contrast, several: bool) -> str:
+    if contrast.metric == "clean_accuracy":
+        return "clean accuracy"
+    under = contrast.threat if contrast.threat else "all threats"
+    return f"not broken, {under}" if several else "not broken"
+
+
+def _cells(found: Paired) -> tuple[str, ...]:
+    return (
+        percent((found.both + found.lost) / found.n),
+        percent((found.both + found.won) / found.n),
+        f"{100 * found.difference:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]",
+        str(found.lost),
+        str(found.won),
+        str(found.n),
+        f"{found.p:.2g}",
+    )
+
+
+def _listed(head: str, samples: tuple[int, ...]) -> str:
+    more = f" and {len(samples) - SHOWN} more" if len(samples) > SHOWN else ""
+    return f"{head}: samples {', '.join(map(str, samples[:SHOWN]))}{more}."

@@ -1,0 +1,115 @@
+"""A page of a headline, tables and notes in three forms: terminal text, Markdown and one offline HTML file.
+
+Every text on it may come from a stranger: hidden characters are made visible here, and each form quotes for itself.
+"""
+
+import dataclasses
+import functools
+import importlib.resources
+import textwrap
+
+import jinja2
+from markupsafe import Markup
+
+from holdfast.report import markdown as md
+from holdfast.report.visible import cleaned, short
+
+WIDTH, CELL = 98, 60
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under heads; a column is aligned right where its head begins with `>`."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What a page says.
+
+    Args:
+        title: A line.
+        lead: Sentences that matter most, a paragraph each.
+        tables: The numbers.
+        notes: What to know before believing them.
+        foot: Where the page comes from.
+    """
+
+    title: str
+    lead: tuple[str, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
+    foot: str = ""
+
+
+def text(sheet: Sheet) -> str:
+    """Plain text for a terminal of 100 columns, without control characters."""
+    sheet = cleaned(sheet)
+    lines = [short(sheet.title, WIDTH), ""]
+    for paragraph in sheet.lead:
+        lines += [*_wrapped(paragraph), ""]
+    for table in sheet.tables:
+        lines += [*_wrapped(table.caption), *_columns(table), ""]
+    for note in sheet.notes:
+        lines += _wrapped(f"- {note}", "  ")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown(sheet: Sheet) -> str:
+    """GitHub's Markdown, at most 60,000 characters; no text on it becomes a link or markup."""
+    sheet = cleaned(sheet)
+    lines = [f"# {md.quoted(sheet.title, 200)}", ""]
+    for paragraph in sheet.lead:
+        lines += [f"**{md.quoted(paragraph)}**", ""]
+    for table in sheet.tables:
+        lines += [md.quoted(table.caption), ""] if table.caption else []
+        rows = [[md.quoted(cell, CELL * 5) for cell in row] for row in table.rows]
+        marks = [">" if head.startswith(">") else "" for head in table.heads]
+        heads = [mark + md.quoted(head.removeprefix(mark)) for mark, head in zip(marks, table.heads, strict=True)]
+        lines += md.table(heads, rows)
+    lines += [f"- {md.quoted(note)}" for note in sheet.notes]
+    lines += ["", md.quoted(sheet.foot)] if sheet.foot else []
+    page = "\n".join(lines).rstrip() + "\n"
+    if len(page) <= md.LONGEST:
+        return page
+    return page[: page.rfind("\n", 0, md.LONGEST - 100)] + "\n\n*Cut here; the JSON document holds everything.*\n"
+
+
+def html(sheet: Sheet) -> str:
+    """One file that fetches nothing and runs nothing."""
+    style = importlib.resources.files("holdfast.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    return _template().render(sheet=cleaned(sheet), style=Markup(style), policy=POLICY) + "\n"
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("holdfast.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["short"] = short
+    return found.get_template("sheet.html")
+
+
+def _wrapped(line: str, later: str = "") -> list[str]:
+    plain = line.replace("\u00a0", " ").replace("\u202f", " ")
+    return textwrap.wrap(plain, WIDTH, subsequent_indent=later, break_on_hyphens=False)
+
+
+def _columns(table: Table) -> list[str]:
+    """The table in columns of equal width, two spaces apart."""
+    right = [head.startswith(">") for head in table.heads]
+    lines = [tuple(head.removeprefix(">") for head in table.heads), *table.rows]
+    plain = [tuple(short(cell, CELL).replace("\u00a0", " ").replace("\u202f", " ") for cell in line) for line in lines]
+    widths = [max(len(line[i]) for line in plain) for i in range(len(table.heads))]
+    return [
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)).rstrip()
+        for line in plain
+    ]
