@@ -1,12 +1,13 @@
 """The driver by itself: what it tells while it works."""
 
 import pytest
+import torch
 
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
 from holdfast.core.errors import Stop
 from holdfast.core.progress import BatchDone
-from laws.oracles import setting
+from laws.oracles import setting, torch_model
 
 
 def test_every_batch_is_told_with_what_holds_so_far():
@@ -26,3 +27,25 @@ def test_a_listener_may_stop_it():
 
     with pytest.raises(Stop):
         run(Pgd(steps=3), model, x, y, "linf:0.1", batch=4, on_event=enough)
+
+
+class Fickle:
+    """Says wrong at every second look."""
+
+    def __init__(self):
+        self.looks = 0
+
+    def __call__(self, x):
+        self.looks += 1
+        first = torch.ones(len(x), dtype=x.dtype) if self.looks % 2 else -torch.ones(len(x), dtype=x.dtype)
+        return torch.stack([first, torch.zeros_like(first)], 1) + 0 * x.sum(1, keepdim=True)
+
+
+def test_a_success_that_the_model_does_not_repeat_is_none():
+    x, looks = torch.rand(3, 4, dtype=torch.float64), Fickle()
+    out = run(Pgd(steps=1, random_start=False), torch_model(looks, 2), x, torch.zeros(3, dtype=int), "linf:0.1")
+    assert looks.looks == 3  # at the inputs, one step that finds the other class, and the verification that does not
+    assert out.status == ("unbroken",) * 3
+    assert out.confirmed.tolist() == [0.0] * 3
+    assert torch.equal(out.adversarial, x)
+    assert out.checks.tolist() == [1] * 3

@@ -13,6 +13,7 @@ from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs
+from holdfast.attacks.evasion.local_search import LocalSearch
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
@@ -90,6 +91,8 @@ CASES = [
     Case(FabT(steps=20), Linf(math.inf), 0.01, scale_free=True),
     Case(FabT(steps=20), L2(math.inf), 0.01, curved=0.01, scale_free=True),
     Case(FabT(steps=20), L1(math.inf), 0.01, scale_free=True),
+    Case(LocalSearch(rounds=5), Linf(RADII[math.inf]), within=0.01, scale_free=True),
+    Case(LocalSearch(rounds=5), L2(RADII[2.0]), within=0.01, scale_free=True),
     Case(
         Square(steps=200),
         Linf(0.15),

@@ -36,6 +36,12 @@ def test_quick_is_three_cheap_stages():
     ]
 
 
+def test_frugal_is_a_local_search_and_a_check_without_gradients():
+    assert [describe(a) for a in resolve("frugal").attacks] == ["local_search", "square(steps=200)"]
+    assert [describe(a) for a in adapted(resolve("frugal"), shown(scores=lambda x: x)).attacks] == ["square(steps=200)"]
+    assert adapted(resolve("frugal"), dataclasses.replace(FULL, classes=2)).note == ""
+
+
 @pytest.mark.parametrize(
     ("model", "literal", "expected", "star"),
     [

@@ -9,6 +9,7 @@ from holdfast.attacks.evasion.fab_t import FabT as FabT
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
+from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.square import Square as Square
@@ -26,6 +27,7 @@ __all__ = [
     "HopSkipJump",
     "Jsma",
     "Lbfgs",
+    "LocalSearch",
     "Noise",
     "Pgd",
     "Repeat",

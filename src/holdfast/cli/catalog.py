@@ -101,7 +101,7 @@ def suites() -> list[Row]:
     """One row a suite: what it runs."""
     from holdfast.evaluation.suites import describe, resolve
 
-    found = [resolve(name) for name in ("quick", "standard")]
+    found = [resolve(name) for name in ("quick", "frugal", "standard")]
     return [{"name": s.name, "attacks": [describe(a) for a in s.attacks], "note": s.note} for s in found]
 
 

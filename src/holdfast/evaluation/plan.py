@@ -87,14 +87,7 @@ def control_question(threat: Threat, seed: int) -> Question:
 
 def passes(attack: Attack) -> int:
     """Forward passes a search of one sample takes at most, as its parameters tell; a backward pass counts as two."""
-
-    def value(name: str, default: int) -> int:
-        found = getattr(attack, name, default)
-        return found if isinstance(found, int) and found > 0 else default
-
-    rounds = value("restarts", 1) * value("targets", 1)
-    gradient = 1 + BACKWARD if "module" in attack.needs else 1.0
-    return math.ceil(value("steps", value("queries", 100)) * rounds * gradient) + 4
+    return math.ceil(attack.passes() * (1 + BACKWARD if "module" in attack.needs else 1.0)) + 4
 
 
 def families(threats: Sequence[Threat]) -> list[Threat]:

@@ -136,7 +136,7 @@ def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:
 
 @functools.cache
 def _named() -> dict[str, Suite]:
-    """The suites that have a name: quick, and AutoAttack as published (Croce and Hein, ICML 2020, arXiv:2003.01690)."""
+    """The suites that have a name: quick, our own plan, and AutoAttack as published (Croce and Hein, ICML 2020)."""
     quick = (
         attacks.Apgd(steps=20),
         attacks.Apgd(steps=20, loss="dlr", targets=3),
@@ -148,9 +148,11 @@ def _named() -> dict[str, Suite]:
         attacks.FabT(steps=100, targets=9),
         attacks.Square(steps=5000),
     )
+    frugal = (attacks.LocalSearch(), attacks.Square(steps=200))
     sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
     return {
         "quick": Suite("quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
+        "frugal": Suite("frugal", frugal, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
         "standard": Suite("standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True),
     }
 
