@@ -8,6 +8,7 @@ from . import models as models
 from . import threats as threats
 from holdfast.api import audit as audit
 from holdfast.api import compare as compare
+from holdfast.api import gate as gate
 from holdfast.api import open_run as open_run
 from holdfast.attacks.run import run as run
 from holdfast.core.errors import DataError as DataError
@@ -63,6 +64,7 @@ __all__ = [
     "compare",
     "data",
     "defenses",
+    "gate",
     "learning",
     "models",
     "open_run",

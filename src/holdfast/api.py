@@ -14,7 +14,10 @@ from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import audit as evaluation
 from holdfast.evaluation import comparison
+from holdfast.evaluation import gate as gating
 from holdfast.evaluation.comparison import Comparison
+from holdfast.evaluation.gate import Gate
+from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.models.model import Model
@@ -43,7 +46,7 @@ def audit(
         model: What `hf.wrap` returned.
         data: A Dataset, or a pair `(x, y)` in the model's own units.
         threat: One threat or several: `hf.Linf(8/255)` or `"linf:8/255"`.
-        suite: `quick`, `standard`, a text such as `"pgd(steps=10)+square"`, or attacks in their order.
+        suite: `quick`, `frugal`, `standard`, a text such as `"pgd(steps=10)+square"`, or attacks in their order.
         seed: Of every random draw.
         out: The run folder; the same call continues it. Without it: a temporary one that goes with the returned object.
         batch: Rows sent through the model at once; changes memory and speed, not results.
@@ -99,8 +102,34 @@ def compare(*runs: Run | str | os.PathLike[str], common: bool = False) -> Compar
         UsageError: HF821 for fewer than two runs.
         IntegrityError: HF413 where they cannot be compared, HF407 where there is no run.
     """
-    folders = [run.folder if isinstance(run, Run) else Folder(pathlib.Path(run)) for run in runs]
-    return comparison.compare(folders, common)
+    return comparison.compare([_opened(run) for run in runs], common)
+
+
+def gate(
+    run: Run | str | os.PathLike[str],
+    policy: str | os.PathLike[str] = "holdfast.toml",
+    *,
+    baseline: Run | str | os.PathLike[str] | None = None,
+    common: bool = False,
+) -> Gate:
+    """Hold a run against the rules of a policy file.
+
+    Args:
+        run: A run or its folder.
+        policy: The TOML file.
+        baseline: The run that rules with `max_regression` compare with.
+        common: Compare with the baseline on what both hold, where samples or threats differ.
+
+    Raises:
+        UsageError: HF822, HF823 a policy that cannot be read; HF824 a rule about what is not there.
+        IntegrityError: HF413 where run and baseline cannot be compared.
+    """
+    against = None if baseline is None else _opened(baseline)
+    return gating.gate(_opened(run), read_policy(pathlib.Path(policy)), against, common)
+
+
+def _opened(run: Run | str | os.PathLike[str]) -> Folder:
+    return run.folder if isinstance(run, Run) else Folder(pathlib.Path(run))
 
 
 def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:

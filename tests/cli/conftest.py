@@ -20,6 +20,35 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def weakened(tmp_path_factory):
+    """The bundled network with noise on its weights."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    import holdfast.models
+
+    bundled = next(pathlib.Path(holdfast.models.__file__).parent.rglob("digits-mlp.safetensors"))
+    path = tmp_path_factory.mktemp("models") / "weak.safetensors"
+    noise = torch.Generator().manual_seed(0)
+    weights = load_file(bundled)
+    for name, value in weights.items():
+        if value.dim() > 1:
+            weights[name] = value + 0.5 * value.std() * torch.randn(value.shape, generator=noise)
+    save_file(weights, path)
+    path.with_suffix(".card.json").write_text(bundled.with_suffix(".card.json").read_text())
+    return path
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory, weakened):
+    """Two runs over the same 60 samples."""
+    folder = tmp_path_factory.mktemp("pair")
+    for name, model in (("good", "digits-mlp"), ("weak", str(weakened))):
+        assert main(["audit", model, "digits", "-n", "60", *QUICK, "-o", str(folder / name), "-qq"]) == 0
+    return str(folder / "good"), str(folder / "weak")
+
+
 @pytest.fixture
 def environment(tmp_path):
     """Variables for a process of its own, without what the tests' own terminal says."""

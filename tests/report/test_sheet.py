@@ -49,6 +49,18 @@ def test_columns_stand_under_their_heads():
     assert rows == ["rate         A", "clean   95.0 %", "robust   9.1 %"]
 
 
+def test_a_table_that_is_too_wide_becomes_blocks():
+    rows = (("FAILED", "x" * 50, "y" * 30, "z" * 30), ("passed", "a", "b", "c"))
+    wide = Sheet(title="t", lead=(), tables=(Table(caption="", heads=("", "rule", "wanted", "seen"), rows=rows),))
+    lines = sheet.text(wide).splitlines()[2:]
+    assert lines == [
+        "FAILED  " + "x" * 50,
+        "        wanted: " + "y" * 30 + "; seen: " + "z" * 30,
+        "passed  a",
+        "        wanted: b; seen: c",
+    ]
+
+
 @names
 def test_html_hostile(name):
     text = sheet.html(filled(name))

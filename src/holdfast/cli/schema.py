@@ -12,9 +12,11 @@ from holdfast.core.errors import UsageError
 
 
 def command(
-    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="summary, comparison or error.")] = "summary",
+    document: Annotated[
+        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy or error.")
+    ] = "summary",
 ) -> int:
-    """Print the JSON schema of a document: summary (a run), comparison, error (what --json prints on a failure)."""
+    """Print the JSON schema of a document: summary (of a run), comparison, gate, policy (holdfast.toml), error."""
     if document not in DOCUMENTS:
         raise UsageError(
             "HF807",
@@ -36,6 +38,20 @@ def summary() -> dict[str, Any]:
 def comparison() -> dict[str, Any]:
     """The schema of what `holdfast compare --json` prints."""
     from holdfast.evaluation.comparison import schema
+
+    return schema()
+
+
+def gate() -> dict[str, Any]:
+    """The schema of what `holdfast gate --json` prints."""
+    from holdfast.evaluation.gate import schema
+
+    return schema()
+
+
+def policy() -> dict[str, Any]:
+    """The schema of a policy, `holdfast.toml`."""
+    from holdfast.evaluation.policy import schema
 
     return schema()
 
@@ -65,4 +81,4 @@ def error() -> dict[str, Any]:
     }
 
 
-DOCUMENTS = {"summary": summary, "comparison": comparison, "error": error}
+DOCUMENTS = {"summary": summary, "comparison": comparison, "gate": gate, "policy": policy, "error": error}

@@ -104,12 +104,24 @@ def _wrapped(line: str, later: str = "") -> list[str]:
 
 
 def _columns(table: Table) -> list[str]:
-    """The table in columns of equal width, two spaces apart."""
+    """The table in columns of equal width, two spaces apart; a table that is too wide as blocks of lines."""
     right = [head.startswith(">") for head in table.heads]
     lines = [tuple(head.removeprefix(">") for head in table.heads), *table.rows]
     plain = [tuple(short(cell, CELL).replace("\u00a0", " ").replace("\u202f", " ") for cell in line) for line in lines]
     widths = [max(len(line[i]) for line in plain) for i in range(len(table.heads))]
+    if sum(widths) + 2 * len(widths) > WIDTH:
+        return _blocks(plain, widths[0])
     return [
         "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)).rstrip()
         for line in plain
     ]
+
+
+def _blocks(lines: list[tuple[str, ...]], width: int) -> list[str]:
+    """The first two cells of a row on a line, the others below it with their heads."""
+    heads, found, room = lines[0], list[str](), " " * (width + 2)
+    for row in lines[1:]:
+        found.append("  ".join((row[0].ljust(width), *row[1:2])).rstrip())
+        rest = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[2:], row[2:], strict=True))
+        found += textwrap.wrap(rest, WIDTH, initial_indent=room, subsequent_indent=room, break_on_hyphens=False)
+    return found

@@ -1,0 +1,59 @@
+"""`holdfast gate RUN --policy holdfast.toml`: does a run meet the policy? The exit code says it to a build server."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.compare import Common, form_of, write
+from holdfast.cli.options import Json, Quiet, Run
+from holdfast.cli.terminal import clean, emit
+
+CODES = {
+    "passed": ExitCode.PASSED,
+    "failed": ExitCode.FAILED,
+    "incomplete": ExitCode.INCOMPLETE,
+    "untrustworthy": ExitCode.UNTRUSTWORTHY,
+    "empty": ExitCode.EMPTY,
+}
+
+
+def command(
+    run: Run,
+    policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The rules, TOML.")] = "holdfast.toml",
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="RUN", help="The run that rules with max_regression compare with.")
+    ] = "",
+    common: Common = False,
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Write the result too, several times if wanted: .xml (JUnit), .sarif, .md, .html, .json, .txt.",
+        ),
+    ] = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit code 0 instead of 1.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = 0,
+) -> int:
+    """Hold RUN against a policy. Exit code 1 where a rule fails, 3, 4 or 5 where the run cannot be judged."""
+    from holdfast.evaluation.gate import gate, to_json
+    from holdfast.evaluation.policy import read
+    from holdfast.evaluation.store import Folder
+    from holdfast.report.gate import FORMS, page, render
+    from holdfast.report.sheet import text
+
+    forms = {path: form_of(path, FORMS) for path in out or ()}
+    rules = read(pathlib.Path(policy))
+    found = gate(Folder(run), rules, Folder(baseline) if baseline else None, common)
+    for path, form in forms.items():
+        write(path, render(found, form))
+    if as_json:
+        emit(to_json(found), end="")
+    elif quiet < 2:
+        emit(clean(found.text) if quiet else text(page(found)).rstrip())
+    code = CODES[found.state]
+    return ExitCode.PASSED if code == ExitCode.FAILED and (exit_zero or found.advisory) else code

@@ -1,0 +1,260 @@
+"""A run held against a policy: which rules it meets, and what the gate as a whole says. No model is needed."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pydantic
+
+from holdfast.core.errors import UsageError
+from holdfast.core.records import digest
+from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
+from holdfast.evaluation.policy import Policy, Rule
+from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Summary
+from holdfast.evaluation.verdict import percent
+
+SCHEMA = "urn:holdfast:gate:1"
+METRICS = {"clean_accuracy": "clean accuracy", "empirical_robust_accuracy": "not broken"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """A rule and what came of it.
+
+    Args:
+        id: Stable over runs and over changes of the threshold.
+        name: What is measured.
+        line: Where the rule begins in the policy.
+        level: error, warn or off.
+        state: `passed`; `failed`; `warned` (failed, of level warn); `off`; `unjudged` (the run cannot answer yet).
+        wanted, seen: In words.
+        rate: The rate that was judged, None for a regression.
+    """
+
+    id: str
+    name: str
+    line: int
+    level: Literal["error", "warn", "off"]
+    state: Literal["passed", "failed", "warned", "off", "unjudged"]
+    wanted: str
+    seen: str
+    rate: Rate | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a gate says.
+
+    Args:
+        state: `passed`, `failed`; or why neither can be said: `empty` (no sample could be judged), `incomplete` (work
+            is left), `untrustworthy` (the run's verdict is doubtful).
+        advisory: A failure is told, not counted.
+        text: The same in one sentence.
+    """
+
+    schema: Literal["urn:holdfast:gate:1"] = "urn:holdfast:gate:1"
+    holdfast: str
+    run: str
+    model: str
+    finished: str
+    policy: str
+    baseline: str
+    state: Literal["passed", "failed", "empty", "incomplete", "untrustworthy"]
+    advisory: bool
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+_ADAPTER: pydantic.TypeAdapter[Gate] = pydantic.TypeAdapter(Gate)
+
+
+def to_json(found: Gate) -> str:
+    """The document as text, schema id first."""
+    return json.dumps(_ADAPTER.dump_python(found, mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the document."""
+    generated = _ADAPTER.json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
+
+
+def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common: bool = False) -> Gate:
+    """Hold a run against a policy.
+
+    Args:
+        folder: The run.
+        policy: The rules.
+        baseline: The run that rules with `max_regression` compare with.
+        common: Compare with the baseline on what both hold, where samples or threats differ.
+
+    Raises:
+        UsageError: HF824 where a rule asks for a threat or a baseline that is not there.
+        IntegrityError: HF413 where run and baseline cannot be compared.
+    """
+    summary = folder.summary
+    _refuse(policy, summary, baseline)
+    paired = any(rule.max_regression is not None and rule.level != "off" for rule in policy.rules)
+    compared = None
+    if baseline is not None and paired and summary.complete:
+        compared = compare([baseline, folder], common)
+    checks = _checks(policy, summary, compared)
+    state = _state(summary, policy, checks)
+    return Gate(
+        holdfast=summary.holdfast,
+        run=str(folder.path),
+        model=summary.model.name,
+        finished=summary.provenance.finished,
+        policy=policy.path,
+        baseline=str(baseline.path) if baseline else "",
+        state=state,
+        advisory=policy.advisory,
+        checks=checks,
+        notes=compared.pairs[0].notes if compared else (),
+        text=sentence(state, checks, policy),
+    )
+
+
+def sentence(state: str, checks: Sequence[Check], policy: Policy) -> str:
+    """What the gate says, in one sentence."""
+    judged = [c for c in checks if c.state in ("passed", "failed", "warned")]
+    failed, warned = ([c for c in checks if c.state == s] for s in ("failed", "warned"))
+    extra = f"; {len(warned)} of level warn not met" if warned else ""
+    if state == "failed":
+        head = "Failed, advisory" if policy.advisory else "Failed"
+        return f"{head}: {len(failed)} of {_rules(len(judged))} not met: {'; '.join(c.name for c in failed)}{extra}."
+    if state == "passed":
+        return f"Passed: {len(judged) - len(warned)} of {_rules(len(judged))} met{extra}."
+    why = {
+        "empty": "no sample of the run could be judged",
+        "incomplete": "the run is not complete, and more work can only lower its rates",
+        "untrustworthy": "the run's own verdict is doubtful: see its report",
+    }[state]
+    return f"Not decided: {why}."
+
+
+def _rules(count: int) -> str:
+    return f"{count} rule{'' if count == 1 else 's'}"
+
+
+def _refuse(policy: Policy, summary: Summary, baseline: Folder | None) -> None:
+    there = [t.literal for t in summary.threats]
+    for rule in policy.rules:
+        if rule.level == "off":
+            continue
+        if rule.threat and rule.threat not in there:
+            raise UsageError(
+                "HF824",
+                f"The policy has a rule under {rule.threat}, and the run was not attacked under it",
+                seen=", ".join(there),
+                fix=f"holdfast audit MODEL DATA --threat {rule.threat}",
+            )
+        if rule.max_regression is not None and baseline is None:
+            raise UsageError(
+                "HF824",
+                "The policy has a rule with max_regression, and there is no baseline to compare with",
+                fix='--baseline RUN, or level = "off" in the rule',
+            )
+
+
+def _checks(policy: Policy, summary: Summary, compared: Comparison | None) -> tuple[Check, ...]:
+    found: list[Check] = []
+    seen: dict[str, int] = {}
+    for rule, line in zip(policy.rules, policy.lines, strict=True):
+        kind = "regression" if rule.at_least is None else rule.bound
+        key = f"{rule.metric} {rule.threat} {kind} {rule.level}"
+        seen[key] = seen.get(key, 0) + 1
+        state, text, rate = _judged(rule, summary, compared)
+        found.append(
+            Check(
+                id=digest([key, seen[key]])[:16],
+                name=rule.name or _name(rule),
+                line=line,
+                level=rule.level,
+                state="warned" if state == "failed" and rule.level == "warn" else state,
+                wanted=_wanted(rule),
+                seen=text,
+                rate=rate,
+            )
+        )
+    return tuple(found)
+
+
+def _name(rule: Rule) -> str:
+    under = f" under {rule.threat}" if rule.threat else ""
+    what = f"{METRICS[rule.metric]}{under}"
+    if rule.at_least is None:
+        return f"{what} (against the baseline)"
+    return f"{what} (lower end)" if rule.bound == "low" else f"{what} (rate itself)"
+
+
+def _wanted(rule: Rule) -> str:
+    if rule.at_least is not None:
+        return f"at least {percent(rule.at_least)} %"
+    return f"no significant drop of more than {100 * (rule.max_regression or 0):.1f} points"
+
+
+def _judged(
+    rule: Rule, summary: Summary, compared: Comparison | None
+) -> tuple[Literal["passed", "failed", "off", "unjudged"], str, Rate | None]:
+    """State, what was seen, and the rate."""
+    if rule.level == "off":
+        return "off", "not checked", None
+    if rule.at_least is None:
+        if compared is None:
+            return "unjudged", "the run is not complete", None
+        return (*_regression(rule, compared), None)
+    rates: Mapping[str, Rate | None] = {t.literal: t.empirical_robust_accuracy for t in summary.threats}
+    rate = rates[rule.threat] if rule.threat else getattr(summary.rates, rule.metric)
+    if rate is None:
+        return "unjudged", "no sample", None
+    value = rate.low if rule.bound == "low" else rate.point
+    if value >= rule.at_least - 1e-12:
+        return "passed", str(rate), rate
+    if rule.metric == CLEAN and not summary.complete:
+        return "unjudged", "the run is not complete", rate  # samples not yet looked at count as not right
+    return "failed", str(rate), rate
+
+
+def _regression(rule: Rule, compared: Comparison) -> tuple[Literal["passed", "failed"], str]:
+    """Failed where the drop is larger than allowed and the exact paired test finds it."""
+    contrast = _contrast(rule, compared.pairs[0].contrasts)
+    counts = contrast.counts
+    drop, sure = -counts.difference, counts.p <= rule.alpha + 1e-12
+    failed = sure and drop > (rule.max_regression or 0) + 1e-12
+    points = f"{100 * counts.difference:+.1f} points"
+    text = f"{points} ({counts.lost} lost, {counts.won} won of {counts.n}; p = {counts.p:.2g})"
+    if drop > (rule.max_regression or 0) and not sure:
+        text += ", not significant"
+    return "failed" if failed else "passed", text
+
+
+def _contrast(rule: Rule, contrasts: Sequence[Contrast]) -> Contrast:
+    if rule.metric == CLEAN:
+        return next(c for c in contrasts if c.metric == CLEAN)
+    robust = [c for c in contrasts if c.metric != CLEAN]
+    return next((c for c in robust if rule.threat and c.threat == rule.threat), robust[0])
+
+
+def _state(
+    summary: Summary, policy: Policy, checks: Sequence[Check]
+) -> Literal["passed", "failed", "empty", "incomplete", "untrustworthy"]:
+    """A rule that fails now stays failed: more work, and better attacks, can only lower a rate."""
+    if any(c.state == "failed" for c in checks):
+        return "failed"
+    if summary.verdict.state == "empty":
+        return "empty"
+    if any(c.state == "unjudged" and c.level == "error" for c in checks):
+        return "incomplete"
+    if "complete" in policy.require and not summary.complete:
+        return "incomplete"
+    if "trustworthy" in policy.require and summary.verdict.state not in ("measured", "partial"):
+        return "untrustworthy"
+    return "passed"

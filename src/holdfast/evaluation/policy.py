@@ -1,0 +1,198 @@
+"""The policy of a gate, `holdfast.toml`: what a run must show, as data. The file is read with limits, never run."""
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import pathlib
+import re
+import tomllib
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from holdfast.core.errors import ThreatError, UsageError
+
+LIMIT = 64 * 1024  # bytes; a policy is a page
+HEADER = re.compile(r"""^\s*\[\[\s*(?:gate|"gate"|'gate')\s*\]\]""")
+EXAMPLE = '[[gate]] metric = "empirical_robust_accuracy" at_least = 0.45'
+
+Share = Annotated[float, pydantic.Field(ge=0, le=1, allow_inf_nan=False)]
+_STRICT = pydantic.ConfigDict(extra="forbid")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One `[[gate]]` of the policy: either a least value or a largest drop.
+
+    Args:
+        metric: `clean_accuracy` or `empirical_robust_accuracy`.
+        threat: Literal of the threat; empty for the worst case over all threats of the run.
+        at_least: What the rate must reach.
+        bound: What is compared with `at_least`: the lower end of the rate's interval, or the rate itself.
+        max_regression: Drop against the baseline, as a share, from which a significant one fails.
+        alpha: Level of the paired test for `max_regression`.
+        level: `error` fails the gate, `warn` only says so, `off` is not checked.
+        name: What the rule is called in reports; without it, it is made from the fields above.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    metric: Literal["clean_accuracy", "empirical_robust_accuracy"]
+    threat: Annotated[str, pydantic.Field(max_length=200)] = ""
+    at_least: Share | None = None
+    bound: Literal["low", "point"] = "low"
+    max_regression: Share | None = None
+    alpha: Annotated[float, pydantic.Field(gt=0, lt=0.5)] = 0.05
+    level: Literal["error", "warn", "off"] = "error"
+    name: Annotated[str, pydantic.Field(max_length=200)] = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The table `[policy]`.
+
+    Args:
+        require: What the run must be; a gate on a run that is not has exit code 3 or 4.
+        advisory: Failures are told and do not fail: for the first weeks.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    require: tuple[Literal["complete", "trustworthy"], ...] = ("complete", "trustworthy")
+    advisory: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Document:
+    """The file as it is written."""
+
+    __pydantic_config__ = _STRICT
+
+    gate: tuple[Rule, ...] = ()
+    policy: Settings = dataclasses.field(default_factory=Settings)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy that was read: its rules, and the line on which each begins."""
+
+    path: str
+    rules: tuple[Rule, ...]
+    lines: tuple[int, ...]
+    require: tuple[str, ...]
+    advisory: bool
+
+
+_ADAPTER: pydantic.TypeAdapter[Document] = pydantic.TypeAdapter(Document)
+_FIELDS = {
+    "": tuple(f.name for f in dataclasses.fields(Document)),
+    "gate": tuple(f.name for f in dataclasses.fields(Rule)),
+    "policy": tuple(f.name for f in dataclasses.fields(Settings)),
+}
+
+
+def read(path: pathlib.Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        UsageError: HF822 where the file cannot be read as TOML, HF823 where it says something impossible.
+    """
+    text = _text(path)
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
+        raise _unreadable(path, why, "TOML 1.0") from error
+    try:
+        document = _ADAPTER.validate_json(json.dumps(values, default=str), strict=True)
+    except pydantic.ValidationError as error:
+        raise _impossible(path, error) from error
+    if not document.gate:
+        raise UsageError(
+            "HF823", f"'{path}' has no rule, so it would pass everything", expected="[[gate]]", fix=EXAMPLE
+        )
+    rules = tuple(_checked(rule, place) for place, rule in enumerate(document.gate, 1))
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if HEADER.match(line)]
+    return Policy(
+        path=str(path),
+        rules=rules,
+        lines=tuple(lines) if len(lines) == len(rules) else (1,) * len(rules),
+        require=document.policy.require,
+        advisory=document.policy.advisory,
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMIT + 1)
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "nothing", "a file") from error
+    if len(data) > LIMIT:
+        raise _unreadable(path, f"more than {LIMIT // 1024} KiB", f"at most {LIMIT // 1024} KiB")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, f"byte {error.start} is no UTF-8", "UTF-8 text") from error
+
+
+def _unreadable(path: pathlib.Path, seen: str, expected: str) -> UsageError:
+    return UsageError(
+        "HF822",
+        f"The policy '{path}' cannot be read",
+        seen=seen,
+        expected=expected,
+        fix="holdfast gate RUN --policy FILE",
+    )
+
+
+def _impossible(path: pathlib.Path, error: pydantic.ValidationError) -> UsageError:
+    """The first complaint, with its place and, for an unknown key, the nearest known one."""
+    first = error.errors()[0]
+    loc = first["loc"]
+    places = [f"[[gate]] number {part + 1}" if isinstance(part, int) else str(part) for part in loc]
+    place = " ".join(p for p in places if p != "gate")
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = _FIELDS[str(loc[0]) if len(loc) > 1 else ""]
+        near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
+        return UsageError(
+            "HF823",
+            f"'{path}' has an unknown key",
+            seen=place,
+            expected=", ".join(known),
+            fix=f"did you mean {near[0]}?" if near else "remove it",
+        )
+    return UsageError("HF823", f"'{path}' says something impossible", seen=f"{place}: {first['msg']}", fix=EXAMPLE)
+
+
+def _checked(rule: Rule, place: int) -> Rule:
+    """The rule with its threat in the one spelling.
+
+    Raises:
+        UsageError: HF823 where fields contradict each other, or the threat is none.
+    """
+    from holdfast.threats.literals import parse
+
+    why = ""
+    if (rule.at_least is None) == (rule.max_regression is None):
+        why = "needs one of at_least and max_regression, not both"
+    elif rule.threat and rule.metric == "clean_accuracy":
+        why = "has a threat, and clean accuracy is measured before any attack"
+    elif rule.max_regression is not None and rule.bound != "low":
+        why = "has a bound, which goes with at_least"
+    elif rule.at_least is not None and rule.alpha != 0.05:
+        why = "has an alpha, which goes with max_regression"
+    literal = ""
+    with contextlib.suppress(ThreatError):
+        literal = parse(rule.threat).literal if rule.threat else ""
+    if rule.threat and not literal:
+        why = f"has a threat that is none: {rule.threat!r}"
+    if why:
+        raise UsageError("HF823", f"[[gate]] number {place} {why}", fix=EXAMPLE)
+    return dataclasses.replace(rule, threat=literal)

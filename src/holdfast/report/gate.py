@@ -1,0 +1,38 @@
+"""What a gate says as a page, as JUnit XML, as SARIF or as JSON; the ending of the file chooses."""
+
+from holdfast.evaluation.gate import Gate, to_json
+from holdfast.report import junit, sarif, sheet
+from holdfast.report.sheet import Sheet, Table
+from holdfast.report.visible import short
+
+FORMS = (".xml", ".sarif", ".md", ".html", ".json", ".txt")
+WORDS = {"passed": "passed", "failed": "FAILED", "warned": "warning", "off": "off", "unjudged": "not judged"}
+CONSERVATIVE = (
+    "A rate is compared by the lower end of its 95 % interval, unless the rule says “rate itself”. A rule against the "
+    "baseline fails only where the drop is larger than allowed and the exact McNemar test finds it on the same samples."
+)
+
+
+def render(found: Gate, form: str) -> str:
+    """The result in the form of a file's ending: .xml (JUnit) .sarif .md .html .json .txt."""
+    if form in (".md", ".html", ".txt"):
+        return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found))
+    return {".xml": junit.render, ".sarif": sarif.render, ".json": to_json}[form](found)
+
+
+def page(found: Gate) -> Sheet:
+    """The sentence, a row for each rule, notes."""
+    against = f", baseline {short(found.baseline, 60)}" if found.baseline else ""
+    return Sheet(
+        title=f"Gate: {short(found.run, 60)} ({short(found.model, 40)}) by {short(found.policy, 60)}{against}",
+        lead=(found.text,),
+        tables=(
+            Table(
+                caption="",
+                heads=("", "rule", "wanted", "seen"),
+                rows=tuple((WORDS[c.state], c.name, c.wanted, c.seen) for c in found.checks),
+            ),
+        ),
+        notes=(*found.notes, CONSERVATIVE),
+        foot=f"Made by holdfast {found.holdfast}.",
+    )

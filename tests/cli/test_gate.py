@@ -1,0 +1,107 @@
+"""`holdfast gate`: a policy, a good run, a weakened model, every exit code."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from holdfast.cli.main import main
+from holdfast.evaluation.summary import read_file
+from holdfast.evaluation.summary import to_json as summary_json
+
+RULE = '[[gate]]\nmetric = "empirical_robust_accuracy"\n'
+LOOSE = "[policy]\nrequire = []\n"
+
+
+@pytest.fixture
+def policy(tmp_path, monkeypatch):
+    """Write a policy where the command looks for it."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text):
+        (tmp_path / "holdfast.toml").write_text(LOOSE + text)
+
+    return write
+
+
+def gate(capsys, *words):
+    code = main(["gate", *words])
+    return code, capsys.readouterr().out
+
+
+def test_a_weakened_model_fails_and_the_good_one_passes(capsys, policy, pair):
+    good, weak = pair
+    policy(RULE + 'threat = "linf:0.1"\nmax_regression = 0.02\n' + RULE + "at_least = 0.1\n")
+    code, out = gate(capsys, good, "--baseline", good)
+    assert code == 0
+    assert "Passed: 2 of 2 rules met." in out
+    code, out = gate(capsys, weak, "--baseline", good)
+    assert code == 1
+    assert "Failed: 1 of 2 rules not met: not broken under linf:1/10 (against the baseline)." in out
+    assert max(map(len, out.splitlines())) <= 100
+    assert gate(capsys, good, "--baseline", weak)[0] == 0, "a gain is no regression"
+
+
+def test_files_are_written_also_when_the_gate_fails(capsys, policy, pair, tmp_path):
+    policy(RULE + "at_least = 1\n")
+    files = [f"out/gate.{form}" for form in ("xml", "sarif", "md", "html", "json", "txt")]
+    code, out = gate(capsys, pair[0], *(word for file in files for word in ("-o", file)), "--json")
+    assert code == 1
+    assert json.loads(out) == json.loads((tmp_path / "out" / "gate.json").read_text())
+    assert all("not broken (lower end)" in (tmp_path / file).read_text() for file in files)
+
+
+def test_a_failure_may_be_told_without_the_exit_code(capsys, policy, pair):
+    policy(RULE + "at_least = 1\n")
+    assert gate(capsys, pair[0], "--exit-zero")[0] == 0
+    policy("advisory = true\n" + RULE + "at_least = 1\n")
+    code, out = gate(capsys, pair[0], "-q")
+    assert (code, out) == (0, "Failed, advisory: 1 of 1 rule not met: not broken (lower end).\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "code"),
+    [
+        ({"complete": False, "stopped": "interrupted"}, "partial", 3),
+        ({}, "doubtful", 4),
+        ({"rates": "none"}, "empty", 5),
+    ],
+)
+def test_a_run_that_cannot_be_judged(capsys, pair, tmp_path, fields, state, code):
+    shutil.copytree(pair[0], tmp_path / "run")
+    summary = read_file(tmp_path / "run" / "summary.json")
+    if "rates" in fields:
+        fields = {"rates": dataclasses.replace(summary.rates, clean_accuracy=None, empirical_robust_accuracy=None)}
+    told = dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, state=state), **fields)
+    (tmp_path / "run" / "summary.json").write_text(summary_json(told))
+    (tmp_path / "p.toml").write_text(RULE + "at_least = 0.01\n")
+    found, out = gate(capsys, str(tmp_path / "run"), "--policy", str(tmp_path / "p.toml"), "--exit-zero", "-q")
+    assert (found, out[:12]) == (code, "Not decided:"), "--exit-zero turns 1 into 0 only"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "code", "number"),
+    [
+        (RULE + "at_leest = 1", [], 2, "HF823"),
+        ("[[gate", [], 2, "HF822"),
+        (RULE + "at_least = 1", ["--policy", "nowhere.toml"], 2, "HF822"),
+        (RULE + "max_regression = 0", [], 2, "HF824"),
+        (RULE + "at_least = 1", ["-o", "gate.pdf"], 2, "HF820"),
+        (RULE + "max_regression = 0", ["--baseline", "nowhere"], 3, "HF407"),
+    ],
+)
+def test_what_is_wrong_is_one_line(capsys, policy, pair, text, words, code, number):
+    policy(text)
+    assert main(["gate", pair[0], *words, "--json"]) == code
+    out, err = capsys.readouterr()
+    assert json.loads(out)["code"] == number
+    assert len(err.splitlines()) == 1
+
+
+def test_the_verb_in_python(policy, pair):
+    import holdfast as hf
+
+    policy(RULE + "max_regression = 0\n")
+    assert hf.gate(pair[0], baseline=hf.open_run(pair[0])).state == "passed"
+    assert str(hf.gate(pair[1], baseline=pair[0])).startswith("Failed: 1 of 1 rule not met")

@@ -1,0 +1,185 @@
+"""JUnit XML and SARIF against the schemas of others, with strangers' names in every field."""
+
+import dataclasses
+import json
+import pathlib
+import xml.etree.ElementTree as Xml
+
+import pytest
+import xmlschema
+from jsonschema import Draft4Validator, FormatChecker
+
+from holdfast.evaluation.gate import Check, Gate
+from holdfast.evaluation.statistics import rate
+from holdfast.report import gate, junit, sarif
+from report import hostile
+from report.test_views import hidden
+
+SCHEMAS = pathlib.Path(__file__).parents[1] / "schemas"
+JUNIT = xmlschema.XMLSchema(SCHEMAS / "junit-10.xsd")
+SARIF = Draft4Validator(json.loads((SCHEMAS / "sarif-2.1.0.json").read_text()), format_checker=FormatChecker())
+
+STATES = {"passed": "error", "failed": "error", "warned": "warn", "off": "off", "unjudged": "error"}
+CHECKS = tuple(
+    Check(
+        id=f"{place:016x}",
+        name=f"rule {place}",
+        line=3 * place + 1,
+        level=level,
+        state=state,
+        wanted="at least 60.0 %",
+        seen="50.5 % [43.4, 57.6] (101/200)",
+        rate=rate(101, 200, "samples") if state in ("passed", "failed", "warned") else None,
+    )
+    for place, (state, level) in enumerate(STATES.items())
+)
+GATE = Gate(
+    holdfast="0.1.0",
+    run="runs/a",
+    model="net",
+    finished="2026-01-01T00:00:01+00:00",
+    policy="holdfast.toml",
+    baseline="runs/b",
+    state="failed",
+    advisory=False,
+    checks=CHECKS,
+    notes=("A note.",),
+    text="Failed: 1 of 3 rules not met: rule 1.",
+)
+names = pytest.mark.parametrize("name", hostile.CORPUS, ids=range(len(hostile.CORPUS)))
+
+
+def named(name):
+    """The gate with the text in every field that can hold one."""
+    checks = tuple(dataclasses.replace(c, name=name, wanted=name, seen=name) for c in CHECKS)
+    fields = dict.fromkeys(("holdfast", "run", "model", "finished", "policy", "baseline", "text"), name)
+    return dataclasses.replace(GATE, checks=checks, notes=(name,), **fields)
+
+
+def variants(found):
+    yield found
+    yield dataclasses.replace(found, advisory=True)
+    yield from (dataclasses.replace(found, state=state) for state in ("passed", "empty", "incomplete", "untrustworthy"))
+
+
+def cases(found):
+    root = Xml.fromstring(junit.render(found))
+    return {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}, root.find("testsuite")
+
+
+def test_junit_says_what_became_of_each_rule():
+    found, suite = cases(GATE)
+    assert found == {
+        "rule 0": ["system-out"],
+        "rule 1": ["failure"],
+        "rule 2": ["system-out"],
+        "rule 3": ["skipped"],
+        "rule 4": ["skipped"],
+    }
+    assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "5",
+        "failures": "1",
+        "errors": "0",
+        "skipped": "2",
+    }
+    message = suite.find(".//failure").get("message")
+    assert message == "50.5 % [43.4, 57.6] (101/200); wanted: at least 60.0 %"
+
+
+def test_junit_of_an_advisory_gate_fails_nothing():
+    found, suite = cases(dataclasses.replace(GATE, advisory=True))
+    assert found["rule 1"] == ["skipped"]
+    assert suite.get("failures") == "0"
+
+
+@pytest.mark.parametrize("state", ["empty", "incomplete", "untrustworthy"])
+def test_junit_of_a_run_that_cannot_be_judged_is_an_error(state):
+    found, suite = cases(dataclasses.replace(GATE, state=state))
+    assert found["the run can be judged"] == ["error"]
+    assert suite.get("errors") == "1"
+
+
+def test_sarif_points_at_the_lines_of_the_policy():
+    (run,) = json.loads(sarif.render(GATE))["runs"]
+    told = [(r["ruleIndex"], r["level"], r["kind"]) for r in run["results"]]
+    assert told == [(1, "error", "fail"), (2, "warning", "fail")]
+    rules = run["tool"]["driver"]["rules"]
+    assert [r["id"] for r in rules] == [f"holdfast.gate.{c.id}" for c in CHECKS if c.state != "off"]
+    for result, check in zip(run["results"], CHECKS[1:3], strict=True):
+        place = result["locations"][0]["physicalLocation"]
+        assert place == {"artifactLocation": {"uri": "holdfast.toml"}, "region": {"startLine": check.line}}
+        assert result["ruleId"] == rules[result["ruleIndex"]]["id"]
+        assert result["partialFingerprints"] == {"holdfastRule/v1": check.id}
+        assert "[" not in result["message"]["text"], "a SARIF viewer makes links of brackets"
+    assert rules[1]["properties"]["security-severity"] == "5.7", "10 (1 - 0.434)"
+    assert run["invocations"] == [{"executionSuccessful": True}]
+    advisory = json.loads(sarif.render(dataclasses.replace(GATE, advisory=True)))
+    assert {r["level"] for r in advisory["runs"][0]["results"]} == {"note"}
+
+
+def test_sarif_of_a_run_that_cannot_be_judged_says_so():
+    (run,) = json.loads(sarif.render(dataclasses.replace(GATE, state="incomplete", text="why")))["runs"]
+    assert run["invocations"][0]["executionSuccessful"] is False
+    assert run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"] == "why"
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("ci/a b.toml", "ci/a%20b.toml"),
+        ("a:b.toml", "a%3Ab.toml"),
+        ("ü.toml", "%C3%BC.toml"),
+        ("\udcff.toml", "%FF.toml"),
+        ("../up.toml", "up.toml"),
+        ("/etc/p.toml", "p.toml"),
+        ("ci/../p.toml", "p.toml"),
+    ],
+)
+def test_sarif_names_the_policy_as_a_relative_reference(tmp_path, monkeypatch, path, uri):
+    monkeypatch.chdir(tmp_path)
+    log = json.loads(sarif.render(dataclasses.replace(GATE, policy=path)))
+    assert log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+def test_both_follow_the_schemas_of_others():
+    for found in variants(GATE):
+        JUNIT.validate(junit.render(found))
+        assert list(SARIF.iter_errors(json.loads(sarif.render(found)))) == []
+
+
+def test_the_schemas_are_not_empty():
+    wrong = junit.render(GATE).replace("<failure ", '<failure line="1" ')
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        JUNIT.validate(wrong)
+    log = json.loads(sarif.render(GATE))
+    log["runs"][0]["results"][0]["level"] = "fatal"
+    assert list(SARIF.iter_errors(log))
+
+
+@names
+def test_hostile_names_in_junit_and_sarif(name):
+    for found in variants(named(name)):
+        text = junit.render(found).encode("utf-8").decode()
+        JUNIT.validate(text)
+        assert not hidden(text)
+        root = Xml.fromstring(text)
+        tags = {"testsuites", "testsuite", "properties", "property", "testcase", "failure", "skipped", "error"}
+        assert {element.tag for element in root.iter()} <= tags | {"system-out"}
+        log = sarif.render(found).encode("utf-8").decode()
+        assert not hidden(log)
+        assert list(SARIF.iter_errors(json.loads(log))) == []
+        for result in json.loads(log)["runs"][0]["results"]:
+            assert not set("[]\\") & set(result["message"]["text"])
+
+
+def test_characters_that_xml_forbids():
+    JUNIT.validate(junit.render(named("a\ufffe\uffff\x0b\x1b\ud800b")))
+
+
+@names
+def test_hostile_names_in_pages(name):
+    for form in (".md", ".html", ".txt", ".json"):
+        page = gate.render(named(name), form)
+        if form != ".json":
+            assert not hidden(page)
+            assert form == ".txt" or "<script" not in page
