@@ -33,6 +33,7 @@ def essence(folder: Folder) -> str:
     """What equal runs agree on, as text."""
     document = json.loads((folder.path / "summary.json").read_text())
     document["cost"].pop("seconds")
+    document["masking"].pop("seconds")
     document.pop("provenance")
     for attack in (a for threat in document["threats"] for a in threat["attacks"]):
         attack.pop("seconds")

@@ -13,6 +13,7 @@ from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted, StageDo
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import manifest
 from holdfast.evaluation.audit import audit, plan
+from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
@@ -26,6 +27,7 @@ FEW = Pgd(steps=4)
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch):
     monkeypatch.setattr(manifest, "GROUP", 8)
+    monkeypatch.setattr(limits, "SAMPLES", 0)  # the masking battery has tests of its own
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # durability has tests of its own
 
 
@@ -37,6 +39,7 @@ def essence(folder):
     """What two equal runs agree on: the document and the table without times and circumstances."""
     document = json.loads((folder.path / "summary.json").read_text())
     document["cost"].pop("seconds")
+    document["masking"].pop("seconds")
     document.pop("provenance")
     for threat in document["threats"]:
         for attack in threat["attacks"]:

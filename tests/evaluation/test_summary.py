@@ -95,6 +95,7 @@ def test_no_field_is_a_bare_share():
         "CurvePoint.radius",
         "Loss.clean",
         "Loss.adversarial",
+        "Masking.seconds",
         "Cost.seconds",
         "DataFacts.bounds",
     }

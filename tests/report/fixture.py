@@ -208,6 +208,36 @@ def summary(table=None, **changes) -> Summary:
                 next="holdfast show runs/digits --where label=3",
             ),
         ),
+        masking=records.Masking(
+            state="suspect",
+            reasons=("9 of 30 samples do not follow their gradient",),
+            samples=30,
+            checks=(
+                records.MaskingCheck(
+                    name="determinism",
+                    threat="",
+                    state="passed",
+                    text="0 of 30 samples get another answer in a second pass; up to 2 are within chance",
+                    rate=rate(0, 30, "samples of the battery"),
+                    allowed=2,
+                    source="Athalye et al., ICML 2018",
+                ),
+                records.MaskingCheck(
+                    name="slope",
+                    threat="",
+                    state="suspect",
+                    text="9 of 30 samples do not follow their gradient; up to 4 are within chance",
+                    rate=rate(9, 30, "samples of the battery"),
+                    allowed=4,
+                    source="Pintor et al., NeurIPS 2022",
+                ),
+                records.MaskingCheck(
+                    name="larger", threat=LITERAL, state="not_applicable", text="the threat has no radius"
+                ),
+            ),
+            forwards=4200,
+            seconds=0.8,
+        ),
         coverage=records.Coverage(
             statuses={"wrong": 7, "broken": 78, "unbroken": held},
             errors=(),

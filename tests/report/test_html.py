@@ -107,7 +107,7 @@ def test_verdict_comes_first_then_the_figure(text, folder):
             "<h1",
             folder.summary.verdict.text,
             'class="bracket"',
-            words.MASKING,
+            words.masking(folder.summary),
             'id="findings"',
             'id="untested"',
             'id="threats"',

@@ -84,7 +84,7 @@ def test_markdown_hostile(name):
         "list_item_close",
         "fence",
     }
-    assert len([token for token in tokens(page) if token.type == "heading_open"]) == 9
+    assert len([token for token in tokens(page) if token.type == "heading_open"]) == 10
     assert not hidden(page)
     outside = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$", "", page)
     assert not re.search(r"(?i)https?://|www\.|@\w", outside)
@@ -156,7 +156,7 @@ def test_plain_text_is_narrow_and_says_what_was_not_tested():
     assert max(map(len, page.splitlines())) <= 80
     assert "\x1b" not in page
     assert "Not tested" in page
-    assert words.MASKING in page
+    assert words.masking(SUMMARY) in page
 
 
 def test_partial_runs_say_so():

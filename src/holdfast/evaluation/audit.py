@@ -19,6 +19,7 @@ from holdfast.evaluation.derive import Facts, derive
 from holdfast.evaluation.finals import View
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.manifest import Manifest, Stage
+from holdfast.evaluation.masking.battery import masking_steps, seen
 from holdfast.evaluation.plan import Plan, estimate, families
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
@@ -135,6 +136,7 @@ def _carried_out(request: Request, out: pathlib.Path, new: bool, on_event: Liste
                     facts_of_data(request),
                     request.precision,
                     interrupt.reason if work.cut else "",
+                    {t.literal: seen(request.model, t) for t in request.threats},
                 ),
             )
         interrupt.tell(RunDone(str(store.folder), not work.cut, time.monotonic() - started))
@@ -273,6 +275,7 @@ def _perform(work: Work, request: Request) -> None:
         curve_steps(work, threat)
         control_steps(work, threat)
     transfer_steps(work)
+    masking_steps(work)
 
 
 def _expected(work: Work, request: Request) -> None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import pyarrow.parquet as pq
 
@@ -12,6 +13,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.evaluation import provenance, summarize
 from holdfast.evaluation.examples import examples
 from holdfast.evaluation.finals import Final, View, finals
+from holdfast.evaluation.masking.judge import judged
 from holdfast.evaluation.metrics.coverage import not_tested
 from holdfast.evaluation.metrics.findings import Hit, findings
 from holdfast.evaluation.metrics.gradients import useless
@@ -37,12 +39,19 @@ ERRORS, MASKED = 0.01, 0.5  # shares of failed samples and of useless gradients 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What the document takes over as it is; `stopped` is empty for a complete run."""
+    """What the document takes over as it is.
+
+    Args:
+        model, data, precision: Of the run.
+        stopped: Why it is not complete, empty where it is.
+        sees: Literal of a threat -> fields of the model that may be asked under it.
+    """
 
     model: ModelFacts
     data: DataFacts
     precision: str
     stopped: str
+    sees: Mapping[str, Sequence[str]]
 
 
 def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, str]], facts: Facts) -> Summary:
@@ -83,7 +92,9 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
     threats = tuple(summarize.threat_facts(case, threat) for threat in view.threats)
     moved = _transfers(view, others)
     failed = summarize.failures(case, ids)
+    masking, asked = judged(view, facts.sees, math.prod(facts.data.shape))
     doubts = _doubts(threats, len(failed), len(view.keys))
+    doubts += [f"masking, {reason}" for reason in masking.reasons]
     lineage = digest([facts.model.name, facts.model.classes, list(facts.data.shape)])
     hits = {
         literal: [_hit(f, literal, ids, case) for f in members.values() if f.status == "broken"]
@@ -100,11 +111,12 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         threats=threats,
         transfer=moved,
         findings=findings(lineage, threats, moved, hits),
+        masking=masking,
         coverage=Coverage(
             statuses=summarize.statuses(case), errors=failed, not_tested=not_tested(threats, bool(others))
         ),
         limits=_limits(case, facts),
-        cost=summarize.cost(case, [transfer_question(view, t, f) for t in view.threats for _, f in others]),
+        cost=summarize.cost(case, [*(transfer_question(view, t, f) for t in view.threats for _, f in others), *asked]),
         provenance=provenance.provenance(store, view.seed, _suite(view), facts.precision),
     )
 

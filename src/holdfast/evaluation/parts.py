@@ -16,7 +16,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.records import canonical, digest
 from holdfast.evaluation import journal, rows
 from holdfast.evaluation.journal import Commit
-from holdfast.evaluation.rows import CleanRow, ControlRow, R, SearchRow
+from holdfast.evaluation.rows import AnswerRow, CleanRow, ControlRow, DirectionRow, R, SearchRow, SlopeRow, TrialRow
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +26,7 @@ class Question:
     """What a part answers, apart from its samples.
 
     Args:
-        kind: clean, search, control or transfer.
+        kind: clean, search, control, transfer, or one of the masking battery: answers, slopes, directions, trial.
         threat: Literal, empty for clean predictions.
         attack: Name and parameters of the attack, or what else the answer depends on.
         seed: Of the random draws.
@@ -43,7 +43,16 @@ class Question:
         return digest(dataclasses.asdict(self))
 
 
-KINDS: dict[str, Any] = {"clean": CleanRow, "search": SearchRow, "control": ControlRow, "transfer": ControlRow}
+KINDS: dict[str, Any] = {
+    "clean": CleanRow,
+    "search": SearchRow,
+    "control": ControlRow,
+    "transfer": ControlRow,
+    "answers": AnswerRow,
+    "slopes": SlopeRow,
+    "directions": DirectionRow,
+    "trial": TrialRow,
+}
 
 
 class Parts:

@@ -55,8 +55,58 @@ class ControlRow:
     reason: str
 
 
-Row = CleanRow | SearchRow | ControlRow
-R = TypeVar("R", CleanRow, SearchRow, ControlRow)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AnswerRow:
+    """How one sample is answered twice, alone and among strangers; shares of the scores' spread, see `masking`."""
+
+    key: str
+    status: str
+    margin: float | None
+    passes: float | None
+    company: float | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SlopeRow:
+    """Zero and non-finite gradients of three, what short, longer and sideward steps brought of what was promised."""
+
+    key: str
+    status: str
+    zero: int
+    bad: int
+    near: float | None
+    far: float | None
+    aside: float | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DirectionRow:
+    """The margin of a sample, and how far it fell at best along the gradient and in random directions."""
+
+    key: str
+    status: str
+    margin: float | None
+    gradient: float | None
+    random: float | None
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """A small attack of the masking battery on one sample: broken, unbroken, wrong or error."""
+
+    key: str
+    status: str
+    margin: float | None
+    gradients: int
+    useless: int
+    reason: str
+
+
+Row = CleanRow | SearchRow | ControlRow | AnswerRow | SlopeRow | DirectionRow | TrialRow
+R = TypeVar("R", CleanRow, SearchRow, ControlRow, AnswerRow, SlopeRow, DirectionRow, TrialRow)
 
 _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 

@@ -137,7 +137,7 @@ def control_steps(w: Work, threat: Threat) -> None:
     """Plain noise of the same radius on every sample that is right."""
     if threat.bounded:
         right = {key for key, row in w.view.clean().items() if row.status == "right"}
-        _fill(
+        fill(
             w,
             control_question(threat, w.view.seed),
             ControlRow,
@@ -156,7 +156,7 @@ def transfer_steps(w: Work) -> None:
             }
             there = {key: value for key, value in found.items() if value is not None}
             bench = dataclasses.replace(w.bench, model=other)
-            _fill(
+            fill(
                 w,
                 transfer_question(w.view, threat, name),
                 ControlRow,
@@ -183,7 +183,7 @@ def transfer_question(view: View, threat: Threat, fingerprint: str) -> Question:
 
 
 def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told: Told) -> int:
-    return _fill(
+    return fill(
         w,
         question(threat, attack, w.view.seed),
         SearchRow,
@@ -193,7 +193,7 @@ def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told
     )
 
 
-def _fill(
+def fill(
     w: Work,
     asked: Question,
     kind: type[Any],

@@ -16,7 +16,7 @@ from holdfast.core.errors import IntegrityError
 from holdfast.evaluation.statistics import Rate
 
 SCHEMA = "urn:holdfast:summary:1"
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -239,6 +239,52 @@ class Coverage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskingCheck:
+    """One check of the masking battery, with its evidence.
+
+    Args:
+        name: `determinism`, `company`, `saturation`, `gradients`, `slope`, `direction`, `doubling`, `larger`, `reach`,
+            `black_box`, `transfer` or `noise`.
+        threat: Literal of the threat, empty where the check is about the model alone.
+        state: `passed`; `suspect` (more samples show the sign than `allowed`); `not_applicable`; `not_run`.
+        text: What was found, or why the check does not apply.
+        rate: The samples that show the sign, None where nothing was counted.
+        allowed: How many may show it by chance on a model without masking.
+        source: The paper the check comes from.
+    """
+
+    name: str
+    threat: str
+    state: Literal["passed", "suspect", "not_applicable", "not_run"]
+    text: str
+    rate: Rate | None = None
+    allowed: int | None = None
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Masking:
+    """Whether the model only looks robust because the attacks could not see.
+
+    Args:
+        state: `no sign of masking`, `suspect`, or `not checked` where the run stopped before the checks were done or
+            none of them applies.
+        reasons: The texts of the checks that are suspect.
+        samples: Samples the battery looked at.
+        checks: Every check, also those that do not apply.
+        forwards: Rows sent through the model for it.
+        seconds: Time of it.
+    """
+
+    state: Literal["no sign of masking", "suspect", "not checked"]
+    reasons: tuple[str, ...] = ()
+    samples: int = 0
+    checks: tuple[MaskingCheck, ...] = ()
+    forwards: int = 0
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
     """What the whole run spent; `forwards` are rows sent through the model, `checks` verification passes."""
 
@@ -285,6 +331,7 @@ class Summary:
     threats: tuple[ThreatFacts, ...]
     transfer: tuple[Transfer, ...] = ()
     findings: tuple[Finding, ...] = ()
+    masking: Masking | None = None
     coverage: Coverage
     limits: tuple[str, ...] = ()
     cost: Cost

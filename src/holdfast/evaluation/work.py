@@ -74,7 +74,7 @@ class Answers:
 
 def clean(bench: Bench, keys: Sequence[str]) -> Answers:
     """The model's decisions on the samples as they are."""
-    return _surely(
+    return surely(
         bench,
         keys,
         _clean,
@@ -84,7 +84,7 @@ def clean(bench: Bench, keys: Sequence[str]) -> Answers:
 
 def search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -> Answers:
     """One attack on samples that are right so far."""
-    return _surely(bench, keys, lambda b, k: _search(b, k, attack, threat), _failed)
+    return surely(bench, keys, lambda b, k: _search(b, k, attack, threat), _failed)
 
 
 def control(bench: Bench, keys: Sequence[str], threat: Threat) -> Answers:
@@ -95,7 +95,7 @@ def control(bench: Bench, keys: Sequence[str], threat: Threat) -> Answers:
         noisy = threat.around(x, b.model.space).sample(Draw(b.seed, "noise control", [number_of(key) for key in k], x))
         return _verdicts(k, decided(b.model, noisy, b.batch) != y)
 
-    return _surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
+    return surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
 
 
 def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]) -> Answers:
@@ -113,7 +113,7 @@ def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]
             [ControlRow(key=key, status=s, reason="") for key, s in zip(k, status, strict=True)], {}, 2 * len(k)
         )
 
-    return _surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
+    return surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
 
 
 def decided(model: Model, x: Tensor, batch: int) -> Tensor:
@@ -121,7 +121,7 @@ def decided(model: Model, x: Tensor, batch: int) -> Tensor:
     return model.predict(x, batch).cpu()
 
 
-def _surely(
+def surely(
     bench: Bench, keys: Sequence[str], ask: Callable[[Bench, Sequence[str]], Answers], failed: Callable[[str, str], Any]
 ) -> Answers:
     """All samples at once; after a failure one by one, so that only the samples that fail are lost."""
@@ -133,7 +133,7 @@ def _surely(
     except (MemoryError, torch.OutOfMemoryError):
         if bench.batch > 1:
             half = dataclasses.replace(bench, batch=bench.batch // 2)
-            answers = _surely(half, keys, ask, failed)
+            answers = surely(half, keys, ask, failed)
             return dataclasses.replace(answers, batch=answers.batch or half.batch)
         raise
     except Exception:  # noqa: BLE001 - a user's model may raise anything

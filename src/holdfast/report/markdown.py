@@ -23,7 +23,7 @@ def render(summary: Summary) -> str:
     lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary), *_findings(summary), *_untested(summary)]
     for threat in summary.threats:
         lines += _threat(summary, threat)
-    lines += _transfer(summary) + _provenance(summary)
+    lines += _transfer(summary) + _masking(summary) + _provenance(summary)
     page = "\n".join(lines).rstrip() + "\n"
     if len(page) <= LONGEST:
         return page
@@ -61,7 +61,7 @@ def _headline(summary: Summary) -> list[str]:
             ("not broken, at most", words.rate(rates.empirical_robust_accuracy)),
             ("certified, at least", "no certificate was computed"),
         ],
-    ) + [f"{quoted(words.scale(summary))}. {quoted(words.MASKING)}.", ""]
+    ) + [f"{quoted(words.scale(summary))}. {quoted(words.masking(summary), 600)}.", ""]
 
 
 def _findings(summary: Summary) -> list[str]:
@@ -125,6 +125,25 @@ def _transfer(summary: Summary) -> list[str]:
         return []
     rows = [(quoted(t.model, 60), quoted(t.threat, 60), words.rate(t.rate)) for t in summary.transfer]
     return ["## Transfer", "", *table(("second model", "threat", "transferred"), rows)]
+
+
+def _masking(summary: Summary) -> list[str]:
+    found = words.checks(summary)
+    if not found:
+        return []
+    rows = [
+        (
+            quoted(words.CHECKS.get(check.name, check.name), 80),
+            quoted(check.threat, 60),
+            quoted(words.STATES[check.state][1]),
+            words.rate(check.rate) if check.rate is not None else "–",
+            quoted(check.text, 200),
+        )
+        for check in found
+    ]
+    heads = ("check", "threat", "state", "samples with the sign", "evidence")
+    told = [quoted(words.MASKING), "", quoted(words.masking_cost(summary)), ""]
+    return ["## Masking", "", f"**{quoted(words.masking(summary), 600)}**", "", *told, *table(heads, rows)]
 
 
 def _provenance(summary: Summary) -> list[str]:

@@ -57,7 +57,9 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines += [*([("", "")] if shown else []), ("Not tested", "bold")]
     for line in summary.coverage.not_tested or (words.EMPTY,):
         lines += _wrapped(f"- {line}", "", "  ")
-    return [*lines, ("", ""), *_wrapped(f"{words.MASKING}. {words.cost(summary)}", "dim")]
+    suspect = summary.masking is not None and summary.masking.state == "suspect"
+    lines += [("", ""), *_wrapped(f"{words.masking(summary)}.", "bold yellow" if suspect else "")]
+    return [*lines, *_wrapped(words.cost(summary), "dim")]
 
 
 def _bar(name: str, rate: Rate) -> str:

@@ -3,12 +3,36 @@
 import math
 
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.summary import ClassFacts, Summary, ThreatFacts
+from holdfast.evaluation.summary import ClassFacts, MaskingCheck, Summary, ThreatFacts
 from holdfast.report.visible import short
 
 NAME = 48
 NOTHING = "not measurable (no sample)"
-MASKING = "masking: not checked"
+MASKING = (
+    "Do the attacks see where to go? A model whose gradient is hidden looks robust without being so. Each check "
+    "counts, on a few samples, a sign that a model without masking hardly shows; more of it than chance allows is "
+    "suspect. No sign is no proof: the checks know the published kinds of masking."
+)
+CHECKS = {
+    "determinism": "the same input, the same answer",
+    "company": "an answer does not depend on the batch",
+    "saturation": "scores leave a gradient",
+    "gradients": "gradients are there",
+    "slope": "a short step brings what the gradient promised",
+    "direction": "the gradient beats random directions",
+    "doubling": "twice the steps and restarts bring little",
+    "larger": "a larger radius never helps the defender",
+    "reach": "the gradient leads to another class in the box",
+    "black_box": "no attack without gradients finds more",
+    "transfer": "inputs made on a substitute find no more",
+    "noise": "plain noise finds no more",
+}
+STATES = {
+    "passed": ("●", "no sign"),
+    "suspect": ("!", "suspect"),
+    "not_applicable": ("–", "not applicable"),
+    "not_run": ("◌", "not run"),
+}
 UPPER = (
     "“Not broken” is an upper bound: it counts the samples that these attacks failed on. A stronger attack can only "
     "lower it. The interval describes sampling: how far the rate may move with other samples of the same kind."
@@ -175,6 +199,33 @@ def stopped(summary: Summary) -> str:
     why = summary.stopped or "work is left"
     return (
         f"Stopped: {why}. The same command continues it. Samples not yet tried count as not broken, so rates may fall."
+    )
+
+
+def masking(summary: Summary) -> str:
+    """`masking: no sign of masking`, `masking: suspect: reasons`, or `masking: not checked`."""
+    found = summary.masking
+    if found is None:
+        return "masking: not checked"
+    return f"masking: {': '.join([found.state, *(['; '.join(found.reasons)] if found.reasons else [])])}"
+
+
+def checks(summary: Summary) -> list[MaskingCheck]:
+    """The checks of the battery, what is suspect first, what does not apply last."""
+    order = list(STATES)
+    found = () if summary.masking is None else summary.masking.checks
+    worst = {"suspect": -1}
+    return sorted(found, key=lambda check: worst.get(check.state, order.index(check.state)))
+
+
+def masking_cost(summary: Summary) -> str:
+    """What the battery looked at and spent, as a sentence."""
+    found = summary.masking
+    if found is None or not found.samples:
+        return "The battery did not run."
+    return (
+        f"{counted(found.samples, 'sample')}, {seconds(found.seconds)}, {number(found.forwards)} of the run's "
+        f"{number(summary.cost.forwards)} rows through the model."
     )
 
 

@@ -1,0 +1,98 @@
+"""Small attacks on the samples of the battery: each is one question, answered sample by sample."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.apgd import Apgd
+from holdfast.attacks.evasion.noise import Noise
+from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.repeat import Repeat
+from holdfast.attacks.run import run
+from holdfast.evaluation.manifest import number_of
+from holdfast.evaluation.masking.limits import DRAWS, QUERIES, STEPS
+from holdfast.evaluation.masking.reach import Reach
+from holdfast.evaluation.rows import TrialRow
+from holdfast.evaluation.work import Answers, Bench
+from holdfast.threats.threats import Linf, Threat
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """An attack that the battery runs under a threat.
+
+    Args:
+        name: `first`, `doubled`, `larger`, `reach`, `black_box` or `noise`.
+        attack: What runs.
+        factor: Multiple of the threat's radius; infinite for the whole box.
+    """
+
+    name: str
+    attack: Attack
+    factor: float = 1.0
+
+
+@functools.cache
+def gradient_attack(norm: str, steps: int) -> Attack:
+    """Auto-PGD on cross-entropy; projected gradient descent where Auto-PGD is not written for the norm."""
+    return Pgd(steps=steps, step=4 / STEPS) if norm == "l0" else Apgd(steps=steps)
+
+
+def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
+    """The trials that apply under a threat, by name, in the order they run.
+
+    Args:
+        threat: What the audit ran under.
+        sees: Fields the attacker may ask: of `module`, `scores`, `labels`.
+    """
+    found: list[Trial] = []
+    ball, square = threat.bounded and threat.radius > 0, threat.norm in ("linf", "l2")
+    if "module" in sees:
+        first = gradient_attack(threat.norm, STEPS)
+        if ball:
+            found += [
+                Trial("first", first),
+                Trial("doubled", Repeat(gradient_attack(threat.norm, 2 * STEPS), 2)),
+                Trial("larger", first, 2.0),
+            ]
+            found += [Trial("black_box", Square(steps=QUERIES))] if square else []
+        found.append(Trial("reach", Reach(), math.inf))
+    elif "scores" in sees and ball and square:
+        found += [Trial("first", Square(steps=QUERIES)), Trial("larger", Square(steps=QUERIES), 2.0)]
+    if found and ball:
+        found.append(Trial("noise", Noise(samples=DRAWS)))
+    return {trial.name: trial for trial in found}
+
+
+def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> Answers:
+    """One trial on some samples: whether it broke each, and the lowest margin it found."""
+    x, y = bench.take(keys)
+    model = bench.model.seen_as(threat.knowledge)
+    if math.isinf(trial.factor):
+        low, high = model.space.limits(x[:1])
+        within: Threat = Linf(float((high - low).max()))
+    else:
+        within = dataclasses.replace(threat.at(threat.radius * trial.factor), queries=None)
+    out = run(
+        trial.attack, model, x, y, within, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch
+    )
+    rows = [
+        TrialRow(
+            key=key,
+            status=out.status[i],
+            margin=float(out.margin[i]) if math.isfinite(float(out.margin[i])) else None,
+            gradients=int(out.gradients[i]),
+            useless=int(out.zero_gradients[i] + out.bad_gradients[i]),
+            reason="",
+        )
+        for i, key in enumerate(keys)
+    ]
+    return Answers(rows, {}, int(out.queries.sum() + out.checks.sum()) + len(keys))
+
+
+def failed(key: str, why: str) -> TrialRow:
+    """A sample that the model failed on."""
+    return TrialRow(key=key, status="error", margin=None, gradients=0, useless=0, reason=why)
