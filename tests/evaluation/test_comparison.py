@@ -153,6 +153,21 @@ def test_files_of_two_runs_in_one_folder_are_refused(copies):
         compare([Folder(copies / "means"), Folder(copies / "moved")])
 
 
+@pytest.mark.parametrize("damage", ["missing", "torn", "columns"])
+def test_a_table_that_cannot_be_read_is_one_line(copies, damage):
+    import pyarrow.parquet as pq
+
+    path = copies / "moved" / "samples.parquet"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "torn":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        pq.write_table(pq.read_table(path).drop_columns(["status"]), path)
+    with pytest.raises(IntegrityError, match="HF414"):
+        compare([Folder(copies / "means"), Folder(copies / "moved")])
+
+
 def test_doubtful_numbers_are_said_to_be(copies):
     verdict = dataclasses.replace(Folder(copies / "moved").summary.verdict, state="doubtful")
     found = compare([Folder(copies / "means"), edited(copies / "moved", verdict=verdict)])

@@ -19,6 +19,7 @@ VERBS = {
     "replay": ("holdfast.cli.replay", "attack one sample of a run again and look at it"),
     "recheck": ("holdfast.cli.recheck", "verify every stored claim of a run again with its model"),
     "compare": ("holdfast.cli.compare", "two or more runs over the same samples, sample by sample"),
+    "board": ("holdfast.cli.board", "a leaderboard over run folders, with rank bands"),
     "gate": ("holdfast.cli.gate", "does a run meet the policy? for build servers"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
@@ -29,7 +30,7 @@ VERBS = {
 }
 GROUPS = {
     "Run": ("audit", "demo"),
-    "Look at a run": ("show", "report", "replay", "recheck", "compare", "gate", "ls"),
+    "Look at a run": ("show", "report", "replay", "recheck", "compare", "board", "gate", "ls"),
     "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
 }
 

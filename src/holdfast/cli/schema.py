@@ -13,10 +13,10 @@ from holdfast.core.errors import UsageError
 
 def command(
     document: Annotated[
-        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy or error.")
+        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy, board, error.")
     ] = "summary",
 ) -> int:
-    """Print the JSON schema of a document: summary (of a run), comparison, gate, policy (holdfast.toml), error."""
+    """Print the JSON schema of a document: what a verb prints under --json, or a policy (holdfast.toml)."""
     if document not in DOCUMENTS:
         raise UsageError(
             "HF807",
@@ -56,6 +56,13 @@ def policy() -> dict[str, Any]:
     return schema()
 
 
+def board() -> dict[str, Any]:
+    """The schema of what `holdfast board --json` prints."""
+    from holdfast.evaluation.board import schema
+
+    return schema()
+
+
 def error() -> dict[str, Any]:
     """The schema of the object that `--json` prints instead of a result."""
     text = {"type": "string"}
@@ -81,4 +88,11 @@ def error() -> dict[str, Any]:
     }
 
 
-DOCUMENTS = {"summary": summary, "comparison": comparison, "gate": gate, "policy": policy, "error": error}
+DOCUMENTS = {
+    "summary": summary,
+    "comparison": comparison,
+    "gate": gate,
+    "policy": policy,
+    "board": board,
+    "error": error,
+}

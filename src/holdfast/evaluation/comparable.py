@@ -4,10 +4,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+import pyarrow as pa
+
 from holdfast.core.errors import IntegrityError
+from holdfast.core.records import digest
 from holdfast.evaluation.finals import HELD
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import ThreatFacts
+
+COLUMNS = ["sample", "label", "predicted", "threat", "status"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,11 +37,8 @@ def refuse(first: Folder, other: Folder, common: bool) -> None:
         IntegrityError: HF413.
     """
     a, b = first.summary, other.summary
-    for folder in (first, other):
-        if not folder.summary.complete:
-            raise _incomparable(
-                f"'{folder.path}' is not complete", folder.summary.stopped, "", "run its command again; it continues"
-            )
+    refuse_partial(first)
+    refuse_partial(other)
     if a.result_version != b.result_version:
         versions = f"result versions {a.result_version} and {b.result_version}"
         raise _incomparable("they were made by versions that count differently", versions, "one", "audit both again")
@@ -62,7 +64,26 @@ def refuse(first: Folder, other: Folder, common: bool) -> None:
             )
 
 
-def refuse_samples(first: "Seen", other: "Seen", common: bool) -> None:
+def refuse_partial(folder: Folder) -> None:
+    """Refuse a run in which work is left: samples not yet tried would count as held.
+
+    Raises:
+        IntegrityError: HF413.
+    """
+    if not folder.summary.complete:
+        raise _incomparable(
+            f"'{folder.path}' is not complete", folder.summary.stopped, "", "run its command again; it continues"
+        )
+
+
+def question(folder: Folder, seen: Seen) -> str:
+    """A digest of what the run asked: equal for runs that `refuse` and `refuse_samples` let pass as they are."""
+    summary = folder.summary
+    plans = sorted((t.literal, _plan(t)) for t in summary.threats)
+    return digest([sorted(seen.ids), plans, list(summary.data.bounds), summary.result_version])
+
+
+def refuse_samples(first: Seen, other: Seen, common: bool) -> None:
     """Refuse two runs over other samples.
 
     Raises:
@@ -107,7 +128,11 @@ def read(folder: Folder) -> Seen:
     Raises:
         IntegrityError: HF414 where the files of the run do not belong together.
     """
-    samples, summary, rows = folder.manifest.samples, folder.summary, folder.samples.to_pylist()
+    samples, summary = folder.manifest.samples, folder.summary
+    try:
+        rows = folder.samples.select(COLUMNS).to_pylist()
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise _torn(folder, f"samples.parquet cannot be read ({type(error).__name__})") from error
     key_of = dict(zip(samples.ids, samples.keys, strict=True))
     if len(key_of) < len(samples.ids):
         raise _incomparable(

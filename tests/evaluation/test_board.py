@@ -1,0 +1,116 @@
+"""Leaderboards: bands worked by hand, tables of runs that were asked the same."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation import world
+from holdfast.core.errors import UsageError
+from holdfast.evaluation.audit import audit
+from holdfast.evaluation.board import bands, board, runs_in, schema, to_json
+from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import read_file
+from holdfast.evaluation.summary import to_json as summary_json
+from holdfast.report import board as view
+
+PLAN = {"threat": "linf:1/50", "suite": "pgd(steps=3)", "seed": 0}
+
+
+def model(*held, n=40):
+    """A model that holds the samples of these ranges."""
+    inside = {i for a, b in held for i in range(a, b)}
+    return {str(i): i in inside for i in range(n)}
+
+
+def test_bands_by_hand():
+    """A holds 40, B 36, C 20 of 40, each a part of the one before: A-B 4 to 0, p = 1/8; A-C and B-C clear."""
+    a, b, c = model((0, 40)), model((0, 36)), model((0, 20))
+    assert bands([a, b, c]) == [(1, 2), (1, 2), (3, 3)]
+    assert bands([c, a, b]) == [(3, 3), (1, 2), (1, 2)], "whatever the order"
+    assert bands([a]) == [(1, 1)]
+    assert bands([a, a]) == [(1, 2), (1, 2)]
+
+
+def test_being_alike_is_not_handed_on():
+    """Steps of 5 are not found (p = 1/16), steps of 10 are (p = 1/512): the middle one shares ranks with both."""
+    found = bands([model((0, 40)), model((0, 35)), model((0, 30))])
+    assert found == [(1, 2), (1, 3), (2, 3)]
+
+
+def test_the_number_of_pairs_counts():
+    """8 to 0 has p = 1/128: found among 3 pairs, not among 45."""
+    first, other = model((0, 40)), model((0, 32))
+    assert bands([first, other]) == [(1, 1), (2, 2)]
+    assert bands([first, other, *[first] * 8])[1] == (1, 10)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_a_band_holds_the_rank_it_has(sizes):
+    found = bands([model((0, size)) for size in sizes])
+    for (best, worst), size in zip(found, sizes, strict=True):
+        above = sum(other > size for other in sizes)
+        assert 1 <= best <= 1 + above
+        assert above + 1 <= worst <= len(sizes)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, shift in {"means": 0.0, "moved": 0.4}.items():
+        audit(world.model(shift=shift)[0], world.data(60), out=folder / name, **PLAN)
+    audit(world.model()[0], world.data(20), out=folder / "few", **PLAN)
+    audit(world.model()[0], world.data(60), out=folder / "steps", **PLAN | {"suite": "pgd(steps=4)"})
+    audit(world.model()[0], world.data(60), out=folder / "part", **PLAN)
+    path = folder / "part" / "summary.json"
+    path.write_text(summary_json(dataclasses.replace(read_file(path), complete=False, stopped="interrupted")))
+    (folder / "no run").mkdir()
+    return folder
+
+
+def test_runs_stand_together_where_they_were_asked_the_same(runs):
+    found = board([Folder(path) for path in runs_in([runs])])
+    tables = [[row.run.rpartition("/")[2] for row in ranking.rows] for ranking in found.rankings]
+    assert tables[0] == ["means", "moved"], "the larger table first, the better model first"
+    assert sorted(tables[1:]) == [["few"], ["steps"]]
+    assert [(left.run.rpartition("/")[2], left.why[:5]) for left in found.left_out] == [("part", "HF413")]
+    first, second = found.rankings[0].rows
+    assert ((first.best, first.worst), (second.best, second.worst)) == ((1, 1), (2, 2))
+    summary = Folder(runs / "means").summary
+    assert (first.clean, first.robust) == (summary.rates.clean_accuracy, summary.rates.empirical_robust_accuracy)
+
+
+def test_a_damaged_run_is_left_out_with_the_reason(runs, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "manifest.json").write_text("{")
+    found = board([Folder(runs / "means"), Folder(tmp_path / "bad")])
+    assert len(found.rankings) == 1
+    assert len(found.left_out) == 1
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="HF825"):
+        runs_in([tmp_path])
+
+
+def test_the_document_follows_its_schema_and_the_page_says_the_bands(runs):
+    jsonschema = pytest.importorskip("jsonschema")
+    found = board([Folder(path) for path in runs_in([runs])])
+    jsonschema.validate(json.loads(to_json(found)), schema())
+    text = view.render(found, ".txt")
+    assert text.index("runs") < text.index("steps")
+    for form in (".html", ".md", ".json"):
+        assert "HF413" in view.render(found, form)
+
+
+def test_foreign_names_on_the_board_are_harmless(runs):
+    found = board([Folder(runs / "means")])
+    name = "<script>x</script>\x1b[31m\u202e| a |"
+    rows = tuple(dataclasses.replace(row, model=name, run=name, command=name) for row in found.rankings[0].rows)
+    found = dataclasses.replace(found, rankings=(dataclasses.replace(found.rankings[0], rows=rows, data=name),))
+    for form in (".html", ".md", ".txt"):
+        page = view.render(found, form)
+        assert not {"\x1b", "\u202e"} & set(page)
+        assert form == ".txt" or "<script>" not in page
