@@ -47,6 +47,13 @@ def test_the_number_of_pairs_counts():
     assert bands([first, other, *[first] * 8])[1] == (1, 10)
 
 
+def test_groups_are_witnesses_not_their_samples():
+    """Ten samples lost in two groups of five are two witnesses: no difference is found."""
+    first, other = model((0, 40)), model((0, 30))
+    assert bands([first, other]) == [(1, 1), (2, 2)]
+    assert bands([first, other], {key: int(key) // 5 for key in first}) == [(1, 2), (1, 2)]
+
+
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_band_holds_the_rank_it_has(sizes):
     found = bands([model((0, size)) for size in sizes])

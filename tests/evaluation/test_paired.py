@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 from holdfast.core.errors import ParameterError
-from holdfast.evaluation.paired import detectable, holm, mcnemar, paired, power, tango
+from holdfast.evaluation.paired import detectable, holm, mcnemar, over_groups, paired, power, tango
 
 counts = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 60)).filter(any)
 
@@ -126,6 +126,21 @@ def test_holm_by_hand():
     assert holm([0.04, 0.01, 0.03]) == pytest.approx((0.06, 0.03, 0.06))
     assert holm([0.9, 0.8]) == (1.0, 1.0)
     assert holm([]) == ()
+
+
+def test_two_runs_over_groups():
+    """Ten samples lost in two groups of five: two witnesses, not ten."""
+    first, second = [True] * 40, [False] * 10 + [True] * 30
+    alone, grouped = (over_groups(first, second, source) for source in ([-1] * 40, [i // 5 for i in range(40)]))
+    assert alone == paired(30, 10, 0, 0)
+    assert (grouped.lost, grouped.difference, grouped.groups) == (10, -0.25, 8)
+    assert grouped.p == 0.5, "2 of 4 signs reach as far"
+    assert grouped.high - grouped.low > alone.high - alone.low
+    assert (grouped.interval, grouped.test, grouped.detectable) == ("cluster bootstrap", "exact group sign flips", None)
+    nothing = over_groups(first, first, [i // 5 for i in range(40)])
+    assert (nothing.low, nothing.high) == tango(0, 0, 8)
+    everything = over_groups(first, [False] * 40, [i // 5 for i in range(40)])
+    assert (everything.low, everything.high) == tango(0, 8, 8)
 
 
 def test_text_and_significance():

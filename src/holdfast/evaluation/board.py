@@ -2,7 +2,8 @@
 
 Models stand in one table where they were asked the same question: the same samples, threats and attacks. The band of a
 model is the ranks it may have: `2-4` where one model is significantly better and all but four are significantly worse.
-Every pair is compared by the exact McNemar test on the samples, corrected (Holm) for the number of pairs of the table.
+Every pair is compared by the exact McNemar test on the samples (sign flips of whole groups, where they come in some),
+corrected (Holm) for the number of pairs of the table.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import pydantic
 
 from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.evaluation.clusters import grouped, sign_flip
 from holdfast.evaluation.comparable import Seen, question, read, refuse_partial
 from holdfast.evaluation.paired import holm, mcnemar
 from holdfast.evaluation.statistics import Rate
@@ -134,33 +136,32 @@ def board(folders: Sequence[Folder]) -> Board:
     return Board(rankings=tuple(sorted(rankings, key=lambda r: -len(r.rows))), left_out=tuple(left))
 
 
-def bands(held: Sequence[Mapping[str, bool]], alpha: float = ALPHA) -> list[tuple[int, int]]:
+def bands(
+    held: Sequence[Mapping[str, bool]], groups: Mapping[str, int] | None = None, alpha: float = ALPHA
+) -> list[tuple[int, int]]:
     """Best and worst possible rank of each model.
 
     Args:
         held: For each model, sample -> whether it held; the same samples for all.
+        groups: Sample -> its group, negative or missing for none.
         alpha: Chance that any of the claimed differences is none.
     """
     pairs = [(i, j) for i in range(len(held)) for j in range(i + 1, len(held))]
-    counts = [_differ(held[i], held[j]) for i, j in pairs]
-    values = holm([mcnemar(only, other) for only, other in counts])
+    source = [(groups or {}).get(key, -1) for key in held[0]] if held else []
+    changes = [[int(held[i][key]) - int(held[j][key]) for key in held[0]] for i, j in pairs]
+    values = holm([sign_flip(c, source) if grouped(source) else mcnemar(c.count(1), c.count(-1)) for c in changes])
     better, worse = [0] * len(held), [0] * len(held)
-    for (i, j), (only, other), p in zip(pairs, counts, values, strict=True):
+    for (i, j), change, p in zip(pairs, changes, values, strict=True):
         if p <= alpha + 1e-12:
-            up, down = (i, j) if only > other else (j, i)
+            up, down = (i, j) if sum(change) > 0 else (j, i)
             better[down] += 1
             worse[up] += 1
     return [(1 + b, len(held) - w) for b, w in zip(better, worse, strict=True)]
 
 
-def _differ(a: Mapping[str, bool], b: Mapping[str, bool]) -> tuple[int, int]:
-    """Samples that only the first holds, that only the second holds."""
-    return sum(a[k] and not b[k] for k in a), sum(b[k] and not a[k] for k in a)
-
-
 def _ranking(members: Sequence[tuple[Folder, Seen]]) -> Ranking:
     held = [{key: all(under[key] for under in seen.held.values()) for key in seen.ids} for _, seen in members]
-    rows = [_row(folder, band) for (folder, _), band in zip(members, bands(held), strict=True)]
+    rows = [_row(folder, band) for (folder, _), band in zip(members, bands(held, members[0][1].groups), strict=True)]
     first, n = members[0][0].summary, len(members)
     return Ranking(
         data=first.data.name,

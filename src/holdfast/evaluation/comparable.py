@@ -23,11 +23,13 @@ class Seen:
         ids: Key -> number.
         clean: Key -> whether the model is right before any attack.
         held: Threat literal -> key -> whether no attack broke it.
+        groups: Key -> the sample's group, negative for none.
     """
 
     ids: Mapping[str, int]
     clean: Mapping[str, bool]
     held: Mapping[str, Mapping[str, bool]]
+    groups: Mapping[str, int]
 
 
 def refuse(first: Folder, other: Folder, common: bool) -> None:
@@ -158,7 +160,7 @@ def read(folder: Folder) -> Seen:
         )
         if counted != stated or set(held[threat.literal]) != set(ids):
             raise _torn(folder, f"samples.parquet counts {counted}, summary.json says {stated} under {threat.literal}")
-    return Seen(ids, clean, held)
+    return Seen(ids, clean, held, dict(zip(samples.keys, samples.source, strict=True)))
 
 
 def _torn(folder: Folder, why: str) -> IntegrityError:

@@ -2,17 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pydantic
 
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
-from holdfast.evaluation.paired import Paired, holm, paired
+from holdfast.evaluation.paired import Paired, holm, over_groups
 from holdfast.evaluation.store import Folder
 
 SCHEMA = "urn:holdfast:comparison:1"
+Metric = Literal["clean_accuracy", "empirical_robust_accuracy"]
 CLEAN: Literal["clean_accuracy"] = "clean_accuracy"
 ROBUST: Literal["empirical_robust_accuracy"] = "empirical_robust_accuracy"
 
@@ -43,7 +44,7 @@ class Contrast:
         lost, won: Numbers of the samples that only the first, only the second run holds.
     """
 
-    metric: Literal["clean_accuracy", "empirical_robust_accuracy"]
+    metric: Metric
     threat: str
     counts: Paired
     lost: tuple[int, ...]
@@ -137,7 +138,8 @@ def sentence(contrasts: Sequence[Contrast], p: float, names: tuple[str, str], te
     """The headline of one comparison: what changed, on how many samples, how sure."""
     first, other = names
     main, clean = contrasts[0].counts, next((c.counts for c in contrasts if c.metric == CLEAN), None)
-    value = f"exact McNemar p = {p:.2g}" + (f", corrected for {tests} comparisons" if tests > 1 else "")
+    test = "exact McNemar" if main.groups is None else f"exact sign flips over {main.groups} groups,"
+    value = f"{test} p = {p:.2g}" + (f", corrected for {tests} comparisons" if tests > 1 else "")
     basis = f"(paired: {main.won} samples only {other}, {main.lost} only {first} of {main.n}; {value})"
     points = f"{100 * abs(main.difference):.1f} points"
     if p <= 1 - main.level + 1e-12:
@@ -156,33 +158,23 @@ def sentence(contrasts: Sequence[Contrast], p: float, names: tuple[str, str], te
 
 def _contrasts(first: Seen, other: Seen, keys: Sequence[str], threats: Sequence[str]) -> tuple[Contrast, ...]:
     """The worst case over the threats, clean accuracy, then each threat where there are several."""
+    source = [max(first.groups[key], other.groups[key]) for key in keys]  # a run may not know of the groups
 
-    def under(seen: Seen, literals: Sequence[str]) -> dict[str, bool]:
-        return {key: all(seen.held[t][key] for t in literals) for key in keys}
+    def contrast(metric: Metric, threat: str, a: Sequence[bool], b: Sequence[bool]) -> Contrast:
+        lost = tuple(first.ids[k] for k, x, y in zip(keys, a, b, strict=True) if x and not y)
+        won = tuple(first.ids[k] for k, x, y in zip(keys, a, b, strict=True) if y and not x)
+        return Contrast(metric=metric, threat=threat, counts=over_groups(a, b, source), lost=lost, won=won)
 
-    clean = [{key: seen.clean[key] for key in keys} for seen in (first, other)]
+    def under(seen: Seen, literals: Sequence[str]) -> list[bool]:
+        return [all(seen.held[t][key] for t in literals) for key in keys]
+
     found = [
-        _contrast(
-            ROBUST, threats[0] if len(threats) == 1 else "", under(first, threats), under(other, threats), first.ids
-        ),
-        _contrast(CLEAN, "", clean[0], clean[1], first.ids),
+        contrast(ROBUST, threats[0] if len(threats) == 1 else "", under(first, threats), under(other, threats)),
+        contrast(CLEAN, "", [first.clean[k] for k in keys], [other.clean[k] for k in keys]),
     ]
     for literal in threats if len(threats) > 1 else ():
-        found.append(_contrast(ROBUST, literal, under(first, [literal]), under(other, [literal]), first.ids))
+        found.append(contrast(ROBUST, literal, under(first, [literal]), under(other, [literal])))
     return tuple(found)
-
-
-def _contrast(
-    metric: Literal["clean_accuracy", "empirical_robust_accuracy"],
-    threat: str,
-    a: Mapping[str, bool],
-    b: Mapping[str, bool],
-    ids: Mapping[str, int],
-) -> Contrast:
-    lost, won = [ids[k] for k in a if a[k] and not b[k]], [ids[k] for k in a if b[k] and not a[k]]
-    both = sum(a[k] and b[k] for k in a)
-    counts = paired(both, len(lost), len(won), len(a) - both - len(lost) - len(won))
-    return Contrast(metric=metric, threat=threat, counts=counts, lost=tuple(lost), won=tuple(won))
 
 
 def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[str], tests: int) -> tuple[str, ...]:

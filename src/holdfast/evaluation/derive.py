@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import provenance, summarize
+from holdfast.evaluation import clusters, provenance, summarize
 from holdfast.evaluation.examples import examples
 from holdfast.evaluation.finals import Final, View, finals
 from holdfast.evaluation.masking.judge import judged
@@ -81,6 +81,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         facts.model.class_names,
         space_of(data.x),
         facts.data.kind == "image",
+        dict(zip(samples.keys, samples.source, strict=True)),
     )
     document = _summary(store, case, others, facts, ids)
     write_atomic(store.folder / "summary.json", to_json(document).encode("utf-8", "backslashreplace"))
@@ -161,6 +162,13 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
     if facts.data.limited:
         more.append(
             f"A simple random subset of {facts.data.n} of {facts.data.total} samples (seed {facts.data.seed}) was used."
+        )
+    source = [case.groups.get(key, -1) for key in case.judged]
+    if clusters.grouped(source):
+        more.append(
+            f"The samples come in {clusters.count(source)} groups: the intervals of clean accuracy, empirical robust "
+            f"accuracy and success rate come from a cluster bootstrap that draws groups (BCa, {clusters.RESAMPLES} "
+            f"times, seed {case.view.seed}). Every other interval takes samples for independent and is too narrow."
         )
     if any(t.bounded for t in case.view.threats):
         more.append(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from holdfast.core.errors import ParameterError
+from holdfast.evaluation import clusters
 
 POWER = 0.8
 
@@ -22,13 +23,14 @@ class Paired:
         both, lost, won, neither: Samples that count in both runs, in the first alone, in the second alone, in neither.
         n: All samples.
         difference: (won - lost) / n.
-        low, high: Tango's score interval of the difference.
-        p: Two-sided p-value of the exact McNemar test.
+        low, high: Interval of the difference.
+        p: Two-sided p-value of the exact test.
         detectable: Smallest true drop that a comparison of n samples, with as many of them differing as here, finds
-            significant with probability `power`; None where no drop is found that surely.
+            significant with probability `power`; None where no drop is found that surely, or samples come in groups.
         power: Of `detectable`.
         interval, test: How they were computed.
         level: Confidence level of the interval; the difference is significant where p <= 1 - level.
+        groups: How many groups the samples come in, None where they are independent.
     """
 
     both: int
@@ -42,9 +44,10 @@ class Paired:
     p: float
     detectable: float | None
     power: float = POWER
-    interval: Literal["tango score"] = "tango score"
-    test: Literal["exact mcnemar"] = "exact mcnemar"
+    interval: Literal["tango score", "cluster bootstrap"] = "tango score"
+    test: Literal["exact mcnemar", "exact group sign flips"] = "exact mcnemar"
     level: float = 0.95
+    groups: int | None = None
 
     @property
     def significant(self) -> bool:
@@ -85,6 +88,41 @@ def paired(both: int, lost: int, won: int, neither: int, level: float = 0.95) ->
         p=mcnemar(won, lost),
         detectable=detectable(n, (won + lost) / n, level=level),
         level=level,
+    )
+
+
+def over_groups(
+    first: Sequence[bool], second: Sequence[bool], source: Sequence[int], level: float = 0.95, seed: int = 0
+) -> Paired:
+    """The comparison of two runs from what each says about every sample, groups respected where there are some.
+
+    Args:
+        first: Whether the first run holds each sample.
+        second: Whether the second does.
+        source: The sample's group, negative for none.
+        level: As in `paired`.
+        seed: Of the cluster bootstrap.
+    """
+    values = [int(b) - int(a) for a, b in zip(first, second, strict=True)]
+    lost, won = values.count(-1), values.count(1)
+    both = sum(a and b for a, b in zip(first, second, strict=True))
+    whole = paired(both, lost, won, len(values) - both - lost - won, level)
+    if not clusters.grouped(source):
+        return whole
+    groups = clusters.count(source)
+    share = whole.difference * groups
+    low, high = clusters.change(values, source, level, seed) or tango(
+        round(max(share, 0)), round(max(-share, 0)), groups, level
+    )
+    return dataclasses.replace(
+        whole,
+        low=min(low, whole.difference),
+        high=max(high, whole.difference),
+        p=clusters.sign_flip(values, source),
+        detectable=None,
+        interval="cluster bootstrap",
+        test="exact group sign flips",
+        groups=groups,
     )
 
 

@@ -15,10 +15,11 @@ class Rate:
         k: Samples that count.
         n: Samples looked at.
         point: k / n.
-        low, high: The exact interval, closed at 0 for k = 0 and at 1 for k = n.
+        low, high: The interval; the exact one is closed at 0 for k = 0 and at 1 for k = n.
         denominator: What the n samples are, in words.
-        method: How the interval was computed.
+        method: How the interval was computed: exactly, for independent samples, or by drawing whole groups.
         level: Its confidence level.
+        groups: How many groups the samples come in, None where they are independent.
     """
 
     k: int
@@ -27,8 +28,9 @@ class Rate:
     low: float
     high: float
     denominator: str
-    method: Literal["clopper-pearson"] = "clopper-pearson"
+    method: Literal["clopper-pearson", "cluster bootstrap"] = "clopper-pearson"
     level: float = 0.95
+    groups: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.k <= self.n or self.n < 1:

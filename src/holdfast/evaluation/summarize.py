@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
+from holdfast.evaluation.clusters import share
 from holdfast.evaluation.finals import HELD, Final, View, broken_at
 from holdfast.evaluation.metrics.confusions import confusions
 from holdfast.evaluation.metrics.curve import curve, from_distances
@@ -45,6 +46,7 @@ class Case:
         names: Class names, empty where there are none.
         space: Of the inputs.
         image: Whether inputs are images.
+        groups: Key -> group of the sample, negative or missing for none.
     """
 
     view: View
@@ -53,6 +55,7 @@ class Case:
     names: Sequence[str]
     space: Box
     image: bool
+    groups: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def judged(self) -> list[str]:
@@ -72,10 +75,9 @@ class Case:
 
 def headline(case: Case) -> Rates:
     """Clean accuracy and the union over threats."""
-    n = len(case.judged)
     return Rates(
-        clean_accuracy=_share(sum(map(case.right, case.judged)), n, ALL),
-        empirical_robust_accuracy=_share(sum(map(case.stands, case.judged)), n, ALL),
+        clean_accuracy=_over_groups(case, {key: case.right(key) for key in case.judged}, ALL),
+        empirical_robust_accuracy=_over_groups(case, {key: case.stands(key) for key in case.judged}, ALL),
     )
 
 
@@ -94,8 +96,10 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         atlas=", ".join(threat.taxonomy.atlas),
         knowledge=threat.knowledge,
         queries=threat.queries,
-        empirical_robust_accuracy=_share(sum(stands.values()), len(judged), ALL),
-        success_rate=_share(len(broken), len(right), "samples right before the attack"),
+        empirical_robust_accuracy=_over_groups(case, stands, ALL),
+        success_rate=_over_groups(
+            case, {key: members[key].status == "broken" for key in right}, "samples right before the attack"
+        ),
         attacks=tuple(_attack_facts(case, threat, a, stage) for stage, a in enumerate(case.view.attacks(threat))),
         distances={norm: s for norm in NORMS if (s := spread(getattr(row, norm) for row in hits)) is not None},
         curve=_curve(case, threat),
@@ -114,6 +118,12 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         control=_control(case, threat),
         statuses=dict(sorted(Counter(f.status for f in members.values()).items())),
     )
+
+
+def _over_groups(case: Case, flags: Mapping[str, bool], words: str) -> Rate | None:
+    """The share of samples that are flagged, with an interval over groups where the data have some."""
+    source = [case.groups.get(key, -1) for key in flags]
+    return share(list(flags.values()), source, words, seed=case.view.seed) if flags else None
 
 
 def _share(k: int, n: int, words: str) -> Rate | None:

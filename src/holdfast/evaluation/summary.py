@@ -16,7 +16,7 @@ from holdfast.core.errors import IntegrityError
 from holdfast.evaluation.statistics import Rate
 
 SCHEMA = "urn:holdfast:summary:1"
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")

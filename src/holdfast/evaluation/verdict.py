@@ -50,5 +50,6 @@ def percent(share: float) -> str:
 
 
 def interval(rate: Rate) -> str:
-    """`95 % interval 43.4 to 57.6 %`."""
-    return f"{100 * rate.level:g} % interval {100 * rate.low:.1f} to {100 * rate.high:.1f} %"
+    """`95 % interval 43.4 to 57.6 %`, and over how many groups where the samples come in some."""
+    over = "" if rate.groups is None else f" over {rate.groups} groups"
+    return f"{100 * rate.level:g} % interval {100 * rate.low:.1f} to {100 * rate.high:.1f} %{over}"

@@ -8,6 +8,14 @@ from holdfast.report.visible import short
 from holdfast.report.words import counted, percent
 
 SHOWN, NAME = 12, 22
+INDEPENDENT = (
+    "Only samples on which two runs differ tell them apart: p is the exact McNemar test of those, the interval is "
+    "Tango's 95 % score interval of the difference."
+)
+GROUPED = (
+    "The samples come in groups, and those of one group are alike: p is the exact test that flips the signs of whole "
+    "groups, the 95 % interval of the difference is a cluster bootstrap (BCa) that draws whole groups."
+)
 FORMS = (".md", ".html", ".json", ".txt")
 
 
@@ -23,10 +31,7 @@ def page(comparison: Comparison) -> Sheet:
     runs, threats = comparison.runs, " and ".join(comparison.threats)
     title = f"{len(runs)} runs compared: {counted(comparison.samples, 'sample')} under {threats}"
     notes = list(dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
-    notes.append(
-        "Only samples on which two runs differ tell them apart: p is the exact McNemar test of those, the interval is "
-        "Tango's 95 % score interval of the difference."
-    )
+    notes.append(INDEPENDENT if comparison.pairs[0].contrasts[0].counts.groups is None else GROUPED)
     tables = [_table(comparison, pair) for pair in comparison.pairs]
     for pair in comparison.pairs:
         main = pair.contrasts[0]

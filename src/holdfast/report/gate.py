@@ -9,7 +9,8 @@ FORMS = (".xml", ".sarif", ".md", ".html", ".json", ".txt")
 WORDS = {"passed": "passed", "failed": "FAILED", "warned": "warning", "off": "off", "unjudged": "not judged"}
 CONSERVATIVE = (
     "A rate is compared by the lower end of its 95 % interval, unless the rule says “rate itself”. A rule against the "
-    "baseline fails only where the drop is larger than allowed and the exact McNemar test finds it on the same samples."
+    "baseline fails only where the drop is larger than allowed and the exact McNemar test (sign flips of whole groups, "
+    "where samples come in groups) finds it on the same samples."
 )
 
 

@@ -85,8 +85,8 @@ GLOSSARY = (
     ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", ""),
     (
         "interval",
-        "The exact (Clopper-Pearson) 95 % interval of the share; it covers the sampling of the inputs, not "
-        "the strength of the attacks.",
+        "The exact (Clopper-Pearson) 95 % interval of the share, or, where samples come in groups, one from a cluster "
+        "bootstrap over the groups; it covers the sampling of the inputs, not the strength of the attacks.",
         "",
     ),
     (
