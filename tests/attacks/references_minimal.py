@@ -117,11 +117,10 @@ def linearize(row, attack, t, x):
     def ahead(z, y):
         return z[t] - z[y]
 
-    for _ in range(attack.steps):
-        g, f, m = row.slope(x, ahead)
-        if m < 0:
+    for i in range(attack.steps):
+        if (i or x is not x0) and row.margin(x) < 0:
             x = x0 + attack.back * (x - x0)
-            g, f, _ = row.slope(x, ahead)
+        g, f, _ = row.slope(x, ahead)
         d = crossing(x, g, -f, low, high, p)
         d0 = crossing(x0, g, float((g * (x - x0)).sum()) - f, low, high, p)
         near, far = max(length(d, p), 1e-8), max(length(d0, p), 1e-8)

@@ -30,8 +30,8 @@ class FabT(Attack):
     radius if that is nearer. After each start the nearest success is drawn toward the input by false position; the
     paper does so too, AutoAttack does not.
 
-    Cost: for each start and target, `steps` forward and backward passes, one more of both for each step whose iterate
-    had reached the goal, and one forward pass; for each start `secants` + 1 forward passes.
+    Cost: for each start and target, `steps` forward and backward passes and `steps` + 1 forward passes, from the input
+    one less; for each start `secants` + 1 forward passes.
 
     Args:
         steps: Linearizations for each start and target.
@@ -64,12 +64,10 @@ class FabT(Attack):
 
     def _approach(self, probe: Probe, way: Tensor, x: Tensor) -> None:
         region, x0, loss = probe.region, probe.x0, losses.margin_of(way)
-        for _ in probe.steps(self.steps):
-            g, f, margin = probe.slope(x, loss)
-            reached = margin < 0
-            x = pick(reached, x0 + self.back * (x - x0), x)
-            again = probe.slope(x, loss, only=reached)
-            g, f = pick(reached, again.gradient, g), torch.where(reached, again.loss, f)
+        for i in probe.steps(self.steps):
+            if i or x is not x0:
+                x = pick(probe.margin(x) < 0, x0 + self.back * (x - x0), x)
+            g, f, _ = probe.slope(x, loss)
             d, d0 = region.crossing(x, g, -f), region.crossing(x0, g, dot(g, x - x0) - f)
             near, far = norm(d, region.p).clamp(min=1e-8), norm(d0, region.p).clamp(min=1e-8)
             a = expand((near / (near + far)).clamp(max=self.bias), x)
