@@ -84,3 +84,11 @@ def test_draws_are_float64_when_asked_and_belong_to_their_row():
         assert a.dtype == torch.float64
     assert (whole.uniform(100) != whole.uniform(100).float()).any()
     assert projections.room(like + 1, like, like, like + 2).eq(2).all()
+
+
+def test_pour_moves_no_coordinate_without_weight():
+    """Heaviest first, to their caps, until the sum is reached; weight 0 helps nothing and stays."""
+    weight = torch.tensor([[0.0, 2.0, 1.0, 4.0], [0.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
+    cap = torch.tensor([[1.0, 0.5, 1.0, 0.25], [1.0, 1.0, 0.5, 1.0]], dtype=torch.float64)
+    amount = torch.tensor([2.5, 9.0], dtype=torch.float64)
+    assert projections.pour(weight, cap, amount).tolist() == [[0.0, 0.5, 0.5, 0.25], [0.0, 0.0, 0.5, 0.0]]

@@ -113,7 +113,7 @@ class _Cube:
         self.half = (1 + SLACK) * (region.high - region.low) / 2
         self.width = (region.high - region.low).flatten(1).amax(1)
         self.edge = math.atanh(1 / (1 + SLACK))
-        t = (x0 - self.middle) / torch.where(self.half > 0, self.half, 1.0)
+        t = (x0 - self.middle) / self.half
         self.start = self.clamp(torch.log((1 + t) / (1 - t)) / 2)  # torch.atanh is not the same in every batch
 
     def point(self, v: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class _Cube:
 
     def share(self, d: Tensor) -> Tensor:
         """The largest change of a value, as a fraction of half its range: `(batch,)`."""
-        return norm(torch.where(self.half > 0, d / torch.where(self.half > 0, self.half, 1.0), 0.0), torch.inf)
+        return norm(d / self.half, torch.inf)
 
     def rate(self, v: Tensor) -> Tensor:
         """Derivative of the input, in widths of the box, by `v`: `(batch, ...)`."""
