@@ -12,10 +12,10 @@ from holdfast.attacks.attack import Attack
 from holdfast.core.errors import ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import audit as evaluation
 from holdfast.evaluation import comparison
 from holdfast.evaluation import gate as gating
 from holdfast.evaluation.comparison import Comparison
+from holdfast.evaluation.decide import decided
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
@@ -35,6 +35,7 @@ def audit(
     out: str | os.PathLike[str] | None = None,
     batch: int = 256,
     limit: int | None = None,
+    decide: str = "",
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     new: bool = False,
@@ -51,6 +52,7 @@ def audit(
         out: The run folder; the same call continues it. Without it: a temporary one that goes with the returned object.
         batch: Rows sent through the model at once; changes memory and speed, not results.
         limit: A seeded simple random subset of so many samples.
+        decide: A question, `"empirical_robust_accuracy >= 0.5"`: stop as soon as the samples answer it.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         new: Begin a folder of its own beside one that is taken.
@@ -60,14 +62,16 @@ def audit(
         ModelError: HF240 for something that is not wrapped; HF230 another accuracy than expected.
         DataError: HF1xx labels, shapes, values outside the range.
         ThreatError: HF3xx literals, or attacks that cannot serve them.
+        UsageError: HF826 a question that samples cannot decide.
         IntegrityError: HF4xx a folder that belongs to another model.
         ResourceError: HF5xx disk, permissions.
     """
     dataset = _dataset(model, data)
     with _folder(out) as folder:
-        found = evaluation.audit(
+        found = decided(
             model,
             dataset,
+            decide=decide,
             threat=threat,
             suite=suite,
             seed=seed,

@@ -17,7 +17,7 @@ from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Verdict
 
 ROBUST, CLEAN = "empirical_robust_accuracy", "clean_accuracy"
-PLAN = {"threat": ["linf:1/50", "linf:1/20"], "suite": "pgd(steps=5)", "seed": 0}
+PLAN = {"threat": ["linf:1/20", "linf:1/50"], "suite": "pgd(steps=5)", "seed": 0}
 
 
 def policy(*rules, **fields):

@@ -34,6 +34,7 @@ class Request:
     split: str = "test"
     limit: int = 0
     bounds: str = ""
+    decide: str = ""
     expect_accuracy: float | None = None
     transfer_to: tuple[str, ...] = ()
     trust: str = ""
@@ -58,6 +59,7 @@ def command(
     limit: options.Limit = 0,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    decide: options.Decide = "",
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
     trust: options.Trust = "",
@@ -87,6 +89,7 @@ def command(
             limit=limit,
             split=split,
             bounds=bounds,
+            decide=decide,
             expect_accuracy=expect_accuracy,
             transfer_to=tuple(transfer_to or ()),
             trust=trust,
@@ -110,7 +113,7 @@ def run(request: Request) -> int:
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
     from holdfast.cli.subject import default_threat, load_data, load_model
-    from holdfast.evaluation.audit import audit
+    from holdfast.evaluation.decide import decided
     from holdfast.report.run import Run
 
     dataset = load_data(request.data, request.split, request.bounds)
@@ -121,9 +124,10 @@ def run(request: Request) -> int:
     words = reproducing(request)
     others = [load_model(name, request.trust, limits or dataset.bounds) for name in request.transfer_to]
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
-        ended = audit(
+        ended = decided(
             model,
             dataset,
+            decide=request.decide,
             threat=request.threat,
             suite=request.suite,
             seed=request.seed,
@@ -229,6 +233,7 @@ def reproducing(request: Request) -> str:
         "split",
         "bounds",
         "limit",
+        "decide",
         "expect_accuracy",
         "transfer_to",
         "trust",

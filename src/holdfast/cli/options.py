@@ -47,6 +47,10 @@ Bounds = Annotated[
     str,
     typer.Option("--bounds", metavar="LOW,HIGH", help="Least and greatest possible value, where the data do not say."),
 ]
+Decide = Annotated[
+    str,
+    typer.Option("--decide", metavar="QUESTION", help="Stop once it is answered: 'empirical_robust_accuracy >= 0.5'."),
+]
 Expected = Annotated[
     float | None,
     typer.Option(

@@ -110,7 +110,10 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
         found.append((shlex.join(_with(words, "--suite", "standard")), "a number to state needs the standard attacks"))
     if summary.data.limited:
         found.append(
-            (shlex.join(_with(words, "--limit", None)), f"all {summary.data.total} samples, for a narrower interval")
+            (
+                shlex.join(_with(_with(words, "--limit", None), "--decide", None)),
+                f"all {summary.data.total} samples, for a narrower interval",
+            )
         )
     statuses = summary.coverage.statuses
     broken, held = statuses.get("broken", 0), statuses.get("unbroken", 0)

@@ -17,7 +17,8 @@ class Rate:
         point: k / n.
         low, high: The interval; the exact one is closed at 0 for k = 0 and at 1 for k = n.
         denominator: What the n samples are, in words.
-        method: How the interval was computed: exactly, for independent samples, or by drawing whole groups.
+        method: How the interval was computed: exactly, for independent samples; by drawing whole groups; or so that
+            it holds although the run looked at it to decide when to stop.
         level: Its confidence level.
         groups: How many groups the samples come in, None where they are independent.
     """
@@ -28,7 +29,7 @@ class Rate:
     low: float
     high: float
     denominator: str
-    method: Literal["clopper-pearson", "cluster bootstrap"] = "clopper-pearson"
+    method: Literal["clopper-pearson", "cluster bootstrap", "confidence sequence"] = "clopper-pearson"
     level: float = 0.95
     groups: int | None = None
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from holdfast.core.errors import IntegrityError
+from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
 SCHEMA = "urn:holdfast:summary:1"
@@ -332,6 +333,7 @@ class Summary:
     transfer: tuple[Transfer, ...] = ()
     findings: tuple[Finding, ...] = ()
     masking: Masking | None = None
+    decision: Decision | None = None
     coverage: Coverage
     limits: tuple[str, ...] = ()
     cost: Cost

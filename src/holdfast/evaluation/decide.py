@@ -1,0 +1,92 @@
+"""An audit that ends when a question is answered: it looks after 32, 48, 72, ... samples; a look continues the run."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+from holdfast.core.errors import UsageError
+from holdfast.core.files import Lock, write_atomic
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation.audit import audit
+from holdfast.evaluation.clusters import grouped
+from holdfast.evaluation.sequential import Answer, Decision, Question, judge, looks, parse
+from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Summary, to_json
+from holdfast.evaluation.verdict import interval, percent
+from holdfast.models.model import Model
+
+
+def decided(
+    model: Model, data: Dataset, *, decide: str, out: pathlib.Path, limit: int | None, new: bool, **rest: Any
+) -> Folder:
+    """`audit`, stopped once the question is answered; without a question the whole audit.
+
+    Args:
+        model: A wrapped model.
+        data: Samples with labels; they are taken in a seeded random order.
+        decide: The question, empty for none.
+        out: The run folder.
+        limit: The most samples to use.
+        new: Make a sibling of a folder that is taken.
+        rest: Of `audit`.
+
+    Raises:
+        UsageError: HF826 for a question that is none, or data in groups.
+    """
+    if not decide:
+        return audit(model, data, out=out, limit=limit, new=new, **rest)
+    question = parse(decide)
+    if data.groups is not None and grouped(data.groups.tolist()):
+        raise UsageError("HF826", "Samples in groups cannot decide one by one", fix="audit without --decide")
+    seen: list[int] = []
+    for n in looks(min(limit or len(data), len(data))):
+        folder = audit(model, data, out=out, limit=n, new=new, **rest)
+        out, new = folder.path, False
+        seen.append(n)
+        rate: Rate | None = getattr(folder.summary.rates, question.metric)
+        if not folder.summary.complete or rate is None:
+            break
+        answer = judge(question, rate.k, rate.n)
+        with Lock(out / "lock"):
+            told = with_decision(folder.summary, question, answer, rate, tuple(seen))
+            write_atomic(out / "summary.json", to_json(told).encode("utf-8", "backslashreplace"))
+        if answer.answer != "undecided":
+            break
+    return Folder(out)
+
+
+def with_decision(summary: Summary, question: Question, answer: Answer, rate: Rate, seen: tuple[int, ...]) -> Summary:
+    """The summary with the decision, and with the interval that is valid although the run looked at it."""
+    valid = dataclasses.replace(rate, low=answer.low, high=answer.high, method="confidence sequence")
+    text = sentence(question, answer, valid)
+    threats = summary.threats
+    if question.metric == "empirical_robust_accuracy" and len(threats) == 1:
+        threats = (dataclasses.replace(threats[0], empirical_robust_accuracy=valid),)
+    return dataclasses.replace(
+        summary,
+        decision=Decision(
+            question=str(question), answer=answer.answer, rate=valid, looks=seen, evidence=answer.evidence, text=text
+        ),
+        rates=dataclasses.replace(summary.rates, **{question.metric: valid}),
+        threats=threats,
+        verdict=dataclasses.replace(
+            summary.verdict, text=f"{text} {summary.verdict.text.replace(interval(rate), interval(valid))}"
+        ),
+        limits=(
+            *summary.limits,
+            f"The run stopped when it knew enough about {question}. The interval of that rate holds at every look; "
+            "those of other rates are made for a number of samples fixed before.",
+        ),
+    )
+
+
+def sentence(question: Question, answer: Answer, rate: Rate) -> str:
+    """The decision in a sentence."""
+    name, share = question.metric.replace("_", " "), f"{percent(question.threshold)} %"
+    wrong = f"at most {100 * (1 - answer.level):.0f} of 100 such answers are wrong, over all looks"
+    if answer.answer == "undecided":
+        return f"Undecided after {rate.n} samples whether the {name} is {question.operator} {share} ({interval(rate)})."
+    name += " under these attacks" if question.metric == "empirical_robust_accuracy" else ""
+    side = "above" if (answer.answer == "yes") == (question.operator == ">=") else "below"
+    return f"Decided after {rate.n} samples: the {name} is {side} {share} ({wrong})."
