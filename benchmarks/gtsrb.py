@@ -67,6 +67,8 @@ def audit(folder: pathlib.Path, suite: str, names: list[str], threats: list[str]
         model = load_model(folder / f"{name}.safetensors")
         began = time.perf_counter()
         run = hf.audit(model, test.take(rows), threat=threats, suite=suite, seed=0, out=folder / f"{name}-{suite}")
+        if not run.summary.complete:
+            print(f"{name:12s} interrupted; the same command continues, and these figures are not final", flush=True)
         print(f"{name:12s} clean {run.clean_accuracy}", flush=True)
         for threat in threats:
             print(f"{name:12s} {threat} {suite} {run.by_threat[threat].empirical_robust_accuracy}", flush=True)
