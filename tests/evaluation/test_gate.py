@@ -122,6 +122,17 @@ def test_a_drop_is_judged_under_its_threat(runs):
         assert f"({by[key].lost} lost, {by[key].won} won of 60" in check.seen
 
 
+def test_without_a_threat_the_worst_case_over_all_is_judged(tmp_path):
+    for name, shift in {"means": 0.0, "moved": 0.4}.items():
+        plan = PLAN | {"threat": ["linf:1/12", "l2:1/8"]}
+        audit(world.model(shift=shift)[0], world.data(60), out=tmp_path / name, **plan)
+    baseline, worse = Folder(tmp_path / "means"), Folder(tmp_path / "moved")
+    by = {c.threat: c.counts for c in compare([baseline, worse]).pairs[0].contrasts if c.metric == ROBUST}
+    assert by[""].lost != by["l2:1/8"].lost, "else the test could not tell them apart"
+    (check,) = gate(worse, policy(drop(0.0)), baseline).checks
+    assert f"({by[''].lost} lost, {by[''].won} won of 60" in check.seen
+
+
 def test_what_is_not_there_is_refused(known, runs, tmp_path):
     with pytest.raises(UsageError, match="HF824 .*l2:1"):
         gate(known(), policy(least(0.1, threat="l2:1")))

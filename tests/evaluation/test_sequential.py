@@ -91,6 +91,9 @@ def test_answers():
     assert judge(parse("clean_accuracy <= 0.5"), 25, 32).answer == "no"
     assert judge(parse("clean_accuracy >= 0.5"), 7, 32).answer == "no"
     assert judge(parse("clean_accuracy >= 0.5"), 16, 32).answer == "undecided"
+    close = [judge(parse("clean_accuracy >= 0.5"), k, 32).answer for k in (23, 24)]
+    assert close == ["undecided", "yes"], "e-values 9.2 and 24.7: from 20 on it is decided"
+    assert judge(parse("clean_accuracy >= 0.5"), 24, 32, level=0.99).answer == "undecided"
     assert list(looks(100)) == [32, 48, 72, 100]
     assert list(looks(10)) == [10]
 
