@@ -35,6 +35,7 @@ def audit(
     out: str | os.PathLike[str] | None = None,
     batch: int = 256,
     limit: int | None = None,
+    budget: str = "",
     decide: str = "",
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
@@ -52,6 +53,7 @@ def audit(
         out: The run folder; the same call continues it. Without it: a temporary one that goes with the returned object.
         batch: Rows sent through the model at once; changes memory and speed, not results.
         limit: A seeded simple random subset of so many samples.
+        budget: A time, `"10m"`: one batch is measured, and as many samples are used as surely fit.
         decide: A question, `"empirical_robust_accuracy >= 0.5"`: stop as soon as the samples answer it.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
@@ -62,7 +64,7 @@ def audit(
         ModelError: HF240 for something that is not wrapped; HF230 another accuracy than expected.
         DataError: HF1xx labels, shapes, values outside the range.
         ThreatError: HF3xx literals, or attacks that cannot serve them.
-        UsageError: HF826 a question that samples cannot decide.
+        UsageError: HF826 a question that samples cannot decide; HF827 a budget that holds no sample.
         IntegrityError: HF4xx a folder that belongs to another model.
         ResourceError: HF5xx disk, permissions.
     """
@@ -72,6 +74,7 @@ def audit(
             model,
             dataset,
             decide=decide,
+            budget=budget,
             threat=threat,
             suite=suite,
             seed=seed,

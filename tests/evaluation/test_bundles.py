@@ -30,7 +30,9 @@ def test_what_is_left_is_cut_as_it_would_have_been():
 def test_a_second_attack_takes_fewer_parts_and_keeps_the_nearest_of_each_team(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "GROUP", 8)
     folder = audit(model()[0], data(40), threat="linf:0.35", suite=[Pgd(steps=4), Pgd(steps=6)], out=tmp_path / "a")
-    commits = [c for c in folder.parts.commits if c.question["kind"] == "search" and c.question["threat"] == "linf:7/20"]
+    commits = [
+        c for c in folder.parts.commits if c.question["kind"] == "search" and c.question["threat"] == "linf:7/20"
+    ]
     first, second = ([c for c in commits if json.loads(c.question["attack"])["steps"] == n] for n in (4, 6))
     left = sum(c.rows for c in second)
     assert len(first) == 5

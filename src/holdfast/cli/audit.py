@@ -34,6 +34,7 @@ class Request:
     split: str = "test"
     limit: int = 0
     bounds: str = ""
+    budget: str = ""
     decide: str = ""
     expect_accuracy: float | None = None
     transfer_to: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ def command(
     limit: options.Limit = 0,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    budget: options.Budget = "",
     decide: options.Decide = "",
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
@@ -89,6 +91,7 @@ def command(
             limit=limit,
             split=split,
             bounds=bounds,
+            budget=budget,
             decide=decide,
             expect_accuracy=expect_accuracy,
             transfer_to=tuple(transfer_to or ()),
@@ -128,6 +131,7 @@ def run(request: Request) -> int:
             model,
             dataset,
             decide=request.decide,
+            budget=request.budget,
             threat=request.threat,
             suite=request.suite,
             seed=request.seed,
@@ -152,10 +156,16 @@ def run(request: Request) -> int:
 def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:
     """Print what the audit would do and cost; nothing is written."""
     from holdfast.evaluation.audit import plan
+    from holdfast.evaluation.budget import affordable
 
-    found = plan(
-        model, dataset, threat=request.threat, suite=request.suite, limit=request.limit or None, batch=request.batch
-    )
+    asked = {"threat": request.threat, "suite": request.suite, "batch": request.batch}
+    limit = request.limit or None
+    if request.budget:
+        limit, fits = affordable(
+            model, dataset, budget=request.budget, out=pathlib.Path(request.out), limit=limit, **asked
+        )
+        say(fits)
+    found = plan(model, dataset, limit=limit, **asked)  # type: ignore[arg-type]
     words = reproducing(request)
     if request.as_json or request.jsonl:
         stages = [
@@ -233,6 +243,7 @@ def reproducing(request: Request) -> str:
         "split",
         "bounds",
         "limit",
+        "budget",
         "decide",
         "expect_accuracy",
         "transfer_to",

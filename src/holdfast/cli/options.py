@@ -47,6 +47,12 @@ Bounds = Annotated[
     str,
     typer.Option("--bounds", metavar="LOW,HIGH", help="Least and greatest possible value, where the data do not say."),
 ]
+Budget = Annotated[
+    str,
+    typer.Option(
+        "--budget", metavar="TIME", help="Measure one batch and use as many samples as surely fit: 90s, 10m, 1h30m."
+    ),
+]
 Decide = Annotated[
     str,
     typer.Option("--decide", metavar="QUESTION", help="Stop once it is answered: 'empirical_robust_accuracy >= 0.5'."),

@@ -6,8 +6,10 @@ from typing import Any
 
 from holdfast.core.errors import UsageError
 from holdfast.core.files import Lock, write_atomic
+from holdfast.core.progress import Note
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.audit import audit
+from holdfast.evaluation.budget import affordable
 from holdfast.evaluation.clusters import grouped
 from holdfast.evaluation.sequential import Answer, Decision, Question, judge, looks, parse
 from holdfast.evaluation.statistics import Rate
@@ -18,7 +20,15 @@ from holdfast.models.model import Model
 
 
 def decided(
-    model: Model, data: Dataset, *, decide: str, out: pathlib.Path, limit: int | None, new: bool, **rest: Any
+    model: Model,
+    data: Dataset,
+    *,
+    decide: str,
+    budget: str = "",
+    out: pathlib.Path,
+    limit: int | None,
+    new: bool,
+    **rest: Any,
 ) -> Folder:
     """`audit`, stopped once the question is answered; without a question the whole audit.
 
@@ -26,14 +36,19 @@ def decided(
         model: A wrapped model.
         data: Samples with labels; they are taken in a seeded random order.
         decide: The question, empty for none.
+        budget: A time that fixes the number of samples, empty for none.
         out: The run folder.
         limit: The most samples to use.
         new: Make a sibling of a folder that is taken.
         rest: Of `audit`.
 
     Raises:
-        UsageError: HF826 for a question that is none, or data in groups.
+        UsageError: HF826 for a question that is none, or data in groups; HF827 for a budget that holds no sample.
     """
+    if budget:
+        asked = {key: rest[key] for key in ("threat", "suite", "batch")}
+        limit, fits = affordable(model, data, budget=budget, out=out, limit=limit, **asked)
+        rest["on_event"](Note(fits))
     if not decide:
         return audit(model, data, out=out, limit=limit, new=new, **rest)
     question = parse(decide)
