@@ -65,8 +65,7 @@ def audit(
         DataError: HF1xx labels, shapes, values outside the range.
         ThreatError: HF3xx literals, or attacks that cannot serve them.
         UsageError: HF826 a question that samples cannot decide; HF827 a budget that holds no sample.
-        IntegrityError: HF4xx a folder that belongs to another model.
-        ResourceError: HF5xx disk, permissions.
+        IntegrityError, ResourceError: HF4xx a folder that belongs to another model; HF5xx disk, permissions.
     """
     dataset = _dataset(model, data)
     with _folder(out) as folder:
