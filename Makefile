@@ -7,7 +7,7 @@ STAMP := .venv/made
 BENCH := .venv-bench/made
 WORKERS ?= 2
 
-.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill slow bench-env clean
+.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill masking slow bench-env clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -59,6 +59,9 @@ mutants: $(STAMP) ## 50 seeded mutants of the mathematics, and which survive; an
 
 kill: $(STAMP) ## runs killed at every seeded point
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m kill
+
+masking: $(STAMP) ## how well the masking battery judges 108 masked and honest models; 8 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python tools/masking_table.py
 
 slow: $(STAMP) ## reproductions of published figures
 	$(BIN)/python -m pytest -q -m slow

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.attacks.attack import Attack
 from holdfast.core.records import canonical, config
+from holdfast.evaluation.masking import limits
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.suites import Suite, describe
 from holdfast.threats.threats import Threat
@@ -126,14 +127,14 @@ def _plain(radius: float) -> float:
 
 
 def estimate(suite: Suite, threats: Sequence[Threat], samples: int, second: float, sample_bytes: int) -> Plan:
-    """The cost from above, from the measured seconds of one forward pass of one sample."""
+    """The cost from above, the masking battery included, from the measured seconds of one forward pass of a sample."""
     stages = []
     for threat in families(threats):
         for attack in suite.serving(threat).attacks:
             forwards = samples * passes(attack)
             stages.append(Stage(threat, attack, samples, forwards, forwards * second))
     curve = sum(samples * len(radii(t, threats)) * passes(suite.serving(t).attacks[0]) for t in threats)
-    forwards = sum(s.forwards for s in stages) + curve
+    forwards = sum(s.forwards for s in stages) + curve + limits.count(samples) * limits.MOST * len(threats)
     return Plan(
         suite.name,
         samples,

@@ -100,8 +100,6 @@ class TrialRow:
     key: str
     status: str
     margin: float | None
-    gradients: int
-    useless: int
     reason: str
 
 

@@ -19,7 +19,7 @@ from holdfast.cli import result
 from holdfast.core.errors import Stop
 from holdfast.core.progress import BatchDone
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation.audit import audit
+from holdfast.evaluation.audit import audit, plan
 from holdfast.evaluation.masking import battery, limits, trials
 from holdfast.evaluation.masking.limits import allowed
 from holdfast.evaluation.summary import read
@@ -108,7 +108,7 @@ MASKS = {
     "reach": Masked(after=lambda z: (50 * z).round() / 50),
     "black_box": Masked(lambda x: 2 * x.detach() - x),
     "transfer": Masked(lambda x: 2 * x.detach() - x),
-    "noise": Masked(lambda x: 2 * x.detach() - x),
+    "noise": Masked(after=lambda z: (50 * z).round() / 50),
 }
 
 
@@ -257,7 +257,11 @@ def test_it_costs_what_it_says(tmp_path):
     masking = folder.summary.masking
     own = [c for c in folder.parts.commits if c.question["kind"] in ("answers", "slopes", "directions", "trial")]
     assert masking.forwards == sum(c.forwards for c in own)
-    assert masking.forwards / masking.samples <= 400  # forward passes; with the backward ones 610
+    assert masking.forwards / masking.samples <= 400  # forward passes; with the backward ones MOST
+    planned = plan(wrap(Masked(), (0, 1), output="logits"), data(), threat="linf:0.01", suite=FEW)
+    bare = sum(stage.forwards for stage in planned.stages)
+    assert planned.forwards - bare >= limits.MOST * masking.samples
+    assert planned.forwards > folder.summary.cost.forwards
     assert folder.summary.cost.forwards > masking.forwards
 
 

@@ -36,8 +36,8 @@ def subset(view: View) -> list[str]:
     """The samples of the battery: a seeded random choice of those that are right, the same whatever their order."""
     clean = view.clean()
     right = [key for key in view.keys if key in clean and clean[key].status == "right"]
-    count = min(limits.SAMPLES, max(limits.FEWEST, -(-len(right) // limits.SHARE)))
-    return sorted(right, key=lambda key: (number_of(f"masking {view.seed} {key}"), key))[:count]
+    order = sorted(right, key=lambda key: (number_of(f"masking {view.seed} {key}"), key))
+    return order[: limits.count(len(right))]
 
 
 def lessons(view: View) -> tuple[list[str], list[int]]:
@@ -100,7 +100,7 @@ def wavers(view: View) -> bool:
     """Whether the model's answers move from pass to pass: then the trials say nothing that this does not."""
     rows = view.parts.rows(answers_question(view), AnswerRow)
     moved = [rows[key].passes for key in subset(view) if key in rows]
-    return sum(p is not None and p > limits.MOVED for p in moved) > limits.allowed(len(moved), 0.02)
+    return sum(p is not None and p > limits.MOVED for p in moved) > limits.allowed(len(moved), limits.NEVER)
 
 
 def _threat_steps(w: Work, threat: Threat, keys: Sequence[str]) -> None:

@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from holdfast.evaluation.masking import surrogate
 from holdfast.evaluation.masking.battery import lessons
 from holdfast.evaluation.masking.evidence import LATER, Evidence, Sort
-from holdfast.evaluation.masking.limits import ASIDE, CLEARER, HIDDEN, HONEST, MOVED, SATURATED
+from holdfast.evaluation.masking.limits import (
+    ASIDE,
+    CLEARER,
+    HIDDEN,
+    HONEST,
+    MOVED,
+    NEVER,
+    SATURATED,
+    SELDOM,
+    SOMETIMES,
+)
 from holdfast.evaluation.masking.trials import trials
 from holdfast.evaluation.rows import TrialRow
 from holdfast.evaluation.summary import MaskingCheck
@@ -19,18 +29,18 @@ CARLINI = "Carlini et al. 2019, arXiv:1902.06705"
 PINTOR = "Pintor et al., NeurIPS 2022, arXiv:2106.09947"
 TRAMER = "Tramer et al., NeurIPS 2020, arXiv:2002.08347"
 
-DETERMINISM = Sort("determinism", "get another answer in a second pass", 0.02, ATHALYE, True)
-COMPANY = Sort("company", "get another answer in other company", 0.02, CARLINI, True)
-SATURATION = Sort("saturation", "are so sure that cross-entropy has no gradient in 32 bits", 0.1, CARLINI, True)
-GRADIENTS = Sort("gradients", "have a zero or non-finite gradient at or near them", 0.05, ATHALYE, True)
-SLOPE = Sort("slope", "do not follow their gradient", 0.1, PINTOR, True)
-DIRECTION = Sort("direction", "give way more to a random direction than to the gradient", 0.05, TRAMER)
-DOUBLING = Sort("doubling", "break only with twice the steps and restarts", 0.1, CARLINI)
-LARGER = Sort("larger", "hold at twice the radius and break at the radius", 0.05, CARLINI)
-REACH = Sort("reach", "hold when the gradient may lead anywhere in the box", 0.05, ATHALYE)
-BLACK_BOX = Sort("black_box", "give way more to an attack without gradients than to the gradient", 0.05, ATHALYE)
-TRANSFER = Sort("transfer", "give way more to inputs made on a substitute than to the gradient", 0.05, ATHALYE)
-NOISE = Sort("noise", "give way more to plain noise than to the attack", 0.05, CARLINI)
+DETERMINISM = Sort("determinism", "get another answer in a second pass", NEVER, ATHALYE, True)
+COMPANY = Sort("company", "get another answer in other company", NEVER, CARLINI, True)
+SATURATION = Sort("saturation", "are so sure that cross-entropy has no gradient in 32 bits", SOMETIMES, CARLINI, True)
+GRADIENTS = Sort("gradients", "have a zero or non-finite gradient at or near them", SELDOM, ATHALYE, True)
+SLOPE = Sort("slope", "do not follow their gradient", SOMETIMES, PINTOR, True)
+DIRECTION = Sort("direction", "give way more to a random direction than to the gradient", SELDOM, TRAMER)
+DOUBLING = Sort("doubling", "break only with twice the steps and restarts", SOMETIMES, CARLINI)
+LARGER = Sort("larger", "hold at twice the radius and break at the radius", SELDOM, CARLINI)
+REACH = Sort("reach", "hold when the gradient may lead anywhere in the box", SELDOM, ATHALYE)
+BLACK_BOX = Sort("black_box", "give way more to an attack without gradients than to the gradient", SOMETIMES, ATHALYE)
+TRANSFER = Sort("transfer", "give way more to inputs made on a substitute than to the gradient", SELDOM, ATHALYE)
+NOISE = Sort("noise", "give way more to plain noise than to the attack", SELDOM, CARLINI)
 
 BLIND = "the attacker sees no gradient"
 ENDLESS = "the threat has no radius"

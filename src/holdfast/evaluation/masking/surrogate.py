@@ -65,8 +65,6 @@ def transferred(
             key=key,
             status="broken" if m < -bench.model.noise else "unbroken",
             margin=m,
-            gradients=0,
-            useless=0,
             reason="",
         )
         for key, m in zip(keys, margins.tolist(), strict=True)

@@ -10,7 +10,7 @@ from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
-from holdfast.attacks.repeat import Repeat
+from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.run import run
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.masking.limits import DRAWS, QUERIES, STEPS
@@ -38,7 +38,19 @@ class Trial:
 @functools.cache
 def gradient_attack(norm: str, steps: int) -> Attack:
     """Auto-PGD on cross-entropy; projected gradient descent where Auto-PGD is not written for the norm."""
-    return Pgd(steps=steps, step=4 / STEPS) if norm == "l0" else Apgd(steps=steps)
+    return Pgd(steps=steps, step=1.0, random_start=False) if norm == "l0" else Apgd(steps=steps)
+
+
+@functools.cache
+def doubled(norm: str) -> Attack:
+    """Twice the steps from twice the starts.
+
+    The second start climbs the margin, whose peak is not cross-entropy's: else any attack that asks for margins would
+    seem to see more than the gradient does.
+    """
+    first = gradient_attack(norm, 2 * STEPS)
+    second = Pgd(steps=2 * STEPS, step=1.0) if norm == "l0" else Apgd(steps=2 * STEPS, loss="dlr")
+    return FirstOf((first, second))
 
 
 def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
@@ -55,7 +67,7 @@ def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
         if ball:
             found += [
                 Trial("first", first),
-                Trial("doubled", Repeat(gradient_attack(threat.norm, 2 * STEPS), 2)),
+                Trial("doubled", doubled(threat.norm)),
                 Trial("larger", first, 2.0),
             ]
             found += [Trial("black_box", Square(steps=QUERIES))] if square else []
@@ -84,8 +96,6 @@ def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> An
             key=key,
             status=out.status[i],
             margin=float(out.margin[i]) if math.isfinite(float(out.margin[i])) else None,
-            gradients=int(out.gradients[i]),
-            useless=int(out.zero_gradients[i] + out.bad_gradients[i]),
             reason="",
         )
         for i, key in enumerate(keys)
@@ -95,4 +105,4 @@ def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> An
 
 def failed(key: str, why: str) -> TrialRow:
     """A sample that the model failed on."""
-    return TrialRow(key=key, status="error", margin=None, gradients=0, useless=0, reason=why)
+    return TrialRow(key=key, status="error", margin=None, reason=why)
