@@ -61,7 +61,7 @@ def audit(
         on_event: Told of progress; may raise `hf.Stop`.
 
     Raises:
-        ModelError, DataError: HF240 no wrapped model; HF230 another accuracy than expected; HF1xx labels, shapes, range.
+        ModelError, DataError: HF240 no wrapped model; HF230 another accuracy; HF1xx labels, shapes, range.
         ThreatError: HF3xx literals, or attacks that cannot serve them.
         UsageError: HF826 a question that samples cannot decide; HF827 a budget that holds no sample.
         IntegrityError, ResourceError: HF4xx a folder that belongs to another model; HF5xx disk, permissions.
