@@ -105,8 +105,9 @@ def document(told: Told) -> str:
 
 
 def exit_code(told: Told) -> int:
-    """That of the first audit which was not plainly measured, else 0."""
-    return next((int(code) for each in told.judged if (code := result.exit_code(each.summary))), 0)
+    """That of the first audit which did not come to its end, else 0; a demonstration shows doubt, it gates nothing."""
+    ended = [each.summary for each in told.judged if each.summary.verdict.state != "doubtful"]
+    return next((int(code) for summary in ended if (code := result.exit_code(summary))), 0)
 
 
 def _both(each: Judged) -> tuple[Rate | None, Rate | None]:
