@@ -60,7 +60,7 @@ mutants: $(STAMP) ## 50 seeded mutants of the mathematics, and which survive; an
 kill: $(STAMP) ## runs killed at every seeded point
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m kill
 
-masking: $(STAMP) ## how well the masking battery judges 108 masked and honest models; 8 minutes
+masking: $(STAMP) ## how well the masking battery judges 116 masked and honest models; 8 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python tools/masking_table.py
 
 slow: $(STAMP) ## reproductions of published figures

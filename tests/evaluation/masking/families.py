@@ -65,6 +65,33 @@ def hardened_network(dice, t):
     return net
 
 
+class Block(nn.Module):
+    """A residual block with batch norms."""
+
+    def __init__(self, wide):
+        super().__init__()
+        parts = [nn.Conv2d(wide, wide, 3, padding=1), nn.BatchNorm2d(wide), nn.ReLU()]
+        self.body = nn.Sequential(*parts, nn.Conv2d(wide, wide, 3, padding=1), nn.BatchNorm2d(wide))
+
+    def forward(self, x):
+        return torch.relu(x + self.body(x))
+
+
+def deep_network(dice, t):
+    """Ten layers, residual blocks on pictures, plain or adversarially trained."""
+    torch.manual_seed(int(dice.uniform(0, 2**30)))
+    shape, wide, radius = t.x.shape[1:], dice.of(8, 12), dice.of(0.0, dice.log(*RADII[t.name]) / 4)
+    if len(shape) == 3:
+        first = [nn.Conv2d(shape[0], wide, 3, stride=2, padding=1), nn.BatchNorm2d(wide), nn.ReLU()]
+        blocks = [*(Block(wide) for _ in range(4)), nn.Flatten()]
+    else:
+        first = [nn.Linear(shape[0], 64), nn.ReLU()]
+        blocks = [part for _ in range(8) for part in (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU())]
+    net = nn.Sequential(*first, *blocks, nn.LazyLinear(t.classes)).train()
+    net(t.x[:4])
+    return learned(net, t, 6, radius)
+
+
 def linear_network(dice, t):
     torch.manual_seed(int(dice.uniform(0, 2**30)))
     return learned(nn.Sequential(nn.Flatten(), nn.Linear(t.x[0].numel(), t.classes)), t)
@@ -118,6 +145,8 @@ HONEST = (
     hardened_network,
     perceptron,
     plain_network,
+    deep_network,
     hardened_network,
     forest,
+    deep_network,
 )

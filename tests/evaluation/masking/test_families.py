@@ -25,7 +25,7 @@ def test_a_masked_model_is_suspect(tmp_path, number):
     assert judged(number, True, tmp_path / "a").state == "suspect"
 
 
-@pytest.mark.parametrize("number", [2, 4, 28, 30])
+@pytest.mark.parametrize("number", [2, 4, 14, 18])
 def test_an_honest_model_is_not(tmp_path, number):
     assert judged(number, False, tmp_path / "a").state == "no sign of masking"
 

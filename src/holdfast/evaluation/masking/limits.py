@@ -5,7 +5,9 @@ its share into a count with `allowed`. They were set on 40 masked and 36 honest 
 numbers below 40 and 36), 16 to 30 samples each. The largest counts on an honest model there: slope 3 of 16, black_box
 2 of 20, doubling 2 of 28; no other check counted a single sample. On 60 and 48 further ones 6 masks were missed, and 3
 honest models were suspect, all of them because Square found lower margins than cross-entropy's peak: since then
-`doubled` climbs the margin as well. Those models count as seen. What is missed on others: `make masking`.
+`doubled` climbs the margin as well. Deep networks with batch norms, which the first sets had not, turn so fast that
+steps of 1/256 of each of 768 ranges were too long for their gradient: since then the steps of `slope` have a length
+over all coordinates. All these models count as seen. What is missed on others: `make masking`.
 """
 
 import math
@@ -28,10 +30,14 @@ COMPANY = 3  # strangers in the batch of the company check
 
 MOVED = 1e-3  # share of the scores' spread by which an answer may move from pass to pass, or with its company
 SATURATED = 87.0  # margin from which the other classes' probability is exactly 0 in 32 bits: no cross-entropy gradient
-NEAR, FAR = 1 / 256, 1 / 16  # of each coordinate's range: the steps on which a gradient is held to its word
+NEAR, FAR = (
+    1 / 32,
+    1 / 2,
+)  # length (L2, in units of the box's ranges) of the steps on which a gradient is held to its word
+COARSEST = 1 / 8  # no coordinate moves by more than this share of such a length
 HONEST = (0.5, 2.0)  # what a short step may bring, as a multiple of what the gradient promised
 HIDDEN = 10.0  # a longer step that brings more than so many times the promise: the gradient hides the slope
-ASIDE = 0.5  # how far the promise may be off to a random side, in units of what such a step usually brings
+ASIDE = 0.75  # how far the promise may be off to a random side, in units of what such a step usually brings
 CLEARER = 0.02  # a lower margin counts where it is lower by this share of the clean margin
 
 

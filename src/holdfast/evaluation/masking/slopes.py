@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from holdfast.evaluation.manifest import number_of
-from holdfast.evaluation.masking.limits import FAR, NEAR
+from holdfast.evaluation.masking.limits import COARSEST, FAR, NEAR
 from holdfast.evaluation.rows import SlopeRow
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.geometry.draw import Draw
@@ -29,7 +29,7 @@ def slopes(bench: Bench, keys: Sequence[str]) -> Answers:
     x, y = bench.take(keys)
     draw = Draw(bench.seed, "masking slopes", [number_of(key) for key in keys], x)
     rows, n = [], bench.batch
-    jitter = [FAR * (2 * draw.uniform(*x.shape[1:]) - 1) for _ in range(2)]
+    jitter = [share(FAR, x) * (2 * draw.uniform(*x.shape[1:]) - 1) for _ in range(2)]
     sides = [draw.signs(*x.shape[1:]) for _ in range(2)]
     for i in range(0, len(keys), n):
         part = slice(i, i + n)
@@ -49,7 +49,8 @@ def _rows(
     with model.borrowed():
         g, margin, size = gradient(model, x, y)
         around = [gradient(model, (x + j * (high - low)).clamp(low, high), y)[0] for j in jitter]
-        ways = [h * g.nan_to_num(0, 0, 0).sign() for h in (NEAR, FAR)] + [NEAR * side for side in sides]
+        ways = [share(h, x) * g.nan_to_num(0, 0, 0).sign() for h in (NEAR, FAR)]
+        ways += [share(NEAR, x) * side for side in sides]
         steps = [(x - way * (high - low)).clamp(low, high) for way in ways]
         fell = [margin - at(model, s, y) for s in steps]
     parts = [-(g.double() * (s - x).double()).flatten(1) for s in steps]
@@ -74,6 +75,11 @@ def _rows(
         )
         for i, key in enumerate(keys)
     ]
+
+
+def share(length: float, x: Tensor) -> float:
+    """By how much each coordinate moves, as a share of its range, in a step of that length over all of them."""
+    return length * min(COARSEST, float(x[0].numel() ** -0.5))
 
 
 def gradient(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
