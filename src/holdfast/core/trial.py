@@ -201,12 +201,14 @@ def _started() -> subprocess.Popen[bytes]:
 def _talk(child: subprocess.Popen[bytes], request: bytes, said: list[bytes]) -> None:
     """Hand over the request, take the answer up to its longest length: in a thread, so that nothing waits on it."""
     blocks, length = list[bytes](), 0
-    with contextlib.suppress(OSError, ValueError):
-        if child.stdin is not None and child.stdout is not None:
+    if child.stdin is not None:
+        with contextlib.suppress(OSError, ValueError):  # a child that does not listen may still have something to say
             rest = memoryview(request)
             while rest:
                 rest = rest[child.stdin.write(rest) :]
             child.stdin.close()
+    if child.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
             while length <= LONGEST and (block := child.stdout.read(1 << 16)):
                 blocks.append(block)
                 length += len(block)
