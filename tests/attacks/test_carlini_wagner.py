@@ -1,6 +1,7 @@
 """Carlini-Wagner: any bounds, inputs on their bound, levels of the scores, saturation, its state from row to row."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -117,3 +118,25 @@ def test_the_closed_forms_agree():
     for row in x:
         gap = 0.7 * drop(w, row, 10.0, 2)
         assert abs(_nearest(w, row, 0 * row, 0 * row + 1, gap) - nearest(w, row, gap, 2)) < 1e-6
+
+
+def test_a_value_that_cannot_move_changes_nothing():
+    """Its box is a point wide (an immutable feature): the same points, but for that value, as without it."""
+
+    class Fixed(Box):
+        def limits(self, x):
+            low, high = torch.zeros_like(x), torch.ones_like(x)
+            low[:, 2] = high[:, 2] = 0.25
+            return low, high
+
+    w = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
+    free = torch_model(lambda z: z @ w.T - 2.5, 2, Box((0.0, 1.0)))
+    held = torch_model(lambda z: z[:, :2] @ w.T - 2.5, 2, Fixed((0.0, 1.0)))
+    x = torch.tensor([[0.2, 0.3], [0.6, 0.1], [0.0, 0.5]], dtype=torch.float64)
+    with_it = torch.cat([x, torch.full((3, 1), 0.25, dtype=torch.float64)], 1)
+    y = torch.zeros(3, dtype=torch.long)
+    attack = CarliniWagner(steps=40, searches=3)
+    one, other = run(attack, free, x, y, L2(math.inf)), run(attack, held, with_it, y, L2(math.inf))
+    assert one.success.all()
+    assert torch.equal(one.adversarial, other.adversarial[:, :2])
+    assert (other.adversarial[:, 2] == 0.25).all()

@@ -113,7 +113,7 @@ class _Cube:
         self.half = (1 + SLACK) * (region.high - region.low) / 2
         self.width = (region.high - region.low).flatten(1).amax(1)
         self.edge = math.atanh(1 / (1 + SLACK))
-        t = (x0 - self.middle) / self.half
+        t = (x0 - self.middle) / torch.where(self.half > 0, self.half, 1.0)
         self.start = self.clamp(torch.log((1 + t) / (1 - t)) / 2)  # torch.atanh is not the same in every batch
 
     def point(self, v: Tensor) -> Tensor:
@@ -121,8 +121,8 @@ class _Cube:
         return torch.minimum(torch.maximum(self.middle + self.half * torch.tanh(v), self.low), self.high)
 
     def share(self, d: Tensor) -> Tensor:
-        """The largest change of a value, as a fraction of half its range: `(batch,)`."""
-        return norm(d / self.half, torch.inf)
+        """The largest change of a value, as a fraction of half its range, of those that have one: `(batch,)`."""
+        return norm(torch.where(self.half > 0, d / torch.where(self.half > 0, self.half, 1.0), 0.0), torch.inf)
 
     def rate(self, v: Tensor) -> Tensor:
         """Derivative of the input, in widths of the box, by `v`: `(batch, ...)`."""
