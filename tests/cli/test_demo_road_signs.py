@@ -184,6 +184,7 @@ def test_what_is_left_follows_the_share_of_the_work():
         listener(StageDone("one", 8, 4, 1.0))
         time[0] = 90.0
         listener(BatchDone("two", 4, 8, 2, 8))
+        listener(BatchDone("masking slope linf:1/10", 1, 1, 1, 1))
     assert events[3] == Note("a note")
     assert events[4] == BatchDone("attack", 75, 100, 2, 8, 10.0)
     assert len(events) == 6

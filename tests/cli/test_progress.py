@@ -24,7 +24,8 @@ class Clock:
 def test_the_rate_comes_with_its_interval():
     assert progress.live(batch(1, held=83, judged=124)) == "broken 41/124 → not broken 66.9 % [57.9, 75.1]"
     assert progress.live(batch(1, held=0, judged=0)) == ""
-    assert progress.live(batch(1, stage="curve linf:1/20")) == "", "a share of a part of the samples is not the rate"
+    for stage in ("curve linf:1/20", "masking slope linf:1/10"):
+        assert progress.live(batch(1, stage=stage)) == "", "a share of a part of the samples is not the rate"
 
 
 def test_time_left_is_a_range_until_a_tenth_is_done():

@@ -16,7 +16,7 @@ from holdfast.evaluation.statistics import interval
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-ASIDE = ("clean", "curve ", "noise control ", "transfer ")  # work whose shares are not the rate of the run
+ASIDE = ("clean", "curve ", "noise control ", "transfer ", "masking ")  # work whose shares are not the rate of the run
 EVERY = 30.0
 LINES = 200
 
