@@ -96,6 +96,114 @@ def test_what_cannot_be_copied_is_searched_itself(net):
     assert prepared(model, inputs()) is model
 
 
+class StraightThrough(torch.autograd.Function):
+    """Eight levels forwards, nothing backwards: torch.fx sees its steps and not its slope."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.round(x * 7) / 7
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope
+
+
+class Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope / 2
+
+
+class Unusual(nn.Module):
+    """A small network of which one layer is what the test wants."""
+
+    def __init__(self, middle, channels=3, side=16):
+        super().__init__()
+        self.before, self.norm = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.middle, self.after = middle, nn.Linear(4 * side * side, 5)
+
+    def forward(self, x):
+        return self.after(self.middle(torch.relu(self.norm(self.before(x)))).flatten(1))
+
+
+class Plain(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Blind(nn.Module):
+    def forward(self, x):
+        with torch.no_grad():
+            rounded = torch.tanh(x)
+        return rounded + x
+
+
+class Droops(nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.dropout(x, 0.5, self.training)
+
+
+class Shared(nn.Module):
+    """One convolution and one norm, both used twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.norm(self.conv(self.norm(self.conv(x))))
+
+
+def slopes(way, x):
+    leaf = x.clone().requires_grad_()
+    return torch.autograd.grad(way(leaf)[:, 1].sum(), leaf)[0]
+
+
+@pytest.mark.parametrize(
+    ("middle", "copied"),
+    [
+        (lambda: Plain(StraightThrough.apply), False),
+        (lambda: Plain(Halved.apply), False),
+        (Blind, False),
+        (lambda: Plain(lambda z: z + (torch.round(z * 7) / 7 - z).detach()), True),
+        (Droops, True),
+        (Shared, True),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1)), True),
+    ],
+    ids=["straight through", "own slope", "no gradient", "detached", "dropout", "shared layers", "weight norm"],
+)
+def test_unusual_layers_are_copied_with_their_slopes_or_not_at_all(middle, copied):
+    model = wrapped(Unusual(middle()).eval())
+    found = prepared(model, inputs())
+    assert (found.swift is not None) == copied
+    if copied:
+        x = inputs(9)
+        assert torch.allclose(found.swift.ask(x), model.module(x), rtol=1e-4, atol=1e-5)
+        assert torch.allclose(slopes(found.swift.ask, x), slopes(model.module, x), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 1, 1)])
+def test_gray_and_tiny_pictures_are_copied_too(shape):
+    net = Unusual(nn.Identity(), shape[0], shape[1]).eval()
+    model = settle(hf.wrap(net, bounds=(0, 1), output="logits"), inputs(shape=shape))
+    x = inputs(5, shape)
+    assert torch.allclose(prepared(model, x).swift.ask(x), model.module(x), rtol=1e-4, atol=1e-5)
+
+
+def test_how_a_model_is_searched_does_not_depend_on_the_data():
+    model = wrapped(trained("resnet18", width=4))
+    one, other = prepared(model, inputs(1)).swift, prepared(model, torch.zeros(9, *SHAPE)).swift
+    assert (one.slack, one.piece) == (other.slack, other.piece)
+
+
 def test_functions_and_foreign_models_are_searched_themselves():
     assert prepared(small_net(), inputs(shape=(3, 8, 8))).swift is None
 

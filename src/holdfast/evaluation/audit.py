@@ -28,6 +28,7 @@ from holdfast.evaluation.suites import Suite, adapted, describe, resolve
 from holdfast.evaluation.summary import DataFacts, ModelFacts
 from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
+from holdfast.models.prepared import prepared
 from holdfast.models.settle import fingerprint, settle
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Image
@@ -175,7 +176,7 @@ def settled(
     part = data if limit is None or limit >= len(data) else data.sample(limit, seed)
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
-    settled_model = settle(model, part.x)
+    settled_model = prepared(settle(model, part.x), part.x)
     chosen = adapted(resolve(suite), settled_model)
     _check(settled_model, part)
     for t in read:

@@ -16,9 +16,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from holdfast.models.model import Model, Swift
 from holdfast.models.source import Scores, source_of
 from holdfast.models.torch_module import Normalized
+from holdfast.threats.space import Box
 
 Ask = Callable[[Tensor], Tensor]
-ROWS = 8  # rows on which copy and original are compared
+ROWS = 8  # pictures on which copy and original are compared
 CLOSE = 1e-4  # of the scores' spread that an answer of the copy may be off
 WIDER = 10  # how much larger than the largest difference seen the slack is
 SAME = 1e-2  # of the gradients' length that they may be off, all rows together; a unit at its kink may fall either way
@@ -49,13 +50,25 @@ def prepared(model: Model, x: Tensor) -> Model:
         if net is None:
             return model
         copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
-        slack = _slack(model.module, copied, x[:ROWS])
+        slack = _slack(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 
 def piece_of(x: Tensor) -> int:
     """Rows that go through a network together: on a processor as many as its cache holds well, else all (0)."""
     return max(PIECE // x[0, 0].numel(), LEAST) if x.device.type == "cpu" else 0
+
+
+def compared(space: Box, x: Tensor) -> Tensor:
+    """Seeded pictures of the shape of `x`, from nearly flat to plain noise: `(8, ...)` inside the bounds."""
+    draw = torch.Generator().manual_seed(ROWS)
+    low, high = space.limits(x[:1])
+    noise, flat = (
+        torch.rand(ROWS, *shape, generator=draw, dtype=torch.float64).to(x)
+        for shape in (x.shape[1:], (x.shape[1], 1, 1))
+    )
+    rough = torch.linspace(0.02, 1, ROWS).to(x).reshape(-1, 1, 1, 1)
+    return low + (high - low) * torch.lerp(flat.expand_as(noise), noise, rough)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Box-constrained L-BFGS, Szegedy et al., ICLR 2014, arXiv:1312.6199."""
 
+import contextlib
 import dataclasses
 from typing import ClassVar
 
@@ -104,13 +105,11 @@ class _Row:
             return float(u @ u + c * entropy), 2 * u - c * share * g
 
         start = np.zeros_like(self.bounds[0])
-        try:
+        with contextlib.suppress(_EndedError):  # budget spent, or success: the probe has kept what was found
             result = minimize(
                 objective, start, jac=True, method="L-BFGS-B", bounds=Bounds(*self.bounds), options={"maxfun": steps}
             )
             objective(result.x)
-        except _EndedError:
-            pass  # the budget is spent or the row has its success: the probe has kept what was found
         return margin < 0
 
     def ask(self, u: np.ndarray) -> tuple[np.ndarray, float, float]:
