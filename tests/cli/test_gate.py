@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from holdfast.cli.main import main
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.summary import read_file
-from holdfast.evaluation.summary import to_json as summary_json
 
 RULE = '[[gate]]\nmetric = "empirical_robust_accuracy"\n'
 LOOSE = "[policy]\nrequire = []\n"
@@ -74,7 +74,7 @@ def test_a_run_that_cannot_be_judged(capsys, pair, tmp_path, fields, state, code
     if "rates" in fields:
         fields = {"rates": dataclasses.replace(summary.rates, clean_accuracy=None, empirical_robust_accuracy=None)}
     told = dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, state=state), **fields)
-    (tmp_path / "run" / "summary.json").write_text(summary_json(told))
+    (tmp_path / "run" / "summary.json").write_text(to_json(told))
     (tmp_path / "p.toml").write_text(RULE + "at_least = 0.01\n")
     found, out = gate(capsys, str(tmp_path / "run"), "--policy", str(tmp_path / "p.toml"), "--exit-zero", "-q")
     assert (found, out[:12]) == (code, "Not decided:"), "--exit-zero turns 1 into 0 only"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from evaluation import world
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.audit import audit
-from holdfast.evaluation.board import bands, board, runs_in, schema, to_json
+from holdfast.evaluation.board import Board, bands, board, runs_in
+from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import read_file
-from holdfast.evaluation.summary import to_json as summary_json
 from holdfast.report import board as view
 
 PLAN = {"threat": "linf:1/50", "suite": "pgd(steps=3)", "seed": 0}
@@ -72,7 +72,7 @@ def runs(tmp_path_factory):
     audit(world.model()[0], world.data(60), out=folder / "steps", **PLAN | {"suite": "pgd(steps=4)"})
     audit(world.model()[0], world.data(60), out=folder / "part", **PLAN)
     path = folder / "part" / "summary.json"
-    path.write_text(summary_json(dataclasses.replace(read_file(path), complete=False, stopped="interrupted")))
+    path.write_text(to_json(dataclasses.replace(read_file(path), complete=False, stopped="interrupted")))
     (folder / "no run").mkdir()
     return folder
 
@@ -105,7 +105,7 @@ def test_a_folder_without_runs_is_refused(tmp_path):
 def test_the_document_follows_its_schema_and_the_page_says_the_bands(runs):
     jsonschema = pytest.importorskip("jsonschema")
     found = board([Folder(path) for path in runs_in([runs])])
-    jsonschema.validate(json.loads(to_json(found)), schema())
+    jsonschema.validate(json.loads(to_json(found)), schema(Board))
     text = view.render(found, ".txt")
     assert text.index("runs") < text.index("steps")
     for form in (".html", ".md", ".json"):

@@ -9,10 +9,10 @@ import pytest
 from evaluation import world
 from holdfast.core.errors import IntegrityError, UsageError
 from holdfast.evaluation.audit import audit
-from holdfast.evaluation.comparison import compare, schema, to_json
+from holdfast.evaluation.comparison import Comparison, compare
+from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import read_file
-from holdfast.evaluation.summary import to_json as summary_json
 
 PLAN = {"threat": ["linf:1/50", "linf:1/20"], "suite": "pgd(steps=5)", "seed": 0}
 
@@ -37,7 +37,7 @@ def copies(runs, tmp_path):
 def edited(path, **fields):
     """A run whose summary says something else."""
     summary = read_file(path / "summary.json")
-    (path / "summary.json").write_text(summary_json(dataclasses.replace(summary, **fields)))
+    (path / "summary.json").write_text(to_json(dataclasses.replace(summary, **fields)))
     return Folder(path)
 
 
@@ -86,7 +86,7 @@ def test_several_runs_are_corrected_for_their_number(runs):
 def test_the_document_follows_its_schema(runs):
     jsonschema = pytest.importorskip("jsonschema")
     document = json.loads(to_json(compare([Folder(runs / "means"), Folder(runs / "moved")])))
-    jsonschema.validate(document, schema())
+    jsonschema.validate(document, schema(Comparison))
     assert next(iter(document)) == "schema"
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from evaluation import world
 from holdfast.core.errors import IntegrityError, UsageError
-from holdfast.evaluation import gate as gating
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.comparison import compare
-from holdfast.evaluation.gate import gate, schema, to_json
+from holdfast.evaluation.document import schema, to_json
+from holdfast.evaluation.gate import Gate, gate
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
@@ -179,6 +179,6 @@ def test_no_sample_is_no_answer(known):
 def test_the_document_follows_its_schema(known):
     jsonschema = pytest.importorskip("jsonschema")
     document = json.loads(to_json(gate(known(), policy(least(0.1), least(0.9), advisory=True))))
-    jsonschema.validate(document, schema())
-    assert document["schema"] == gating.SCHEMA
+    jsonschema.validate(document, schema(Gate))
+    assert document["schema"] == "urn:holdfast:gate:1"
     assert document["text"].startswith("Failed, advisory: 1 of 2 rules not met")

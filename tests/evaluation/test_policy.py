@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import UsageError
-from holdfast.evaluation.policy import LIMIT, read, schema
+from holdfast.evaluation.document import schema
+from holdfast.evaluation.policy import LIMIT, Document, read
 
 GOOD = """\
 # what a release must show
@@ -127,6 +128,6 @@ def test_any_text_is_a_policy_or_a_clear_refusal(tmp_path_factory, text):
 
 def test_the_schema_takes_what_is_read():
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(json.loads(json.dumps(tomllib.loads(GOOD))), schema())
+    jsonschema.validate(json.loads(json.dumps(tomllib.loads(GOOD))), schema(Document))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"gate": [{"metric": "clean_accuracy", "at_leest": 1}]}, schema())
+        jsonschema.validate({"gate": [{"metric": "clean_accuracy", "at_leest": 1}]}, schema(Document))

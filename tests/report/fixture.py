@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from holdfast.evaluation import summary as records
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.summary import Summary
 
@@ -275,7 +276,7 @@ def write(folder: pathlib.Path, found: Summary | None = None, table=None, pictur
     found = summary(table) if found is None else found
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps({}))
-    (folder / "summary.json").write_text(records.to_json(found))
+    (folder / "summary.json").write_text(to_json(found))
     pq.write_table(pa.Table.from_pylist(table), folder / "samples.parquet")
     if pictures:
         broken = [i for i, row in enumerate(table) if row["status"] == "broken"]

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from holdfast.evaluation import summary
+from holdfast.evaluation.document import to_json
 from holdfast.report.run import Run
 from report import fixture, hostile
 
@@ -60,7 +60,7 @@ def nasty(tmp_path_factory):
         model=dataclasses.replace(found.model, class_names=names),
         threats=(dataclasses.replace(facts, per_class=classes),),
     )
-    (path / "summary.json").write_text(summary.to_json(found), encoding="utf-8")
+    (path / "summary.json").write_text(to_json(found), encoding="utf-8")
     return Run(path).report(folder / "report.html")
 
 

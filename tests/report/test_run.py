@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import IntegrityError, UsageError
-from holdfast.evaluation import store, summary
+from holdfast.evaluation import store
+from holdfast.evaluation.document import to_json
 from holdfast.report import gallery, run
 from holdfast.report.run import Run
 from report import fixture, hostile
@@ -101,7 +102,7 @@ def test_notebook_page_is_static_small_and_keeps_its_text(folder):
 def test_notebook_hostile(tmp_path, name):
     found = hostile.everywhere(fixture.summary(), name)
     folder = fixture.write(tmp_path / "run")
-    (folder / "summary.json").write_bytes(summary.to_json(found).encode("utf-8", "backslashreplace"))
+    (folder / "summary.json").write_bytes(to_json(found).encode("utf-8", "backslashreplace"))
     page = Run(folder)._repr_html_()
     assert len(page.encode()) <= 20_000
     assert not any(word in page.lower() for word in ("<script", "<img", "<iframe", "<svg onload"))

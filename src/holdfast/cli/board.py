@@ -22,7 +22,8 @@ def command(
     quiet: Quiet = 0,
 ) -> int:
     """Rank the models of RUNS. Those that a paired test cannot tell apart share a band."""
-    from holdfast.evaluation.board import board, runs_in, to_json
+    from holdfast.evaluation.board import board, runs_in
+    from holdfast.evaluation.document import to_json
     from holdfast.evaluation.store import Folder
     from holdfast.report.board import FORMS, page, render
     from holdfast.report.sheet import text

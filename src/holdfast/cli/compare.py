@@ -29,7 +29,8 @@ def command(
     quiet: Quiet = 0,
 ) -> int:
     """Compare RUNs with the first one. Exit code 4 where the numbers of one should not be trusted yet."""
-    from holdfast.evaluation.comparison import compare, to_json
+    from holdfast.evaluation.comparison import compare
+    from holdfast.evaluation.document import to_json
     from holdfast.evaluation.store import Folder
     from holdfast.report.comparison import FORMS, page, render
     from holdfast.report.sheet import text

@@ -40,7 +40,8 @@ def command(
     quiet: Quiet = 0,
 ) -> int:
     """Hold RUN against a policy. Exit code 1 where a rule fails, 3, 4 or 5 where the run cannot be judged."""
-    from holdfast.evaluation.gate import gate, to_json
+    from holdfast.evaluation.document import to_json
+    from holdfast.evaluation.gate import gate
     from holdfast.evaluation.policy import read
     from holdfast.evaluation.store import Folder
     from holdfast.report.gate import FORMS, page, render

@@ -25,7 +25,7 @@ def exit_code(summary: "Summary", max_errors: float = 0.01) -> ExitCode:
 def show(folder: "Folder", as_json: bool, jsonl: bool, quiet: int, command: str, files: tuple[str, ...] = ()) -> None:
     """Print the result in the form that was asked for; `-qq` prints nothing."""
     if as_json:
-        from holdfast.evaluation.summary import to_json
+        from holdfast.evaluation.document import to_json
 
         emit(to_json(folder.summary), end="")
     elif jsonl:

@@ -1,5 +1,6 @@
 """`holdfast schema summary`: the JSON schemas of the documents that holdfast writes."""
 
+import importlib
 import json
 from typing import Annotated, Any
 
@@ -9,6 +10,15 @@ from holdfast.cli.codes import ExitCode
 from holdfast.cli.errors import SCHEMA, nearest
 from holdfast.cli.terminal import emit
 from holdfast.core.errors import UsageError
+
+RECORDS = {
+    "summary": ("holdfast.evaluation.summary", "Summary"),
+    "comparison": ("holdfast.evaluation.comparison", "Comparison"),
+    "gate": ("holdfast.evaluation.gate", "Gate"),
+    "policy": ("holdfast.evaluation.policy", "Document"),
+    "board": ("holdfast.evaluation.board", "Board"),
+}
+DOCUMENTS = (*RECORDS, "error")
 
 
 def command(
@@ -24,43 +34,16 @@ def command(
             expected=", ".join(DOCUMENTS),
             fix=nearest(document, list(DOCUMENTS)) or "holdfast schema summary",
         )
-    emit(json.dumps(DOCUMENTS[document](), indent=1))
+    emit(json.dumps(error() if document == "error" else published(document), indent=1))
     return ExitCode.PASSED
 
 
-def summary() -> dict[str, Any]:
-    """The schema of summary.json."""
-    from holdfast.evaluation.summary import schema
+def published(document: str) -> dict[str, Any]:
+    """The schema of a document that is written from a record or, as a policy, read into one."""
+    from holdfast.evaluation.document import schema
 
-    return schema()
-
-
-def comparison() -> dict[str, Any]:
-    """The schema of what `holdfast compare --json` prints."""
-    from holdfast.evaluation.comparison import schema
-
-    return schema()
-
-
-def gate() -> dict[str, Any]:
-    """The schema of what `holdfast gate --json` prints."""
-    from holdfast.evaluation.gate import schema
-
-    return schema()
-
-
-def policy() -> dict[str, Any]:
-    """The schema of a policy, `holdfast.toml`."""
-    from holdfast.evaluation.policy import schema
-
-    return schema()
-
-
-def board() -> dict[str, Any]:
-    """The schema of what `holdfast board --json` prints."""
-    from holdfast.evaluation.board import schema
-
-    return schema()
+    place, kind = RECORDS[document]
+    return schema(getattr(importlib.import_module(place), kind))
 
 
 def error() -> dict[str, Any]:
@@ -86,13 +69,3 @@ def error() -> dict[str, Any]:
         "required": ["schema", "exit", "error", "code", "kind", "fix"],
         "additionalProperties": False,
     }
-
-
-DOCUMENTS = {
-    "summary": summary,
-    "comparison": comparison,
-    "gate": gate,
-    "policy": policy,
-    "board": board,
-    "error": error,
-}

@@ -7,12 +7,9 @@ corrected (Holm) for the number of pairs of the table.
 """
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-import pydantic
+from typing import Literal
 
 from holdfast.core.errors import HoldfastError, UsageError
 from holdfast.evaluation.clusters import grouped, sign_flip
@@ -22,7 +19,6 @@ from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Summary
 
-SCHEMA = "urn:holdfast:board:1"
 ALPHA = 0.05
 
 
@@ -85,20 +81,6 @@ class Board:
     schema: Literal["urn:holdfast:board:1"] = "urn:holdfast:board:1"
     rankings: tuple[Ranking, ...]
     left_out: tuple[LeftOut, ...]
-
-
-_ADAPTER: pydantic.TypeAdapter[Board] = pydantic.TypeAdapter(Board)
-
-
-def to_json(found: Board) -> str:
-    """The document as text, schema id first."""
-    return json.dumps(_ADAPTER.dump_python(found, mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of the document."""
-    generated = _ADAPTER.json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
 
 
 def runs_in(places: Sequence[pathlib.Path]) -> list[pathlib.Path]:

@@ -1,18 +1,14 @@
 """Two or more run folders over the same samples, threats and attacks, compared sample by sample; no model is needed."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
-from typing import Any, Literal
-
-import pydantic
+from typing import Literal
 
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
 from holdfast.evaluation.paired import Paired, holm, over_groups
 from holdfast.evaluation.store import Folder
 
-SCHEMA = "urn:holdfast:comparison:1"
 Metric = Literal["clean_accuracy", "empirical_robust_accuracy"]
 CLEAN: Literal["clean_accuracy"] = "clean_accuracy"
 ROBUST: Literal["empirical_robust_accuracy"] = "empirical_robust_accuracy"
@@ -82,21 +78,6 @@ class Comparison:
 
     def __str__(self) -> str:
         return "\n".join(pair.text for pair in self.pairs)
-
-
-_ADAPTER: pydantic.TypeAdapter[Comparison] = pydantic.TypeAdapter(Comparison)
-
-
-def to_json(comparison: Comparison) -> str:
-    """The document as text, schema id first."""
-    document = _ADAPTER.dump_python(comparison, mode="json")
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of the document."""
-    generated = _ADAPTER.json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
 
 
 def compare(folders: Sequence[Folder], common: bool = False) -> Comparison:

@@ -11,10 +11,11 @@ from holdfast.data.dataset import Dataset
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.budget import affordable
 from holdfast.evaluation.clusters import grouped
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.sequential import Answer, Decision, Question, judge, looks, parse
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.summary import Summary, to_json
+from holdfast.evaluation.summary import Summary
 from holdfast.evaluation.verdict import interval, percent
 from holdfast.models.model import Model
 

@@ -11,6 +11,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance, summarize
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import examples
 from holdfast.evaluation.finals import Final, View, finals
 from holdfast.evaluation.masking.judge import judged
@@ -23,7 +24,7 @@ from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.suites import describe, left_out
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, to_json
+from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer
 from holdfast.evaluation.table import table
 from holdfast.evaluation.verdict import verdict
 from holdfast.threats.space import space_of

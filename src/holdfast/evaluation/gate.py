@@ -1,11 +1,8 @@
 """A run held against a policy: which rules it meets, and what the gate as a whole says. No model is needed."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-import pydantic
+from typing import Literal
 
 from holdfast.core.errors import UsageError
 from holdfast.core.records import digest
@@ -16,7 +13,6 @@ from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Summary
 from holdfast.evaluation.verdict import percent
 
-SCHEMA = "urn:holdfast:gate:1"
 METRICS = {"clean_accuracy": "clean accuracy", "empirical_robust_accuracy": "not broken"}
 
 
@@ -70,20 +66,6 @@ class Gate:
 
     def __str__(self) -> str:
         return self.text
-
-
-_ADAPTER: pydantic.TypeAdapter[Gate] = pydantic.TypeAdapter(Gate)
-
-
-def to_json(found: Gate) -> str:
-    """The document as text, schema id first."""
-    return json.dumps(_ADAPTER.dump_python(found, mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of the document."""
-    generated = _ADAPTER.json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}
 
 
 def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common: bool = False) -> Gate:

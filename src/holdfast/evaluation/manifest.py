@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import pydantic
 
 from holdfast.core.errors import IntegrityError
 from holdfast.core.files import write_atomic
+from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.summary import RESULT_VERSION
 
 FORMAT = "urn:holdfast:manifest:1"
@@ -58,7 +58,6 @@ class Manifest:
     threats: tuple[str, ...] = ()
 
 
-_ADAPTER: pydantic.TypeAdapter[Manifest] = pydantic.TypeAdapter(Manifest)
 IDENTITY = ("fingerprint", "result_version", "precision")
 
 
@@ -69,7 +68,7 @@ def read(path: pathlib.Path) -> Manifest:
         IntegrityError: HF405 where the file is no manifest.
     """
     try:
-        found = _ADAPTER.validate_json(path.read_bytes())
+        found: Manifest = adapter(Manifest).validate_json(path.read_bytes())
     except (pydantic.ValidationError, UnicodeDecodeError) as error:
         raise IntegrityError(
             "HF405", "The run folder's manifest cannot be read", seen=str(path), fix="give another folder with --out"
@@ -83,7 +82,7 @@ def read(path: pathlib.Path) -> Manifest:
 
 def write(path: pathlib.Path, manifest: Manifest) -> None:
     """Replace the file in one step."""
-    write_atomic(path, (json.dumps(_ADAPTER.dump_python(manifest, mode="json"), indent=1) + "\n").encode())
+    write_atomic(path, to_json(manifest).encode("utf-8", "backslashreplace"))
 
 
 def refuse_other(found: Manifest, wanted: Manifest, folder: pathlib.Path) -> None:

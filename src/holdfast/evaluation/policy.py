@@ -7,11 +7,12 @@ import json
 import pathlib
 import re
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 
 from holdfast.core.errors import ThreatError, UsageError
+from holdfast.evaluation.document import adapter
 
 LIMIT = 64 * 1024  # bytes; a policy is a page
 HEADER = re.compile(r"""^\s*\[\[\s*(?:gate|"gate"|'gate')\s*\]\]""")
@@ -84,7 +85,6 @@ class Policy:
     advisory: bool
 
 
-_ADAPTER: pydantic.TypeAdapter[Document] = pydantic.TypeAdapter(Document)
 _FIELDS = {
     "": tuple(f.name for f in dataclasses.fields(Document)),
     "gate": tuple(f.name for f in dataclasses.fields(Rule)),
@@ -105,7 +105,7 @@ def read(path: pathlib.Path) -> Policy:
         why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
         raise _unreadable(path, why, "TOML 1.0") from error
     try:
-        document = _ADAPTER.validate_json(json.dumps(values, default=str), strict=True)
+        document: Document = adapter(Document).validate_json(json.dumps(values, default=str), strict=True)
     except pydantic.ValidationError as error:
         raise _impossible(path, error) from error
     if not document.gate:
@@ -121,11 +121,6 @@ def read(path: pathlib.Path) -> Policy:
         require=document.policy.require,
         advisory=document.policy.advisory,
     )
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of the file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
 
 
 def _text(path: pathlib.Path) -> str:

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from holdfast.core.errors import IntegrityError
+from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA = "urn:holdfast:summary:1"
 SCHEMA_VERSION = "1.2.0"
 RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
@@ -340,20 +340,6 @@ class Summary:
     provenance: Provenance
 
 
-_ADAPTER: pydantic.TypeAdapter[Summary] = pydantic.TypeAdapter(Summary)
-
-
-def dump(summary: Summary) -> dict[str, Any]:
-    """The document as plain JSON values, names as in the file (`from`, `to`)."""
-    document: dict[str, Any] = _ADAPTER.dump_python(summary, mode="json", by_alias=True)
-    return document
-
-
-def to_json(summary: Summary) -> str:
-    """The document as text, schema id first, with a newline at the end; NaN and infinity cannot be written."""
-    return json.dumps(dump(summary), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def read(document: bytes | str | Mapping[str, Any]) -> Summary:
     """A summary from its JSON text or values. Fields of a later minor version are left out.
 
@@ -374,7 +360,8 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
             fix="pip install --upgrade holdfast",
         )
     try:
-        return _ADAPTER.validate_python(dict(values))
+        found: Summary = adapter(Summary).validate_python(dict(values))
+        return found
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -384,9 +371,3 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
 def read_file(path: pathlib.Path) -> Summary:
     """`read` of a file."""
     return read(path.read_bytes())
-
-
-def schema() -> dict[str, Any]:
-    """The JSON schema of the document, generated from the records above."""
-    generated = _ADAPTER.json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, **generated}

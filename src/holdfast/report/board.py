@@ -1,6 +1,7 @@
 """The leaderboard as a page: a table for each question that models were asked."""
 
-from holdfast.evaluation.board import Board, Ranking, Row, to_json
+from holdfast.evaluation.board import Board, Ranking, Row
+from holdfast.evaluation.document import to_json
 from holdfast.report import sheet
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.visible import short

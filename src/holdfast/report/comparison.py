@@ -1,6 +1,7 @@
 """A comparison of runs as a page: the sentence, the paired counts, what to know before believing them."""
 
-from holdfast.evaluation.comparison import Comparison, Contrast, Pair, to_json
+from holdfast.evaluation.comparison import Comparison, Contrast, Pair
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.paired import Paired
 from holdfast.report import sheet
 from holdfast.report.sheet import Sheet, Table

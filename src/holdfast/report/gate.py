@@ -1,6 +1,7 @@
 """What a gate says as a page, as JUnit XML, as SARIF or as JSON; the ending of the file chooses."""
 
-from holdfast.evaluation.gate import Gate, to_json
+from holdfast.evaluation.document import to_json
+from holdfast.evaluation.gate import Gate
 from holdfast.report import junit, sarif, sheet
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.visible import short

@@ -11,8 +11,9 @@ import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.store import Examples
-from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts, to_json
+from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts
 from holdfast.report import svg, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, short, visible

@@ -13,9 +13,10 @@ import pyarrow as pa
 from holdfast.core.errors import UsageError
 from holdfast.core.extras import need
 from holdfast.core.files import write_atomic
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.summary import Summary, ThreatFacts, to_json
+from holdfast.evaluation.summary import Summary, ThreatFacts
 from holdfast.report import csv, html, markdown, notebook, text, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, visible
