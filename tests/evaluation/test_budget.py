@@ -72,5 +72,5 @@ def test_the_number_is_fixed_and_the_same_command_continues_it(two_seconds_each,
     assert run("21s").summary.data.n == 10
     assert run("41s").summary.data.n == 10
     assert notes[0].startswith("21s on this machine = 10 of 40")
-    assert notes[-1] == "the budget was spent on a number before: 10 of 40 samples"
+    assert notes[-1] == "this run was begun with 10 of 40 samples and keeps that number"
     assert run("21s").summary.complete

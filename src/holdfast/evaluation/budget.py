@@ -52,7 +52,7 @@ def affordable(
     seconds, most = seconds_of(budget), min(limit or len(data), len(data))
     if (out / "manifest.json").exists():
         begun = min(len(Folder(out).manifest.samples.keys), most)
-        return begun, f"the budget was spent on a number before: {begun:,} of {len(data):,} samples"
+        return begun, f"this run was begun with {begun:,} of {len(data):,} samples and keeps that number"
     one = plan(model, data, limit=most, **asked).seconds / most
     count = min(math.floor(seconds / one), most) if one > 0 else most
     if count < 1:

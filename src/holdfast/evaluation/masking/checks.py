@@ -109,28 +109,12 @@ def direction(e: Evidence) -> MaskingCheck:
 
 def doubling(e: Evidence) -> MaskingCheck:
     """Twice the steps and restarts break hardly more. Cost: 100 forward and backward passes. Carlini et al. 2019."""
-    why = _without_gradient(e)
-    if why:
-        return DOUBLING.absent(e, why)
-    rows = _rows(e, "doubled")
-    return (
-        DOUBLING.absent(e, LATER)
-        if rows is None
-        else DOUBLING.counted(e, [r.status == "broken" for r in rows], _asked(e))
-    )
+    return _ended(e, DOUBLING, "doubled", "broken", _without_gradient(e))
 
 
 def larger(e: Evidence) -> MaskingCheck:
     """A larger radius never helps the defender. Cost: at most 20 forward and backward passes. Carlini et al. 2019."""
-    why = _without_trial(e, "larger")
-    if why:
-        return LARGER.absent(e, why)
-    rows = _rows(e, "larger")
-    return (
-        LARGER.absent(e, LATER)
-        if rows is None
-        else LARGER.counted(e, [r.status == "unbroken" for r in rows], _asked(e))
-    )
+    return _ended(e, LARGER, "larger", "unbroken", _without_trial(e, "larger"))
 
 
 def reach(e: Evidence) -> MaskingCheck:
@@ -176,6 +160,14 @@ UNDER_A_THREAT: Sequence[Callable[[Evidence], MaskingCheck]] = (
     transfer,
     noise,
 )
+
+
+def _ended(e: Evidence, sort: Sort, name: str, sign: str, why: str) -> MaskingCheck:
+    """Samples on which a trial ended with the status that is a sign."""
+    if why:
+        return sort.absent(e, why)
+    rows = _rows(e, name)
+    return sort.absent(e, LATER) if rows is None else sort.counted(e, [r.status == sign for r in rows], _asked(e))
 
 
 def _against(e: Evidence, sort: Sort, name: str, why: str) -> MaskingCheck:
