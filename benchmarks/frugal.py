@@ -1,0 +1,204 @@
+"""The suite `frugal` beside AutoAttack as published: what it misses, what it finds beyond, and the time of each.
+
+    make bench-env
+    HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py                 # all networks, seed 0; hours
+    HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py --seeds 3       # AutoAttack's union over three seeds
+
+Networks, samples, radii and which networks are *held out* stand below and were committed before the first run; the
+constants of `frugal` were chosen on others (a CNN on MNIST, ResNets on road signs). AutoAttack is put together from
+torchattacks' components with the published budgets: its own class `AutoAttack` takes 10 steps where the paper takes
+100. Every finished piece is kept in the folder, so the same command continues. Seconds are processor seconds, one
+thread.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import shutil
+import statistics
+import time
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from speed import Inside
+from torch import Tensor
+
+import holdfast as hf
+from holdfast.defenses.training.adversarial_training import AdversarialTraining
+from holdfast.evaluation.statistics import rate
+from holdfast.learning.train import Train
+from holdfast.models.files import load_model, save_model
+from holdfast.models.source import source_of
+from holdfast.threats.literals import parse
+from holdfast.threats.threats import Threat
+
+SAMPLES = 1_000
+TARGETS = 9  # of targeted APGD and FAB, as published
+
+
+@dataclasses.dataclass(frozen=True)
+class Victim:
+    """A network, its data, and the threat it is attacked under.
+
+    Args:
+        name: Of the row.
+        data: Name of the data set.
+        threat: Literal.
+        file: Of the model, below the folder of all runs; networks of two rows share it.
+        network, width: What is trained where the file does not exist.
+        trained_at: The threat of its adversarial training.
+        images, epochs: How much it is trained.
+        held_out: Whether nothing of holdfast was ever chosen by looking at it.
+    """
+
+    name: str
+    data: str
+    threat: str
+    file: str
+    network: str = "cnn"
+    width: int = 8
+    trained_at: str = ""
+    images: int = 6_000
+    epochs: int = 8
+    held_out: bool = False
+
+
+VICTIMS = (
+    Victim("usps-cnn", "usps", "linf:0.15", "frugal/usps-cnn.safetensors", trained_at="linf:0.15"),
+    Victim("fashion-cnn", "fashion_mnist", "linf:0.06", "frugal/fashion-cnn.safetensors", trained_at="linf:0.06"),
+    Victim(
+        "cifar-cnn",
+        "cifar10",
+        "linf:8/255",
+        "frugal/cifar-cnn.safetensors",
+        width=16,
+        trained_at="linf:6/255",
+        images=10_000,
+        held_out=True,
+    ),
+    Victim(
+        "usps-preact18-l2",
+        "usps",
+        "l2:1",
+        "frugal/usps-preact18.safetensors",
+        network="preact18",
+        width=4,
+        trained_at="l2:1",
+        held_out=True,
+    ),
+    Victim("mnist-cnn-l2", "mnist", "l2:2", "mnist/adversarial.safetensors"),
+    Victim("mnist-cnn", "mnist", "linf:0.2", "mnist/adversarial.safetensors"),
+    Victim("gtsrb-preact18", "gtsrb", "linf:12/255", "gtsrb/adversarial.safetensors"),
+)
+
+
+def network(victim: Victim, runs: pathlib.Path) -> hf.Model:
+    """The network of a row, trained where its file does not exist yet."""
+    file = runs / victim.file
+    if not file.exists():
+        if not victim.trained_at:
+            raise SystemExit(f"{file} is not there: see benchmarks/gtsrb.py and benchmarks/mnist_peers.py")
+        train = hf.data.load(victim.data).train
+        of = Train(
+            network=victim.network, width=victim.width, epochs=victim.epochs, rate=0.05, smoothing=0.0, precision="auto"
+        )
+        recipe = AdversarialTraining(of=of, threat=victim.trained_at, steps=4, step=0.35)
+        model = recipe.fit(train if len(train) <= victim.images else train.sample(victim.images, 0), 0)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shape = list(train.x.shape[1:])
+        classes = int(model.classes or 0)
+        card = {"network": victim.network, "width": victim.width, "shape": shape, "classes": classes}
+        save_model(model, file, card)
+    return load_model(file)
+
+
+def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int) -> np.ndarray:
+    """Broken by the published components and budgets, each on what the ones before left: `(n,)`."""
+    import torchattacks as ta
+
+    net = Inside(source_of(model).ask).eval().requires_grad_(False)
+    eps, norm = float(threat.radius), {"linf": "Linf", "l2": "L2"}[threat.norm]
+    common = {"eps": eps, "norm": norm, "seed": seed, "n_restarts": 1}
+    components = (
+        ta.APGD(net, steps=100, **common),
+        ta.APGDT(net, steps=100, n_classes=TARGETS + 1, **common),
+        ta.FAB(net, steps=100, multi_targeted=True, n_classes=TARGETS + 1, **common),
+        ta.Square(net, n_queries=5_000, **common),
+    )
+    broken = _decided(net, x) != y
+    for component in components:
+        for rows in torch.split((~broken).nonzero()[:, 0], 250):
+            found = component(x[rows], y[rows])
+            lengths = (found - x[rows]).flatten(1).norm(p=threat.p, dim=1)
+            broken[rows] = (_decided(net, found) != y[rows]) & (lengths <= eps * 1.001)
+    return broken.numpy()
+
+
+def frugal(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int, out: pathlib.Path) -> np.ndarray:
+    """Broken by an audit with the suite `frugal`: `(n,)`."""
+    shutil.rmtree(out, ignore_errors=True)
+    run = hf.audit(model, (x, y), threat=threat, suite="frugal", seed=seed, out=out)
+    status = run.to_frame("arrow").column("status").to_pylist()
+    return np.array([s != "unbroken" for s in status])
+
+
+def piece(victim: Victim, runs: pathlib.Path, toolkit: str, seed: int) -> dict[str, object]:
+    """What a toolkit breaks with a seed, and its seconds; computed where it is not kept yet."""
+    kept = runs / "frugal" / f"{victim.name}-{toolkit}-{seed}.json"
+    if not kept.exists():
+        model, part = network(victim, runs), hf.data.load(victim.data).test.sample(SAMPLES, 0)
+        threat = parse(victim.threat)
+        began = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if toolkit == "frugal":
+                broken = frugal(model, part.x, part.y, threat, seed, kept.with_suffix(""))
+            else:
+                broken = autoattack(model, part.x, part.y, threat, seed)
+        seconds = time.process_time() - began
+        wrong = (model.predict(part.x) != part.y).tolist()
+        found = {"broken": broken.nonzero()[0].tolist(), "wrong": wrong, "n": len(part), "seconds": seconds}
+        kept.write_text(json.dumps(found))
+    return json.loads(kept.read_text())
+
+
+def rows(victim: Victim, runs: pathlib.Path, seeds: int) -> Iterator[str]:
+    """The lines of a network."""
+    mine = piece(victim, runs, "frugal", 0)
+    theirs = [piece(victim, runs, "autoattack", seed) for seed in range(seeds)]
+    union = set().union(*(set(t["broken"]) for t in theirs))
+    own, n = set(mine["broken"]), int(mine["n"])
+    missed, beyond = sorted(union - own), sorted(own - union)
+    seconds = statistics.median(float(t["seconds"]) for t in theirs)
+    attackable = union - {i for i, w in enumerate(mine["wrong"]) if w}
+    yield (
+        f"{victim.name + (' (held out)' if victim.held_out else ''):28s} {victim.threat:11s} "
+        f"{rate(n - len(union), n).point:6.1%} {rate(n - len(own), n).point:6.1%}  "
+        f"missed {len(missed):2d} of {len(attackable):3d} ({len(missed) / max(1, len(attackable)):.1%}), "
+        f"beyond {len(beyond):2d}   {seconds:6.0f} s {float(mine['seconds']):6.0f} s  1/{seconds / mine['seconds']:.1f}"
+    )
+    if missed:
+        yield f"    missed: {missed}"
+
+
+def main() -> None:
+    """One row for each network."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
+    parser.add_argument("--seeds", type=int, default=1, help="AutoAttack's union over so many seeds")
+    parser.add_argument("--only", default="", help="networks whose name has this text")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    (options.runs / "frugal").mkdir(parents=True, exist_ok=True)
+    print(f"{'':28s} {'threat':11s} {'AutoAttack, frugal: not broken':30s}  {'':18s} AutoAttack   frugal")
+    for victim in VICTIMS:
+        if options.only in victim.name:
+            for line in rows(victim, options.runs, options.seeds):
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
