@@ -105,7 +105,7 @@ def network(victim: Victim, runs: pathlib.Path) -> hf.Model:
         of = Train(
             network=victim.network, width=victim.width, epochs=victim.epochs, rate=0.05, smoothing=0.0, precision="auto"
         )
-        recipe = AdversarialTraining(of=of, threat=victim.trained_at, steps=4, step=0.35)
+        recipe = AdversarialTraining(of=of, threat=parse(victim.trained_at), steps=4, step=0.35)
         model = recipe.fit(train if len(train) <= victim.images else train.sample(victim.images, 0), 0)
         file.parent.mkdir(parents=True, exist_ok=True)
         shape = list(train.x.shape[1:])
@@ -135,6 +135,11 @@ def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int)
             lengths = (found - x[rows]).flatten(1).norm(p=threat.p, dim=1)
             broken[rows] = (_decided(net, found) != y[rows]) & (lengths <= eps * 1.001)
     return broken.numpy()
+
+
+def _decided(net: torch.nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return net(x).argmax(1)
 
 
 def frugal(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int, out: pathlib.Path) -> np.ndarray:
