@@ -28,7 +28,6 @@ from torch import Tensor
 
 import holdfast as hf
 from holdfast.defenses.training.adversarial_training import AdversarialTraining
-from holdfast.evaluation.statistics import rate
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
 from holdfast.models.source import source_of
@@ -181,7 +180,7 @@ def rows(victim: Victim, runs: pathlib.Path, seeds: int) -> Iterator[str]:
     attackable = union - {i for i, w in enumerate(mine["wrong"]) if w}
     yield (
         f"{victim.name + (' (held out)' if victim.held_out else ''):28s} {victim.threat:11s} "
-        f"{rate(n - len(union), n).point:6.1%} {rate(n - len(own), n).point:6.1%}  "
+        f"{1 - len(union) / n:6.1%} {1 - len(own) / n:6.1%}  "
         f"missed {len(missed):2d} of {len(attackable):3d} ({len(missed) / max(1, len(attackable)):.1%}), "
         f"beyond {len(beyond):2d}   {seconds:6.0f} s {float(mine['seconds']):6.0f} s  1/{seconds / mine['seconds']:.1f}"
     )
