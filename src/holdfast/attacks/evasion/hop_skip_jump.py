@@ -9,6 +9,7 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.starts import bisect, start
 from holdfast.core.params import Count
 from holdfast.geometry.rows import expand, norm, pick, unit
 
@@ -55,27 +56,12 @@ class HopSkipJump(Attack):
         region, x0 = probe.region, probe.x0
         size = x0[0].numel()
         width = (region.high - region.low).flatten(1).amax(1)
-        x = self._bisect(probe, self._start(probe))
+        x = bisect(probe, start(probe, self.tries))
         for i in probe.steps(self.steps):
             far = norm(x - x0, region.p)
             spread = FIRST_SPREAD * width if i == 0 else far * (1 / size if region.p == 2 else 1 / math.sqrt(size))
             g = self._direction(probe, x, spread, min(int(self.samples * math.sqrt(i + 1)), self.most))
-            x = self._bisect(probe, self._leap(probe, x, g, far / math.sqrt(i + 1)))
-
-    def _start(self, probe: Probe) -> Tensor:
-        """A random point that reaches the goal; rows without one end."""
-        region, start = probe.region, probe.x0
-        found = torch.zeros_like(probe.alive)
-        for i in probe.steps(self.tries):
-            share = min(2 * (i + 1) / self.tries, 1.0)
-            noise = region.low + (region.high - region.low) * probe.draw.uniform(*start.shape[1:], only=~found)
-            blend = probe.x0 + share * (noise - probe.x0) if share < 1 else noise
-            hit = ~found & (probe.margin(region.project(blend), only=~found) < 0)
-            found, start = found | hit, pick(hit, region.project(blend), start)
-            if found[probe.alive].all():
-                break
-        probe.finish(~found)
-        return start
+            x = bisect(probe, self._leap(probe, x, g, far / math.sqrt(i + 1)))
 
     def _direction(self, probe: Probe, x: Tensor, spread: Tensor, count: int) -> Tensor:
         """Monte Carlo estimate of the boundary's normal toward the goal, of unit length in the norm: `(batch, ...)`."""
@@ -103,23 +89,3 @@ class HopSkipJump(Attack):
             if done[probe.alive].all():
                 break
         return there
-
-    def _bisect(self, probe: Probe, x: Tensor) -> Tensor:
-        """The point between the input and `x`, nearest to the input, that reaches the goal."""
-        d, size = x - probe.x0, x[0].numel()
-        far = norm(d, probe.region.p)
-        low, high = torch.zeros_like(far), torch.ones_like(far)
-
-        def at(share: Tensor) -> Tensor:
-            if probe.region.p == 2:
-                y = probe.x0 + expand(share, x) * d
-            else:
-                most = expand(share * far, x)
-                y = probe.x0 + torch.minimum(torch.maximum(d, -most), most)
-            return pick(share < 1, probe.region.project(y), x)
-
-        for _ in probe.steps(max(math.ceil(1.5 * math.log2(size)), 10)):
-            middle = (low + high) / 2
-            hit = probe.margin(at(middle)) < 0
-            low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
-        return at(high)
