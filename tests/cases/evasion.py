@@ -10,12 +10,16 @@ from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
 from holdfast.attacks.evasion.ddn import Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool
 from holdfast.attacks.evasion.fab_t import FabT
+from holdfast.attacks.evasion.fmn import Fmn
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch
+from holdfast.attacks.evasion.nes import Nes
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.sigma_zero import SigmaZero
+from holdfast.attacks.evasion.spsa import Spsa
 from holdfast.attacks.evasion.square import Square
 from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.repeat import Repeat
@@ -70,6 +74,7 @@ class Case:
 
 
 STARTS = "a random start decides which class the walk ends in"
+SAMPLED = "the slope is estimated from 50 samples"
 
 CASES = [
     Case(Pgd(), Linf(0.15), 0.01),
@@ -127,8 +132,19 @@ CASES = [
     ),
     Case(Jsma(), L0(), 0.01, scale_free=True),
     Case(Jsma(pairs=True), L0(), None, why="two values at once may be one too many"),
+    Case(Fmn(), Linf(), 0.01, scale_free=True),
+    Case(Fmn(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(Fmn(), L1(), 0.01, scale_free=True),
+    Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
+    Case(
+        SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True
+    ),
     Case(HopSkipJump(steps=10, samples=50), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(HopSkipJump(steps=10, samples=50), Linf(), 0.5, why=STARTS, scale_free=True),
+    Case(Nes(steps=50), Linf(0.15), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
+    Case(Nes(steps=50), L2(0.5), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
+    Case(Spsa(steps=50, samples=50), Linf(0.15), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
+    Case(Spsa(steps=50, samples=50), L2(0.5), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

@@ -6,12 +6,16 @@ from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagn
 from holdfast.attacks.evasion.ddn import Ddn as Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.fab_t import FabT as FabT
+from holdfast.attacks.evasion.fmn import Fmn as Fmn
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
+from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
+from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
+from holdfast.attacks.evasion.spsa import Spsa as Spsa
 from holdfast.attacks.evasion.square import Square as Square
 from holdfast.attacks.first_of import FirstOf as FirstOf
 from holdfast.attacks.repeat import Repeat as Repeat
@@ -24,12 +28,16 @@ __all__ = [
     "Eot",
     "FabT",
     "FirstOf",
+    "Fmn",
     "HopSkipJump",
     "Jsma",
     "Lbfgs",
     "LocalSearch",
+    "Nes",
     "Noise",
     "Pgd",
     "Repeat",
+    "SigmaZero",
+    "Spsa",
     "Square",
 ]
