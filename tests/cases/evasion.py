@@ -136,9 +136,7 @@ CASES = [
     Case(Fmn(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(Fmn(), L1(), 0.01, scale_free=True),
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
-    Case(
-        SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True
-    ),
+    Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
     Case(HopSkipJump(steps=10, samples=50), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(HopSkipJump(steps=10, samples=50), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(Nes(steps=50), Linf(0.15), 0.03, why=SAMPLED, scale_free=True, roams=1.1),

@@ -1,0 +1,141 @@
+"""Median distances of the minimal attacks beside the peers': one network, one batch, one process.
+
+    make bench-env
+    .venv-bench/bin/python benchmarks/minimal.py
+    export HOLDFAST_DATA=...
+    .venv-bench/bin/python benchmarks/minimal.py --data mnist --model runs/mnist/adversarial.safetensors
+
+Both sides get the same steps (or queries) and start from the same inputs, all of which the network gets right. A
+distance is measured anew in float64; where a side found nothing it is infinite. Seconds are the processor's, of one
+thread.
+"""
+
+import argparse
+import copy
+import dataclasses
+import importlib
+import math
+import pathlib
+import sys
+import time
+import types
+import unittest.mock
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import holdfast as hf
+from holdfast.attacks.attack import Attack
+from holdfast.models.files import load_model
+from holdfast.models.source import source_of
+
+A = hf.attacks
+EXPONENTS = {"linf": math.inf, "l2": 2.0, "l1": 1.0, "l0": 0.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An attack beside a peer's.
+
+    Args:
+        norm: In which both are measured.
+        attack: Ours.
+        peer: Whose the other is.
+        budget: What both may spend, in words.
+        theirs: `() -> adversarial inputs`.
+    """
+
+    norm: str
+    attack: Attack
+    peer: str
+    budget: str
+    theirs: Callable[[], Tensor]
+
+
+def adversarial_library() -> types.ModuleType:
+    """adv_lib's attacks; what it imports for data sets and plots, and nothing compared here uses, is a stub."""
+    for name in ("torchvision", "torchvision.transforms", "torchvision.models", "visdom"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            sys.modules[name] = unittest.mock.MagicMock()
+    from adv_lib import attacks
+
+    return attacks
+
+
+def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
+    """What is compared."""
+    adv = adversarial_library()
+
+    def fmn(norm: str, steps: int) -> Pair:
+        theirs = lambda: adv.fmn(net, x, y, norm=EXPONENTS[norm], steps=steps)  # noqa: E731
+        return Pair(norm, A.Fmn(steps=steps), "adv_lib", f"{steps} steps", theirs)
+
+    return [
+        *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
+        Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
+        Pair("l0", A.SigmaZero(steps=300), "adv_lib", "300 steps", lambda: adv.sigma_zero(net, x, y, num_steps=300)),
+    ]
+
+
+def distances(net: nn.Module, x: Tensor, y: Tensor, found: Tensor, norm: str) -> Tensor:
+    """In float64, infinite where the network is still right: `(batch,)`."""
+    found = found.clamp(0, 1)  # peers leave the box by rounding
+    with torch.no_grad():
+        right = net(found).argmax(1) == y
+    far = torch.linalg.vector_norm((found.double() - x.double()).flatten(1), EXPONENTS[norm], dim=1)
+    return torch.where(right, torch.inf, far)
+
+
+def timed(way: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """What it returns, and its processor seconds."""
+    began = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = way().detach()
+    return found, time.process_time() - began
+
+
+def main() -> None:
+    """Print one row for each pair."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--model", default="digits-mlp", help="a bundled model or a file")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--only", default="", help="attacks whose name has this text")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    name = pathlib.Path(options.model).stem
+    model = load_model(options.model)
+    part = hf.data.load(options.data).test
+    part = part.take(torch.arange(min(2 * options.count, len(part.x))))
+    right = (model.predict(part.x) == part.y).nonzero()[: options.count, 0]
+    x, y = part.x[right], part.y[right]
+    net = copy.deepcopy(source_of(model).ask.net).eval().requires_grad_(False)
+    print(f"{options.data}, {name}: {len(x)} inputs it gets right, median distance (share found), 1 thread")
+    print(f"{'attack':20s} {'norm':4s} {'peer':13s} {'budget':16s} {'ours':>14s} {'theirs':>14s} {'seconds':>13s}")
+    for pair in pairs(net, x, y):
+        if options.only.lower() in type(pair.attack).__name__.lower():
+            _row(pair, model, net, x, y)
+
+
+def _row(pair: Pair, model: hf.Model, net: nn.Module, x: Tensor, y: Tensor) -> None:
+    ours = lambda: hf.run(pair.attack, model, x, y, f"{pair.norm}:inf", seed=0).adversarial  # noqa: E731
+    cells, seconds = [], []
+    for way in (ours, pair.theirs):
+        found, spent = timed(way)
+        far = distances(net, x, y, found, pair.norm)
+        cells.append(f"{float(far.median()):8.4f} {float(far.isfinite().double().mean()):5.2f}")
+        seconds.append(f"{spent:6.2f}")
+    name = type(pair.attack).__name__
+    print(
+        f"{name:20s} {pair.norm:4s} {pair.peer:13s} {pair.budget:16s} {cells[0]} {cells[1]} {' '.join(seconds)}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
