@@ -8,6 +8,7 @@ from . import models as models
 from . import threats as threats
 from holdfast.api import audit as audit
 from holdfast.api import compare as compare
+from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
 from holdfast.api import open_run as open_run
 from holdfast.attacks.run import run as run
@@ -62,6 +63,7 @@ __all__ = [
     "attacks",
     "audit",
     "compare",
+    "corruptions",
     "data",
     "defenses",
     "gate",

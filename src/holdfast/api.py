@@ -13,8 +13,10 @@ from holdfast.core.errors import ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import comparison
+from holdfast.evaluation import corruptions as measured
 from holdfast.evaluation import gate as gating
 from holdfast.evaluation.comparison import Comparison
+from holdfast.evaluation.corruptions import Corruptions
 from holdfast.evaluation.decide import decided
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
@@ -85,6 +87,51 @@ def audit(
             on_event=on_event,
         )
     return Run(found, temporary=out is None)
+
+
+def corruptions(
+    model: Model,
+    data: Dataset | tuple[Any, Any],
+    *,
+    names: Sequence[str] = (),
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    seed: int = 0,
+    limit: int | None = None,
+    batch: int = 256,
+    on_event: Listener = silent,
+) -> Corruptions:
+    """Count the right answers under the 15 common corruptions: noise, blur, weather, digital damage.
+
+    Not an attack: nobody chooses the change to fool the model. Cost: one forward pass for each sample, corruption and
+    severity. Numbers as in CIFAR-10-C (sides up to 64 pixels) or ImageNet-C; frost has a texture of our own.
+
+    Args:
+        model: What `hf.wrap` returned.
+        data: A Dataset of pictures, or a pair `(x, y)` in the model's own units.
+        names: Corruptions, all 15 unless given.
+        severities: Of 1 to 5.
+        seed: Of the random numbers of the corruptions.
+        limit: A seeded simple random subset of so many samples.
+        batch: Rows sent through the model at once.
+        on_event: Told after every corruption; may raise `hf.Stop`.
+
+    Returns:
+        Rates for every corruption and severity, `.clean`, and `.mean` with an interval over samples.
+
+    Raises:
+        DataError: HF102 where the samples are no pictures, HF120 where there are none.
+        ParameterError: HF001 for an unknown corruption or severity.
+    """
+    return measured.corruptions(
+        model,
+        _dataset(model, data),
+        names=names,
+        severities=severities,
+        seed=seed,
+        limit=limit,
+        batch=batch,
+        on_event=on_event,
+    )
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:

@@ -13,6 +13,7 @@ from holdfast.core.errors import UsageError
 
 VERBS = {
     "audit": ("holdfast.cli.audit", "attack a model and measure what it withstands"),
+    "corrupt": ("holdfast.cli.corrupt", "right answers under noise, blur, weather and digital damage"),
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
     "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
@@ -29,7 +30,7 @@ VERBS = {
     "completion": ("holdfast.cli.completion", "a script that completes holdfast in your shell"),
 }
 GROUPS = {
-    "Run": ("audit", "demo"),
+    "Run": ("audit", "corrupt", "demo"),
     "Look at a run": ("show", "report", "replay", "recheck", "compare", "board", "gate", "ls"),
     "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
 }

@@ -17,13 +17,14 @@ RECORDS = {
     "gate": ("holdfast.evaluation.gate", "Gate"),
     "policy": ("holdfast.evaluation.policy", "Document"),
     "board": ("holdfast.evaluation.board", "Board"),
+    "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
 }
 DOCUMENTS = (*RECORDS, "error")
 
 
 def command(
     document: Annotated[
-        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy, board, error.")
+        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy, board, corruptions, error.")
     ] = "summary",
 ) -> int:
     """Print the JSON schema of a document: what a verb prints under --json, or a policy (holdfast.toml)."""

@@ -6,6 +6,7 @@ from holdfast.core.lazy import attach
 
 if TYPE_CHECKING:
     from holdfast.data import road_signs as road_signs
+    from holdfast.data.corruptions.corrupt import corrupt as corrupt
     from holdfast.data.dataset import Dataset as Dataset
     from holdfast.data.dataset import Splits as Splits
     from holdfast.data.sources import load as load
@@ -16,6 +17,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Dataset": "holdfast.data.dataset",
         "Splits": "holdfast.data.dataset",
+        "corrupt": "holdfast.data.corruptions.corrupt",
         "load": "holdfast.data.sources",
         "names": "holdfast.data.sources",
         "road_signs": "holdfast.data.road_signs",

@@ -1,6 +1,7 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
 from . import road_signs as road_signs
+from holdfast.data.corruptions.corrupt import corrupt as corrupt
 from holdfast.data.dataset import Dataset as Dataset
 from holdfast.data.dataset import Splits as Splits
 from holdfast.data.sources import load as load
@@ -9,6 +10,7 @@ from holdfast.data.sources import names as names
 __all__ = [
     "Dataset",
     "Splits",
+    "corrupt",
     "load",
     "names",
     "road_signs",

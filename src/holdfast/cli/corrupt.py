@@ -1,0 +1,64 @@
+"""`holdfast corrupt MODEL DATA`: accuracy under the 15 common corruptions of pictures."""
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import options
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.compare import form_of, write
+from holdfast.cli.terminal import clean, emit
+
+
+def command(
+    model: options.Model,
+    data: options.Data,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="One corruption; may be given several times.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None,
+        typer.Option("--severity", metavar="N", min=1, max=5, help="One severity; may be given several times."),
+    ] = None,
+    seed: options.Seed = 0,
+    limit: options.Limit = 0,
+    split: options.Split = "test",
+    bounds: options.Bounds = "",
+    trust: options.Trust = "",
+    batch: options.Batch = 256,
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="FILE", help="Write a page too: .html, .md, .json or .txt.")
+    ] = "",
+    as_json: options.Json = False,
+    quiet: options.Quiet = 0,
+) -> int:
+    """Count the right answers of MODEL on DATA under noise, blur, weather and digital damage."""
+    from holdfast.cli.progress import Show
+    from holdfast.cli.subject import load_data, load_model
+    from holdfast.data.corruptions.corrupt import SEVERITIES
+    from holdfast.evaluation.corruptions import corruptions
+    from holdfast.evaluation.document import to_json
+    from holdfast.report.corruptions import FORMS, page, render
+    from holdfast.report.sheet import text
+
+    form = form_of(out, FORMS)
+    dataset = load_data(data, split, bounds)
+    asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+    with Show(-1 if quiet else 0) as show:
+        found = corruptions(
+            asked,
+            dataset,
+            names=only or (),
+            severities=sorted(set(severity or SEVERITIES)),
+            seed=seed,
+            limit=limit or None,
+            batch=batch,
+            on_event=show,
+        )
+    if out:
+        write(out, render(found, form))
+    if as_json:
+        emit(to_json(found), end="")
+    elif quiet < 2:
+        emit(clean(str(found)) if quiet else text(page(found)).rstrip())
+    return ExitCode.PASSED
