@@ -79,19 +79,7 @@ def corruptions(
     Not an attack: nobody chooses the change to fool the model. Cost: one forward pass for each sample, corruption and
     severity.
 
-    Args:
-        model: A wrapped model.
-        data: Pictures with labels.
-        names: Corruptions, all 15 unless given.
-        severities: Of 1 to 5.
-        seed: Of the random numbers of the corruptions.
-        limit: A seeded simple random subset of so many samples.
-        batch: Rows sent through the model at once.
-        on_event: Told after every corruption; may raise `holdfast.Stop`.
-
-    Raises:
-        DataError: HF102 where the samples are no pictures, HF120 where there are none.
-        ParameterError: HF001 for an unknown corruption or severity.
+    Arguments as in `holdfast.api.corruptions`.
     """
     began = time.monotonic()
     names, severities = tuple(names) or tuple(CORRUPTIONS), tuple(severities)
@@ -105,14 +93,10 @@ def corruptions(
     clean = clusters.share(_right(model, part, batch), groups, SAMPLES)
     cells, every = list[Cell](), list[bool]()
     for name in names:
-        looks = [_right(model, corrupt(part, name, severity, seed), batch) for severity in severities]
-        own = [right for look in looks for right in look]
-        every += own
-        cells += [
-            _cell(name, severity, clusters.share(look, groups, SAMPLES))
-            for severity, look in zip(severities, looks, strict=True)
-        ]
-        cells.append(_cell(name, 0, _mean(own, groups)))
+        seen, own = _cells(
+            name, [_right(model, corrupt(part, name, s, seed), batch) for s in severities], severities, groups
+        )
+        cells, every = cells + seen, every + own
         on_event(BatchDone(name, len(part), len(part), sum(every), len(every)))
     on_event(RunDone("", True, time.monotonic() - began))
     return Corruptions(
@@ -145,6 +129,15 @@ def _check(names: Iterable[str], severities: Sequence[int]) -> None:
 def _right(model: Model, data: Dataset, batch: int) -> list[bool]:
     found: list[bool] = (model.predict(data.x, batch).cpu() == data.y).tolist()
     return found
+
+
+def _cells(
+    name: str, looks: Sequence[list[bool]], severities: Sequence[int], groups: Sequence[int]
+) -> tuple[list[Cell], list[bool]]:
+    """The cells of a corruption, its mean last, and all its answers."""
+    every = [right for look in looks for right in look]
+    found = [_cell(name, s, clusters.share(look, groups, SAMPLES)) for s, look in zip(severities, looks, strict=True)]
+    return [*found, _cell(name, 0, _mean(every, groups))], every
 
 
 def _cell(name: str, severity: int, accuracy: Rate) -> Cell:
