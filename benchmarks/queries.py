@@ -64,9 +64,10 @@ class Victim:
     y: Tensor
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """As ART asks."""
+        """Probabilities, as ART asks."""
         with torch.no_grad():
-            return self.counted(torch.as_tensor(np.asarray(x, np.float32)).reshape(-1, 1, SIDE, SIDE)).numpy()
+            scores = self.counted(torch.as_tensor(np.asarray(x, np.float32)).reshape(-1, 1, SIDE, SIDE))
+        return scores.double().softmax(1).numpy()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +178,18 @@ def rows() -> list[Row]:
             "linf:0.08",
             "torchattacks SPSA",
             torched(lambda ta, net: ta.SPSA(net, eps=0.08, nb_iter=20, nb_sample=64, max_batch_size=64)),
+        ),
+        Row(
+            A.SimBa(steps=500),
+            "l2:0.4",
+            "ART",
+            art("simba", "SimBA", alone=True, attack="px", epsilon=0.06, max_iter=300, freq_dim=8, verbose=False),
+        ),
+        Row(
+            A.SimBa(steps=500, basis="dct"),
+            "l2:0.4",
+            "ART",
+            art("simba", "SimBA", alone=True, attack="dct", epsilon=0.06, max_iter=300, freq_dim=8, verbose=False),
         ),
         Row(A.HopSkipJump(), "l2:inf", "Foolbox", foolish(hop)),
         Row(

@@ -19,6 +19,7 @@ from holdfast.attacks.evasion.nes import Nes
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.sigma_zero import SigmaZero
+from holdfast.attacks.evasion.sim_ba import SimBa
 from holdfast.attacks.evasion.spsa import Spsa
 from holdfast.attacks.evasion.square import Square
 from holdfast.attacks.first_of import FirstOf
@@ -143,6 +144,8 @@ CASES = [
     Case(Nes(steps=50), L2(0.5), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
     Case(Spsa(steps=50, samples=50), Linf(0.15), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
     Case(Spsa(steps=50, samples=50), L2(0.5), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
+    Case(SimBa(steps=300), L2(0.5), 0.08, why="single values traded for others by a fixed step", scale_free=True),
+    Case(SimBa(steps=300, basis="dct"), L2(0.5), 0.08, why="waves traded for others by a fixed step", scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

@@ -5,6 +5,7 @@ from holdfast.attacks.evasion.apgd import Apgd as Apgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.ddn import Ddn as Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
+from holdfast.attacks.evasion.ead import Ead as Ead
 from holdfast.attacks.evasion.fab_t import FabT as FabT
 from holdfast.attacks.evasion.fmn import Fmn as Fmn
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
@@ -15,6 +16,7 @@ from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
+from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
 from holdfast.attacks.evasion.spsa import Spsa as Spsa
 from holdfast.attacks.evasion.square import Square as Square
 from holdfast.attacks.first_of import FirstOf as FirstOf
@@ -25,6 +27,7 @@ __all__ = [
     "CarliniWagner",
     "Ddn",
     "DeepFool",
+    "Ead",
     "Eot",
     "FabT",
     "FirstOf",
@@ -38,6 +41,7 @@ __all__ = [
     "Pgd",
     "Repeat",
     "SigmaZero",
+    "SimBa",
     "Spsa",
     "Square",
 ]
