@@ -12,6 +12,7 @@ from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
 from holdfast.api import open_run as open_run
 from holdfast.attacks.run import run as run
+from holdfast.attacks.transfer import transfer as transfer
 from holdfast.core.errors import DataError as DataError
 from holdfast.core.errors import HoldfastError as HoldfastError
 from holdfast.core.errors import IntegrityError as IntegrityError
@@ -72,5 +73,6 @@ __all__ = [
     "open_run",
     "run",
     "threats",
+    "transfer",
     "wrap",
 ]

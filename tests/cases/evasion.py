@@ -22,6 +22,7 @@ from holdfast.attacks.evasion.sigma_zero import SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa
 from holdfast.attacks.evasion.spsa import Spsa
 from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.evasion.transfer_pgd import TransferPgd
 from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.repeat import Repeat
 from holdfast.threats.threats import L0, L1, L2, Linf, Threat
@@ -146,6 +147,8 @@ CASES = [
     Case(Spsa(steps=50, samples=50), L2(0.5), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
     Case(SimBa(steps=300), L2(0.5), 0.08, why="single values traded for others by a fixed step", scale_free=True),
     Case(SimBa(steps=300, basis="dct"), L2(0.5), 0.08, why="waves traded for others by a fixed step", scale_free=True),
+    Case(TransferPgd(), Linf(0.15), 0.01),
+    Case(TransferPgd(lookahead=True, neighbors=1), L2(0.5), 0.01, roams=2.6),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

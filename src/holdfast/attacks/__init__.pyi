@@ -2,7 +2,10 @@
 
 from holdfast.attacks.eot import Eot as Eot
 from holdfast.attacks.evasion.apgd import Apgd as Apgd
+from holdfast.attacks.evasion.boundary import Boundary as Boundary
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
+from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
+from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
 from holdfast.attacks.evasion.ddn import Ddn as Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.ead import Ead as Ead
@@ -19,12 +22,16 @@ from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
 from holdfast.attacks.evasion.spsa import Spsa as Spsa
 from holdfast.attacks.evasion.square import Square as Square
+from holdfast.attacks.evasion.transfer_pgd import TransferPgd as TransferPgd
 from holdfast.attacks.first_of import FirstOf as FirstOf
 from holdfast.attacks.repeat import Repeat as Repeat
 
 __all__ = [
     "Apgd",
+    "Boundary",
     "CarliniWagner",
+    "CarliniWagnerL0",
+    "CarliniWagnerLinf",
     "Ddn",
     "DeepFool",
     "Ead",
@@ -44,4 +51,5 @@ __all__ = [
     "SimBa",
     "Spsa",
     "Square",
+    "TransferPgd",
 ]
