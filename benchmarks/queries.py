@@ -199,6 +199,18 @@ def rows() -> list[Row]:
             art("hop_skip_jump", "HopSkipJump", max_iter=6, max_eval=1000, verbose=False),
             forest=True,
         ),
+        Row(
+            A.Boundary(),
+            "l2:inf",
+            "Foolbox",
+            foolish(lambda fb: fb.attacks.BoundaryAttack(steps=2000)),
+        ),
+        Row(
+            A.Boundary(),
+            "l2:inf",
+            "ART",
+            art("boundary", "BoundaryAttack", targeted=False, max_iter=50, verbose=False),
+        ),
     ]
 
 

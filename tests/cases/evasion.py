@@ -6,9 +6,13 @@ import math
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
 from holdfast.attacks.evasion.apgd import Apgd
+from holdfast.attacks.evasion.boundary import Boundary
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
+from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0
+from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf
 from holdfast.attacks.evasion.ddn import Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool
+from holdfast.attacks.evasion.ead import Ead
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.fmn import Fmn
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
@@ -139,6 +143,9 @@ CASES = [
     Case(Fmn(), L1(), 0.01, scale_free=True),
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
     Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
+    Case(Ead(searches=6), L1(), 0.02, why="FISTA's steps end at a hundredth of the way after 100", scale_free=True),
+    Case(CarliniWagnerLinf(), Linf(), 0.04, why="the centroids: Adam's jitter over 16 short searches", scale_free=True),
+    Case(CarliniWagnerL0(), L0(), 1.0, why="greedy: two values where one of more room would do", scale_free=True),
     Case(HopSkipJump(steps=10, samples=50), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(HopSkipJump(steps=10, samples=50), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(Nes(steps=50), Linf(0.15), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
@@ -149,6 +156,7 @@ CASES = [
     Case(SimBa(steps=300, basis="dct"), L2(0.5), 0.08, why="waves traded for others by a fixed step", scale_free=True),
     Case(TransferPgd(), Linf(0.15), 0.01),
     Case(TransferPgd(lookahead=True, neighbors=1), L2(0.5), 0.01, roams=2.6),
+    Case(Boundary(steps=300), L2(), 1.25, curved=0.05, why=STARTS, scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

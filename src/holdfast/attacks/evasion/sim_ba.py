@@ -20,8 +20,8 @@ class SimBa(Attack):
         q <- the next direction of a random order        x <- project(x + length * q), else project(x - length * q)
 
     `pixel` directions are single values; `dct` directions are cosines over a channel of the image, the lowest
-    frequencies only, which natural images fall to sooner. A basis that is used up begins anew in another order. A vector
-    is an image of one row.
+    frequencies only, which natural images fall to sooner. A basis that is used up begins anew in another order. A
+    vector is an image of one row.
 
     Cost: at most 2 queries of the scores a step and one more.
 
