@@ -68,7 +68,21 @@ def adversarial_library() -> types.ModuleType:
 
 def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
     """What is compared."""
-    adv = adversarial_library()
+    import foolbox
+
+    adv, fool = adversarial_library(), foolbox.PyTorchModel(net, bounds=(0, 1))
+
+    def foolish(attack: object) -> Callable[[], Tensor]:
+        return lambda: attack(fool, x, y, epsilons=None)[1]
+
+    def art(kind: str, **more: object) -> Callable[[], Tensor]:
+        from art.attacks import evasion
+        from art.estimators.classification import PyTorchClassifier
+
+        classes = net(x[:1]).shape[1]
+        classifier = PyTorchClassifier(net, nn.CrossEntropyLoss(), x.shape[1:], classes, clip_values=(0.0, 1.0))
+        attack = getattr(evasion, kind)(classifier, verbose=False, **more)
+        return lambda: torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(y, classes).numpy()))
 
     def fmn(norm: str, steps: int) -> Pair:
         theirs = lambda: adv.fmn(net, x, y, norm=EXPONENTS[norm], steps=steps)  # noqa: E731
@@ -78,6 +92,27 @@ def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
         Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
         Pair("l0", A.SigmaZero(steps=300), "adv_lib", "300 steps", lambda: adv.sigma_zero(net, x, y, num_steps=300)),
+        Pair(
+            "l1",
+            A.Ead(steps=100, searches=6),
+            "Foolbox",
+            "6 x 100 steps",
+            foolish(foolbox.attacks.EADAttack(binary_search_steps=6, steps=100, decision_rule="L1", abort_early=False)),
+        ),
+        Pair(
+            "linf",
+            A.CarliniWagnerLinf(),
+            "adv_lib",
+            "800, 8400 steps",
+            lambda: adv.carlini_wagner_linf(net, x, y, max_iterations=50, largest_const=20, initial_const=1e-5),
+        ),
+        Pair(
+            "l0",
+            A.CarliniWagnerL0(),
+            "ART",
+            "own ways to stop",
+            art("CarliniL0Method", max_iter=50, binary_search_steps=6, batch_size=len(x)),
+        ),
     ]
 
 

@@ -1,7 +1,6 @@
 """The Carlini-Wagner L2 attack, Carlini and Wagner, IEEE S&P 2017, arXiv:1608.04644."""
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import torch
@@ -11,14 +10,13 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import margin as minus_margin
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, NonNegative, Positive
+from holdfast.geometry.cube import Cube
 from holdfast.geometry.rows import expand, norm, pick
-from holdfast.threats.regions import Region
 
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # Adam's constants
 CHECKS = 5  # looks for progress in each search
 END = 0.99  # share of the step that is gone after the last one
 LEAST = 1e-6  # least reach, as a fraction of the box's width
-SLACK = 0.1  # how much wider than the box the range of tanh is
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ class CarliniWagner(Attack):
 
     def search(self, probe: Probe) -> None:
         """Minimize once for each constant."""
-        x0, cube = probe.x0, _Cube(probe.region, probe.x0)
+        x0, cube = probe.x0, Cube(probe.region.low, probe.region.high, probe.x0)
         g, _, margin = probe.slope(x0, minus_margin)
         size, short = norm(g, 2).square(), (margin + self.confidence).clamp(min=0)
         step = expand(torch.where(size > 0, short / size, 0.0), g) * g  # onto the linearized boundary
@@ -77,7 +75,7 @@ class CarliniWagner(Attack):
             low, high = torch.where(reached, low, c), torch.where(reached, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high.nan_to_num(posinf=0.0)) / 2)
 
-    def _minimize(self, probe: Probe, cube: "_Cube", c: Tensor, reach: Tensor) -> Tensor:
+    def _minimize(self, probe: Probe, cube: Cube, c: Tensor, reach: Tensor) -> Tensor:
         """Adam from the input, steps a fraction of `reach`; whether the goal was reached: `(batch,)`."""
         x0, v = probe.x0, cube.start
         first, second = torch.zeros_like(v), torch.zeros_like(v)
@@ -102,32 +100,3 @@ class CarliniWagner(Attack):
             if not going[probe.alive].any():
                 break
         return reached
-
-
-class _Cube:
-    """The change of variables: `x = middle + half * tanh(v)`, kept inside the box."""
-
-    def __init__(self, region: Region, x0: Tensor):
-        self.low, self.high = region.low, region.high
-        self.middle = (region.low + region.high) / 2
-        self.half = (1 + SLACK) * (region.high - region.low) / 2
-        self.width = (region.high - region.low).flatten(1).amax(1)
-        self.edge = math.atanh(1 / (1 + SLACK))
-        t = (x0 - self.middle) / torch.where(self.half > 0, self.half, 1.0)
-        self.start = self.clamp(torch.log((1 + t) / (1 - t)) / 2)  # torch.atanh is not the same in every batch
-
-    def point(self, v: Tensor) -> Tensor:
-        """The input that `v` stands for: `(batch, ...)`."""
-        return torch.minimum(torch.maximum(self.middle + self.half * torch.tanh(v), self.low), self.high)
-
-    def share(self, d: Tensor) -> Tensor:
-        """The largest change of a value, as a fraction of half its range, of those that have one: `(batch,)`."""
-        return norm(torch.where(self.half > 0, d / torch.where(self.half > 0, self.half, 1.0), 0.0), torch.inf)
-
-    def rate(self, v: Tensor) -> Tensor:
-        """Derivative of the input, in widths of the box, by `v`: `(batch, ...)`."""
-        return self.half / expand(self.width, v) * (1 - torch.tanh(v).square())
-
-    def clamp(self, v: Tensor) -> Tensor:
-        """The nearest `v` whose input is inside the box."""
-        return v.clamp(-self.edge, self.edge)
