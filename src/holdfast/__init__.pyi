@@ -11,6 +11,7 @@ from holdfast.api import compare as compare
 from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
 from holdfast.api import open_run as open_run
+from holdfast.attacks import crafted as crafted
 from holdfast.attacks.run import run as run
 from holdfast.attacks.transfer import transfer as transfer
 from holdfast.core.errors import DataError as DataError
@@ -25,6 +26,7 @@ from holdfast.core.errors import Stop as Stop
 from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
+from holdfast.evaluation.effect import effect as effect
 from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
@@ -65,8 +67,10 @@ __all__ = [
     "audit",
     "compare",
     "corruptions",
+    "crafted",
     "data",
     "defenses",
+    "effect",
     "gate",
     "learning",
     "models",

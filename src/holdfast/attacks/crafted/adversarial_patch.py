@@ -1,0 +1,219 @@
+"""Adversarial patch, Brown et al., 2017, arXiv:1712.09665; as a sticker Eykholt et al., CVPR 2018, arXiv:1707.08945."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from holdfast.attacks.losses import log_odds
+from holdfast.core.errors import DataError, ThreatError
+from holdfast.core.params import Count, NonNegative, Positive, Range, Share, check
+from holdfast.core.progress import BatchDone, Listener, silent
+from holdfast.data.dataset import Dataset
+from holdfast.geometry.draw import Draw
+from holdfast.geometry.pasting import middle_of, pasted
+from holdfast.models.model import Model
+from holdfast.models.prepared import prepared
+from holdfast.models.settle import settle
+from holdfast.threats.goals import Target, Wrong
+from holdfast.threats.space import Box
+
+# What common inks on white paper look like under white light: sRGB values near those of coated offset print.
+INKS = (
+    (0.96, 0.96, 0.95),
+    (0.14, 0.12, 0.13),
+    (0.00, 0.62, 0.88),
+    (0.90, 0.00, 0.49),
+    (1.00, 0.93, 0.00),
+    (0.89, 0.12, 0.15),
+    (0.00, 0.60, 0.30),
+    (0.18, 0.19, 0.55),
+    (0.94, 0.55, 0.10),
+    (0.50, 0.50, 0.50),
+    (0.76, 0.76, 0.76),
+    (0.54, 0.36, 0.20),
+    (0.95, 0.70, 0.75),
+    (0.55, 0.78, 0.90),
+    (0.62, 0.80, 0.35),
+    (0.45, 0.20, 0.50),
+)
+TOLD = 25  # steps between two events
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialPatch:
+    """A square picture that breaks whatever it is put on, made for many pictures, places, turns and lights at once.
+
+        patch <- Adam on the mean over pictures and placements of grad min(loss(paste(x, patch)), most)
+
+    With `on="object"` it is a sticker: it lies inside the mask of the labeled object, is as large as the object allows,
+    and covers `area` of it. With `colors="print"` every cell has one of 16 colors that a printer can print: the search
+    mixes them, ever less, and each cell ends as one ink. The patch is lit as its place is: its white is as bright as
+    the brightest spots there, give or take `light`.
+
+    Cost: `steps` forward and backward passes over a batch.
+
+    Args:
+        area: Share of the picture, or of the object, that it covers.
+        on: Anywhere on the picture, or on the labeled object (`Dataset.masks`).
+        colors: Any, or printable ones.
+        cells: Its own height and width in cells.
+        steps: Forward and backward passes.
+        batch: Pictures in a pass.
+        rate: Of Adam.
+        turn: Largest turn to either side, in degrees.
+        scale: Largest relative change of its side.
+        shift: How far its middle may lie from the object's, as a share of the object's size.
+        light: Largest relative change of its brightness against that of its place.
+        most: Log-odds of the goal after which a picture has no say.
+        target: The class to reach; None for any wrong one.
+    """
+
+    area: Annotated[float, Range(0, 1, open_low=True)] = 0.1
+    on: Literal["picture", "object"] = "picture"
+    colors: Literal["any", "print"] = "any"
+    cells: Count = 12
+    steps: Count = 300
+    batch: Count = 64
+    rate: Positive = 0.1
+    turn: NonNegative = 20.0
+    scale: Share = 0.15
+    shift: NonNegative = 0.1
+    light: Share = 0.2
+    most: Positive = 9.0
+    target: int | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def craft(self, model: Model, data: Dataset, seed: int = 0, on_event: Listener = silent) -> "Patch":
+        """Make it on some pictures; judge it on others.
+
+        Args:
+            model: A wrapped model that torch can differentiate.
+            data: Pictures, with masks for `on="object"`.
+            seed: Of the first colors, the order of the pictures and the placements.
+            on_event: Told as it goes; may raise `holdfast.Stop`.
+
+        Raises:
+            DataError: HF102 for samples that are no color pictures, or have no masks.
+            ThreatError: HF304 for a model without gradients.
+        """
+        _check(self, data)
+        model = settle(model, data.x)
+        if model.module is None:
+            raise ThreatError("HF304", "A patch needs a model that shows its module", seen=repr(model))
+        model, draw = prepared(model, data.x), torch.Generator().manual_seed(seed)
+        channels = data.x.shape[1]
+        inks = torch.tensor(INKS).to(data.x) if self.colors == "print" else None
+        rows = len(INKS) if inks is not None else channels
+        wish = (0.1 * torch.randn(rows, self.cells, self.cells, generator=draw)).to(data.x).requires_grad_()
+        adam = torch.optim.Adam([wish], lr=self.rate)
+        with model.borrowed():
+            for i in range(self.steps):
+                part = data.take(torch.randperm(len(data), generator=draw)[: self.batch])
+                with torch.enable_grad():
+                    patch = _colored(wish, inks, 1 + 9 * i / self.steps)
+                    shown = Patch(patch, self).on(part, seed=seed + 1 + i)
+                    loss = self._loss(model, shown, part.y)
+                adam.zero_grad()
+                (wish.grad,) = torch.autograd.grad(-loss, [wish])
+                adam.step()
+                if (i + 1) % TOLD == 0 or i + 1 == self.steps:
+                    on_event(BatchDone("craft", i + 1, self.steps, 0, 0))
+        with torch.no_grad():
+            return Patch(_colored(wish, inks, None), self)
+
+    def _loss(self, model: Model, x: Tensor, y: Tensor) -> Tensor:
+        goal = Wrong(y) if self.target is None else Target(torch.full_like(y, self.target))
+        answer = model.searched(x, gradient=True)
+        return log_odds(goal.margins(answer), answer.scores).clamp(max=self.most).mean()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patch:
+    """A finished patch.
+
+    Args:
+        pixels: `(channels, cells, cells)` in [0, 1].
+        made: How it was made, and how it is placed.
+    """
+
+    pixels: Tensor
+    made: AdversarialPatch
+
+    def apply(self, data: Dataset, seed: int = 0) -> Dataset:
+        """The pictures with the patch on them, placed anew for every sample and seed."""
+        _check(self.made, data)
+        with torch.no_grad():
+            return dataclasses.replace(data, x=self.on(data, seed))
+
+    def control(self, seed: int = 0) -> "Patch":
+        """The same cells in random order: what covering alone does."""
+        draw = torch.Generator().manual_seed(seed)
+        flat = self.pixels.flatten(1)
+        return Patch(flat[:, torch.randperm(flat.shape[1], generator=draw)].reshape(self.pixels.shape), self.made)
+
+    def on(self, data: Dataset, seed: int) -> Tensor:
+        """Pictures `(n, channels, height, width)`, differentiable in the patch."""
+        made, x = self.made, data.x
+        low, high = Box(data.bounds).limits(x)
+        ids = torch.arange(len(x)) if data.ids is None else data.ids
+        u = Draw(seed, "patch", ids.tolist(), x).uniform(5)
+        swing = 2 * u - 1
+        size = torch.tensor(x.shape[2:]).to(x)
+        if made.on == "object" and data.masks is not None:
+            middle, extent = (part.to(x) for part in middle_of(data.masks))
+            side = made.area**0.5 * extent * (1 + made.scale * swing[:, 2])
+            center = middle + made.shift * extent[:, None] * swing[:, :2]
+        else:
+            side = (made.area * size.prod()).sqrt() * (1 + made.scale * swing[:, 2])
+            room = (size - side[:, None]).clamp(min=0)
+            center = side[:, None] / 2 - 0.5 + room * u[:, :2]
+        bare, where = (x - low) / (high - low), data.masks if made.on == "object" else None
+        shown = pasted(
+            bare,
+            self.pixels,
+            center,
+            side.clamp(min=1),
+            made.turn * swing[:, 3],
+            (1 + made.light * swing[:, 4]) * _brightest(bare, where),
+            where,
+        )
+        return low + (high - low) * shown
+
+
+def _brightest(x: Tensor, where: Tensor | None) -> Tensor:
+    """The brightness that 5 % of the places exceed, in each picture or in each object: `(batch,)`."""
+    value = x.amax(1)
+    if where is not None:
+        value = torch.where(where, value, torch.nan)
+    return value.flatten(1).nanquantile(0.95, dim=1).nan_to_num(1.0)
+
+
+def _colored(wish: Tensor, inks: Tensor | None, sharp: float | None) -> Tensor:
+    """Colors of the cells: `(channels, cells, cells)`; `sharp` is how little inks mix, None for not at all."""
+    if inks is None:
+        return torch.sigmoid(wish)
+    if sharp is None:
+        return inks[wish.argmax(0)].permute(2, 0, 1)
+    return torch.einsum("khw,kc->chw", torch.softmax(sharp * wish, 0), inks)
+
+
+def _check(made: AdversarialPatch, data: Dataset) -> None:
+    if data.x.dim() != 4 or data.x.shape[1] not in (1, 3) or (made.colors == "print" and data.x.shape[1] != 3):
+        raise DataError(
+            "HF102",
+            "A patch is put on pictures",
+            seen=f"samples of shape {tuple(data.x.shape[1:])}",
+            expected="(3, height, width)" if made.colors == "print" else "(1 or 3 channels, height, width)",
+        )
+    if made.on == "object" and data.masks is None:
+        raise DataError(
+            "HF102",
+            'A patch on="object" needs to know where the object is',
+            seen="no masks",
+            expected="Dataset(..., masks=(n, height, width))",
+            fix='on="picture", or data with masks such as road_signs',
+        )
