@@ -170,6 +170,9 @@ def rows() -> list[Row]:
     def hop(fb: Any) -> Any:
         return fb.attacks.HopSkipJumpAttack(steps=12, max_gradient_eval_steps=10_000)
 
+    def hopping(norm: Any, steps: int, most: int) -> Callable[[Victim], Any]:
+        return art("hop_skip_jump", "HopSkipJump", norm=norm, max_iter=steps, max_eval=most, verbose=False)
+
     return [
         Row(A.Nes(steps=40), "linf:0.08", "Foolbox PGD, ES", foolish(es("Linf", 50, 40, 0.1), 0.08)),
         Row(A.Nes(steps=40), "l2:0.4", "Foolbox PGD, ES", foolish(es("L2", 50, 40, 0.1), 0.4)),
@@ -192,13 +195,7 @@ def rows() -> list[Row]:
             art("simba", "SimBA", alone=True, attack="dct", epsilon=0.06, max_iter=300, freq_dim=8, verbose=False),
         ),
         Row(A.HopSkipJump(), "l2:inf", "Foolbox", foolish(hop)),
-        Row(
-            A.HopSkipJump(),
-            "l2:inf",
-            "ART",
-            art("hop_skip_jump", "HopSkipJump", max_iter=6, max_eval=1000, verbose=False),
-            forest=True,
-        ),
+        Row(A.HopSkipJump(), "l2:inf", "ART", hopping(2, 6, 1000), forest=True),
         Row(
             A.Boundary(),
             "l2:inf",
@@ -211,6 +208,10 @@ def rows() -> list[Row]:
             "ART",
             art("boundary", "BoundaryAttack", targeted=False, max_iter=50, verbose=False),
         ),
+        Row(A.SurFree(), "l2:inf", "Foolbox HopSkipJump", foolish(hop)),
+        Row(A.SurFree(), "l2:inf", "ART HopSkipJump", hopping(2, 6, 1000), forest=True),
+        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 8, 1000)),
+        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 6, 1000), forest=True),
     ]
 
 
@@ -240,7 +241,7 @@ def measured(row: Row, v: Victim) -> None:
     our_time = time.process_time() - began
     ours = torch.where(out.success[:, None, None, None], out.adversarial, v.x)
     print(
-        f"{type(row.ours).__name__:12s} {threat.literal:10s} {'forest' if row.forest else 'network':8s} {row.peer:18s}"
+        f"{type(row.ours).__name__:12s} {threat.literal:10s} {'forest' if row.forest else 'network':8s} {row.peer:20s}"
         f" {float(out.queries.double().mean()):7.0f} {asked:7.0f}"
         f"   {strength(v, threat, ours):.3f} {strength(v, threat, theirs):.3f}"
         f"   {our_time:7.2f} {their_time:7.2f} {our_time / their_time:5.2f}",
@@ -258,7 +259,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     victims: dict[bool, Victim] = {}
     print(
-        f"{'':51s} {'queries a row':>15s}   {'ours, theirs':11s}   {'seconds: ours, theirs, ratio'}",
+        f"{'':53s} {'queries a row':>15s}   {'ours, theirs':11s}   {'seconds: ours, theirs, ratio'}",
         file=sys.stdout,
     )
     for row in rows():

@@ -22,10 +22,12 @@ from holdfast.attacks.evasion.local_search import LocalSearch
 from holdfast.attacks.evasion.nes import Nes
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.ray_s import RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa
 from holdfast.attacks.evasion.spsa import Spsa
 from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.evasion.sur_free import SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd
 from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.repeat import Repeat
@@ -157,6 +159,8 @@ CASES = [
     Case(TransferPgd(), Linf(0.15), 0.01),
     Case(TransferPgd(lookahead=True, neighbors=1), L2(0.5), 0.01, roams=2.6),
     Case(Boundary(steps=300), L2(), 1.25, curved=0.05, why=STARTS, scale_free=True),
+    Case(SurFree(steps=60), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
+    Case(RayS(steps=200), Linf(), 0.05, why="corners of a cube; bisected 8 times", scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

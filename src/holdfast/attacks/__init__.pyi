@@ -3,6 +3,7 @@
 from holdfast.attacks.eot import Eot as Eot
 from holdfast.attacks.evasion.apgd import Apgd as Apgd
 from holdfast.attacks.evasion.boundary import Boundary as Boundary
+from holdfast.attacks.evasion.brendel_bethge import BrendelBethge as BrendelBethge
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
@@ -18,10 +19,12 @@ from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
 from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
+from holdfast.attacks.evasion.ray_s import RayS as RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
 from holdfast.attacks.evasion.spsa import Spsa as Spsa
 from holdfast.attacks.evasion.square import Square as Square
+from holdfast.attacks.evasion.sur_free import SurFree as SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd as TransferPgd
 from holdfast.attacks.first_of import FirstOf as FirstOf
 from holdfast.attacks.repeat import Repeat as Repeat
@@ -29,6 +32,7 @@ from holdfast.attacks.repeat import Repeat as Repeat
 __all__ = [
     "Apgd",
     "Boundary",
+    "BrendelBethge",
     "CarliniWagner",
     "CarliniWagnerL0",
     "CarliniWagnerLinf",
@@ -46,10 +50,12 @@ __all__ = [
     "Nes",
     "Noise",
     "Pgd",
+    "RayS",
     "Repeat",
     "SigmaZero",
     "SimBa",
     "Spsa",
     "Square",
+    "SurFree",
     "TransferPgd",
 ]
