@@ -21,7 +21,7 @@ def square(row, attack):
             signs = row.draw.signs(channels, 1, width)[0].numpy()
             x = np.clip(image + row.radius * signs, low, high)
         else:
-            x = stretched(first_image(row.draw, channels, height, width), image, low, high, row.radius)
+            x = stretched(first_image(row.draw, channels, height, width), image, low, high, row.radius, row.p)
         best = row.margin(x.reshape(row.x0.shape))
         for i in range(attack.steps):
             h, w = sides(attack.area * factor(i, attack.steps), height, width, corners)
@@ -33,39 +33,44 @@ def square(row, attack):
                     part = np.s_[c, top : top + h, left : left + w]
                     trial[part] = np.clip(image[part] + row.radius * signs[c], low[part], high[part])
             else:
-                trial = stretched(moved(row.draw, x - image, row.radius, h, w), image, low, high, row.radius)
+                d = moved(row.draw, x - image, row.radius, h, w, row.p)
+                trial = stretched(d, image, low, high, row.radius, row.p)
             margin = row.margin(trial.reshape(row.x0.shape))
             if margin < best:
                 x, best = trial, margin
 
 
-def moved(draw, d, radius, h, w):
-    """Algorithm 3: the length of two windows into the first one, on top of fresh pyramids."""
+def moved(draw, d, radius, h, w, p):
+    """Algorithm 3: the length of two windows into the first one, on top of fresh pyramids; in L1 all lengths are sums."""
+
+    def length(v):
+        return (np.abs(v) ** p).sum() ** (1 / p)
+
     channels, height, width = d.shape
     (r1, c1), (r2, c2) = ((corner(draw, height, h), corner(draw, width, w)) for _ in range(2))
     one, two = np.s_[r1 : r1 + h, c1 : c1 + w], np.s_[r2 : r2 + h, c2 : c2 + w]
-    unused = max(radius**2 - (d * d).sum(), 0.0) / channels
+    unused = max(radius**p - length(d) ** p, 0.0) / channels
     fresh = pair(draw, h, w) * draw.signs(channels, 1, 1)[0].numpy()
     new = d.copy()
     for c in range(channels):
         both = np.zeros((height, width), dtype=bool)
         both[one] = both[two] = True
         own = d[c][one]
-        size = math.sqrt((own * own).sum())
-        push = fresh[c] + (own / size if size > 0 else own)
+        size, start = length(own), fresh[c] / length(fresh[c])
+        push = start + (own / size if size > 0 else own)
         if np.abs(push).max() <= 1e-6:
-            push = fresh[c]
+            push = start
         new[c][two] = 0
-        new[c][one] = push / math.sqrt((push * push).sum()) * math.sqrt((d[c][both] ** 2).sum() + unused)
+        new[c][one] = push / length(push) * (length(d[c][both]) ** p + unused) ** (1 / p)
     return new
 
 
-def stretched(d, x0, low, high, radius):
+def stretched(d, x0, low, high, radius, p):
     """Scaled until it has the whole length inside the box."""
     size, cap = np.abs(d), np.where(d > 0, high - x0, x0 - low)
 
     def short(s):
-        return (np.minimum(s * size, cap) ** 2).sum() < radius**2
+        return (np.minimum(s * size, cap) ** p).sum() < radius**p
 
     s = turn(short, 0.0, 1e4 * radius / math.sqrt((d * d).sum()))
     return np.clip(x0 + np.sign(d) * np.minimum(s * size, cap), low, high)

@@ -13,7 +13,7 @@ from laws.oracles import balanced, corners, linear, nearest, torch_model, weight
 
 
 def test_proposals_lie_on_the_sphere_and_then_nearer():
-    """Everything outside a ball of radius 3 reaches the goal: a step around keeps the distance, one toward 0.7 of it."""
+    """All outside a ball of radius 3 reaches the goal: steps around keep the distance, those toward 0.7 of it."""
     seen = []
 
     def scores(z):

@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from holdfast.attacks.evasion.square import Square, _pair, place, shrink, tiles, window
+from holdfast.attacks.evasion.square import Square, _pair, _shift, place, shrink, tiles, window
 from holdfast.attacks.run import run
 from holdfast.geometry.draw import Draw
 from holdfast.threats.space import Box, space_of
-from holdfast.threats.threats import L2, Linf
+from holdfast.threats.threats import L1, L2, Linf
 from laws.oracles import corners, linear, torch_model, weights
 
 
@@ -90,10 +90,12 @@ def test_linf_points_are_corners(shape):
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 32, 8), (20,), (1, 1, 1)])
 @pytest.mark.parametrize("bounds", [(-9.0, 9.0), (0.0, 1.0)])
-def test_l2_points_use_the_full_length(shape, bounds):
+@pytest.mark.parametrize("p", [2.0, 1.0])
+def test_l2_and_l1_points_use_the_full_length(shape, bounds, p):
     x = corners(4, *shape) if shape != (1, 1, 1) else torch.full((4, 1, 1, 1), 0.5, dtype=torch.float64)
     radius = 0.4 if shape == (1, 1, 1) else 0.7
-    length = (points(Square(steps=60), L2(radius), x, bounds) - x).flatten(2).norm(dim=2)
+    threat = L2(radius) if p == 2 else L1(radius)
+    length = (points(Square(steps=60), threat, x, bounds) - x).flatten(2).norm(p, dim=2)
     assert torch.allclose(length, torch.full_like(length, radius))
 
 
@@ -116,3 +118,13 @@ def test_it_finds_the_best_corner_of_a_line():
     sign = torch.where(y == 1, -1.0, 1.0)[:, None] * w.sign()
     best = (x + 0.1 * sign).clamp(0, 1)
     assert torch.allclose(out.strongest, best)
+
+
+def test_l1_moves_the_length_of_two_windows_into_one():
+    """Far from the box: outside the two windows nothing changes, and the sum over each channel of both stays."""
+    x = torch.full((6, 2, 9, 9), 0.5, dtype=torch.float64)
+    before, one = 0.01 * tiles(Draw(1, "l1", list(range(6)), x), 2, 9, 9), torch.ones(6, 1, 1, 1, dtype=torch.float64)
+    d = (_shift(Draw(0, "l1", list(range(6)), x), x + before, x, one, 3, 3, p=1.0) - x) / 1e4
+    unused = (1 - before.abs().sum((1, 2, 3))) / 2
+    assert torch.allclose(d.abs().sum((2, 3)), before.abs().sum((2, 3)) + unused[:, None])
+    assert (~torch.isclose(d, before, atol=1e-12)).flatten(1).sum(1).max() <= 2 * 2 * 9

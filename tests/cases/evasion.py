@@ -7,6 +7,7 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.boundary import Boundary
+from holdfast.attacks.evasion.brendel_bethge import BrendelBethge
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf
@@ -120,6 +121,13 @@ CASES = [
         why="windows of 3 or more neighbors trade all their length, too coarse where neighbors have nothing in common",
         scale_free=True,
     ),
+    Case(
+        Square(steps=200),
+        L1(1.5),
+        None,
+        why="as in L2; a window of 3 spreads a length that one value would use best",
+        scale_free=True,
+    ),
     Case(Ddn(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(DeepFool(), Linf(), 0.01, scale_free=True),
     Case(DeepFool(), L2(), 0.01, curved=0.15, why="greedy: it stops at the first boundary it meets", scale_free=True),
@@ -145,6 +153,9 @@ CASES = [
     Case(Fmn(), L1(), 0.01, scale_free=True),
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
     Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
+    Case(BrendelBethge(steps=50), Linf(), 0.1, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=50), L2(), 0.01, curved=0.01, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=50), L1(), 0.1, why=STARTS, scale_free=True),
     Case(Ead(searches=6), L1(), 0.02, why="FISTA's steps end at a hundredth of the way after 100", scale_free=True),
     Case(CarliniWagnerLinf(), Linf(), 0.04, why="the centroids: Adam's jitter over 16 short searches", scale_free=True),
     Case(CarliniWagnerL0(), L0(), 1.0, why="greedy: two values where one of more room would do", scale_free=True),

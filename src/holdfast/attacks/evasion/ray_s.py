@@ -21,8 +21,8 @@ class RayS(Attack):
         t <- d with the signs of the next block turned
         d, radius <- t, bisect(radius) if x0 + radius * t, cut by the box, reaches the goal
 
-    After the first corner itself the blocks are the input's halves, quarters and so on in the order of its values, down to single
-    values, which are gone through until no turn helps a row any more. A turn that does not help costs one query.
+    After the first corner itself the blocks are the input's halves, quarters and so on in the order of its values, down
+    to single values, which are gone through until no turn helps a row any more.
 
     Cost: queries only, no gradients: 1 + `halvings` a step that helps, 1 for any other, and the start.
 

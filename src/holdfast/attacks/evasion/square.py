@@ -11,8 +11,10 @@ from torch import Tensor
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, PositiveShare
+from holdfast.geometry import projections
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.rows import expand, pick, unit
+from holdfast.threats.regions import Region
 
 MARKS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # steps of 10,000 after which the window's area halves
 FAR = 1e4  # a displacement so long that projecting it fills the ball, coordinates stopped by the box aside
@@ -24,12 +26,14 @@ class Square(Attack):
 
         Linf: x[W] <- x0[W] +- radius, a sign for each channel; at first vertical stripes of one pixel
         L2:   d[W1] <- sqrt(|d[W1 or W2]|^2 + unused / channels) unit(eta + unit(d[W1])),  d[W2] <- 0,  x <- x0 + d
+        L1:   d[W1] <- (|d[W1 or W2]| + unused / channels) unit(eta + unit(d[W1])),  d[W2] <- 0,  x <- x0 + d
 
     eta is a pair of pyramids of opposite sign, one in each half of the window; at first 5 x 5 of them cover the image.
     The window's area falls from `area` along the paper's schedule, stretched or shrunk to `steps`. Windows and
     directions are drawn for each sample, signs for each sample and channel. Where a window is higher or wider than the
-    image it becomes a rectangle of the same area; a vector is an image of one row. In L2 a proposal is scaled until it
-    has the full length inside the box, where the paper's is clipped. The loss is the margin, for a target too.
+    image it becomes a rectangle of the same area; a vector is an image of one row. In L2 and L1 a proposal is scaled
+    until it has the full length inside the box, where the paper's is clipped. The loss is the margin, for a target too.
+    L1 is that of Croce and Hein, ICML 2021, arXiv:2103.01208: all lengths, also those of units, are sums.
 
     Cost: for each start `steps` + 1 queries of the scores.
 
@@ -40,7 +44,7 @@ class Square(Attack):
     """
 
     needs: ClassVar = frozenset({"scores"})
-    norms: ClassVar = (math.inf, 2.0)
+    norms: ClassVar = (math.inf, 2.0, 1.0)
     scheduled: ClassVar = True
 
     steps: Count = 5000
@@ -54,15 +58,25 @@ class Square(Attack):
         shape, radius, corners = image.shape[1:], expand(region.radius.to(image), image), region.p == math.inf
         for _ in probe.restarts(self.restarts):
             d = radius * stripes(draw, *shape) if corners else FAR * radius * tiles(draw, *shape)
-            x = region.project((image + d).reshape(flat))
+            x = _full(region, (image + d).reshape(flat))
             best = probe.margin(x)
             for i in probe.steps(self.steps):
                 h, w = window(self.area * shrink(i, self.steps), shape[1], shape[2], least=1 if corners else 3)
-                propose = _paint if corners else _shift
-                trial = region.project(propose(draw, x.reshape(image.shape), image, radius, h, w).reshape(flat))
+                propose = _paint if corners else functools.partial(_shift, p=region.p)
+                trial = _full(region, propose(draw, x.reshape(image.shape), image, radius, h, w).reshape(flat))
                 margin = probe.margin(trial)
                 better = margin < best
                 x, best = pick(better, trial, x), torch.where(better, margin, best)
+
+
+def _full(region: Region, x: Tensor) -> Tensor:
+    """Shortened to the radius inside the box, by projection, but in L1, where that would be sparse, by one factor."""
+    if region.p != 1:
+        return region.project(x)
+    d = (x - region.x0).flatten(1)
+    cap = projections.room(x - region.x0, region.x0, region.low, region.high).flatten(1)
+    size = projections.fill(torch.ones_like(d), d.abs(), cap, region.radius.to(d))
+    return region.project(region.x0 + (d.sign() * size).reshape(x.shape))
 
 
 def _paint(draw: Draw, x: Tensor, x0: Tensor, radius: Tensor, h: int, w: int) -> Tensor:
@@ -73,18 +87,21 @@ def _paint(draw: Draw, x: Tensor, x0: Tensor, radius: Tensor, h: int, w: int) ->
     return torch.where(inside, x0 + radius * draw.signs(channels, 1, 1), x)
 
 
-def _shift(draw: Draw, x: Tensor, x0: Tensor, radius: Tensor, h: int, w: int) -> Tensor:
+def _shift(draw: Draw, x: Tensor, x0: Tensor, radius: Tensor, h: int, w: int, p: float = 2) -> Tensor:
     """The displacement of a second window of `x` moved into a first one, on top of a new pair of pyramids."""
     n, channels, height, width = x.shape
     d = x - x0
-    unused = (radius.square() - d.square().sum((1, 2, 3), keepdim=True)).clamp(min=0) / channels
+    power = torch.square if p == 2 else torch.abs
+    unused = (power(radius) - power(d).sum((1, 2, 3), keepdim=True)).clamp(min=0) / channels
     places = [(place(draw, height, h), place(draw, width, w)) for _ in range(2)]
     own, other = (rows[:, None, :, None] & columns[:, None, None, :] for rows, columns in places)
-    length = ((d.square() * (own | other)).sum((2, 3), keepdim=True) + unused).sqrt()
+    length = (power(d) * (own | other)).sum((2, 3), keepdim=True) + unused
+    length = length.sqrt() if p == 2 else length
     inner = own.expand_as(d)
     new = (pyramids(draw, 1, 1, h, w)[:, 0, 0] * draw.signs(channels, 1, 1)).reshape(n * channels, h * w)
-    both = new + unit(d[inner].reshape(n * channels, h * w))
-    fresh = length * unit(pick(both.abs().amax(1) > 1e-6, both, new)).reshape(n, channels, h, w)
+    new = new if p == 2 else unit(new, p)
+    both = new + unit(d[inner].reshape(n * channels, h * w), p)
+    fresh = length * unit(pick(both.abs().amax(1) > 1e-6, both, new), p).reshape(n, channels, h, w)
     return x0 + FAR * torch.where(other, 0, d).masked_scatter(inner, fresh)
 
 
