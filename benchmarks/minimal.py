@@ -69,6 +69,7 @@ def adversarial_library() -> types.ModuleType:
 def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
     """What is compared."""
     import foolbox
+    import torchattacks
 
     adv, fool = adversarial_library(), foolbox.PyTorchModel(net, bounds=(0, 1))
 
@@ -98,6 +99,21 @@ def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
             "Foolbox",
             "6 x 100 steps",
             foolish(foolbox.attacks.EADAttack(binary_search_steps=6, steps=100, decision_rule="L1", abort_early=False)),
+        ),
+        Pair(
+            "l2",
+            A.SuperDeepFool(),
+            "adv_lib",
+            "20 rounds",
+            lambda: adv.sdf(net, x, y, steps=20, df_steps=50, search_iter=10),
+        ),
+        Pair("l2", A.NewtonFool(), "Foolbox", "100 steps", foolish(foolbox.attacks.NewtonFoolAttack(steps=100))),
+        Pair(
+            "l1",
+            A.SparseFool(),
+            "torchattacks",
+            "20 rounds",
+            lambda: torchattacks.SparseFool(net, steps=20, lam=1)(x, y),
         ),
         Pair(
             "linf",

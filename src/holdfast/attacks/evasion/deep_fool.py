@@ -11,6 +11,7 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Natural, NonNegative
 from holdfast.geometry.rows import expand, norm, pick
+from holdfast.threats.regions import Region
 
 LEAST = 1e-6  # shortest step, as a fraction of the box's width: a point on the boundary must be able to leave it
 
@@ -49,21 +50,39 @@ class DeepFool(Attack):
         region, x0, x = probe.region, probe.x0, probe.x0
         ways = probe.clean.argsort(dim=1, stable=True)[:, : self.ways]
         width = (region.high - region.low).flatten(1).amax(1)
-        going = probe.alive.clone()
-        for _ in probe.steps(self.steps):
-            w, f = probe.jacobian(x, ways, only=going)
-            going &= (f >= 0).all(1)
-            if not going[probe.alive].any():
-                break
-            w, f, size = nearest_boundary(w, f, region.p)
-            f = torch.maximum(f, LEAST * width * size)
-            x = pick(going, region.project(x + (1 + self.overshoot) * region.crossing(x, w, -f)), x)
+        x, going = cross(probe, region, x, ways, probe.alive, self.steps, self.overshoot)
         probe.margin(x, only=going)
         near, far = torch.zeros_like(width), torch.ones_like(width)
         for _ in probe.steps(self.halvings):
             middle = (near + far) / 2
             reached = probe.margin(x0 + expand(middle, x) * (x - x0)) < 0
             near, far = torch.where(reached, near, middle), torch.where(reached, middle, far)
+
+
+def cross(
+    probe: Probe, region: Region, x: Tensor, ways: Tensor, rows: Tensor, steps: int, overshoot: float
+) -> tuple[Tensor, Tensor]:
+    """DeepFool's steps from `x` until the goal is reached: the points, and the rows that did not see it reached.
+
+    Args:
+        probe: Asked for the Jacobian, once a step, of the rows under way.
+        region: Whose norm decides what is near.
+        x: `(batch, ...)`.
+        ways: Boundaries considered, `(batch, k)` indices.
+        rows: Those to move, a `(batch,)` mask; the others stay.
+        steps: At most.
+        overshoot: How far each step goes beyond its boundary, as a fraction of the step.
+    """
+    width, going = (region.high - region.low).flatten(1).amax(1), rows.clone()
+    for _ in probe.steps(steps):
+        w, f = probe.jacobian(x, ways, only=going)
+        going &= (f >= 0).all(1)
+        if not going[probe.alive].any():
+            break
+        w, f, size = nearest_boundary(w, f, region.p)
+        f = torch.maximum(f, LEAST * width * size)
+        x = pick(going, region.project(x + (1 + overshoot) * region.crossing(x, w, -f)), x)
+    return x, going
 
 
 def nearest_boundary(w: Tensor, f: Tensor, p: float) -> tuple[Tensor, Tensor, Tensor]:
