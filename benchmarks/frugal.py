@@ -5,7 +5,9 @@
     HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py --seeds 3       # AutoAttack's union over three seeds
 
 Networks, samples, radii and which networks are *held out* stand below and were committed before the first run; the
-constants of `frugal` were chosen on others (a CNN on MNIST, ResNets on road signs). AutoAttack is put together from
+constants of `frugal` were chosen on others (a CNN on MNIST, ResNets on road signs). The first run missed 30 of the 234
+that AutoAttack breaks on usps-preact18-l2, held out then; three constants were changed on mnist-preact18-l2, and
+fashion-preact18-l2 is held out since. AutoAttack is put together from
 torchattacks' components with the published budgets: its own class `AutoAttack` takes 10 steps where the paper takes
 100. Every finished piece is kept in the folder, so the same command continues. Seconds are processor seconds, one
 thread.
@@ -86,6 +88,28 @@ VICTIMS = (
         network="preact18",
         width=4,
         trained_at="l2:1",
+    ),
+    Victim(
+        "mnist-preact18-l2",
+        "mnist",
+        "l2:1.5",
+        "frugal/mnist-preact18.safetensors",
+        network="preact18",
+        width=4,
+        trained_at="l2:1.5",
+        images=4_000,
+        epochs=6,
+    ),
+    Victim(
+        "fashion-preact18-l2",
+        "fashion_mnist",
+        "l2:1",
+        "frugal/fashion-preact18.safetensors",
+        network="preact18",
+        width=4,
+        trained_at="l2:1",
+        images=4_000,
+        epochs=6,
         held_out=True,
     ),
     Victim("mnist-cnn-l2", "mnist", "l2:2", "mnist/adversarial.safetensors"),

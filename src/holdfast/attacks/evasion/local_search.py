@@ -14,7 +14,7 @@ from holdfast.attacks.probe import Loss, Probe
 from holdfast.core.params import Count, Natural, Positive
 from holdfast.geometry.rows import expand
 
-FIRST, LAST = 2.0, 0.05  # length of a descent's first and last step, in radii
+FIRST, LAST = 4.0, 0.05  # length of a descent's first and last step, in radii
 AGAIN = 1.0  # first step of a descent after a disturbance
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.4)  # shares of the image that a disturbance covers, one after the other
 
@@ -23,7 +23,7 @@ SIZES = (0.02, 0.05, 0.1, 0.2, 0.4)  # shares of the image that a disturbance co
 class LocalSearch(Attack):
     """A few short descents toward the nearest ways, then disturb and descend from the best point of each row.
 
-        x <- project(x + step * steepest(slope of minus the margin)),    step from 2 radii to 0.05 along a cosine
+        x <- project(x + step * steepest(slope of minus the margin)),    step from 4 radii to 0.05 along a cosine
 
     The goal is descended to as a whole, then each of its ways of smallest margin at the input on its own (the targets
     of Gowal et al. 2019, arXiv:1910.09338), each time from a random point. Then, round after round, a random block of
@@ -49,12 +49,12 @@ class LocalSearch(Attack):
     norms: ClassVar = (math.inf, 2.0)
     scheduled: ClassVar = True
 
-    steps: Count = 15
+    steps: Count = 20
     targets: Count = 3
     ways: Count = 9
     rounds: Natural = 20
     short: Count = 8
-    hope: Positive = 0.1
+    hope: Positive = 0.5
 
     def search(self, probe: Probe) -> None:
         """Descend toward the goal and its ways, then disturb and descend."""
