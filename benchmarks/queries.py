@@ -212,6 +212,18 @@ def rows() -> list[Row]:
         Row(A.SurFree(), "l2:inf", "ART HopSkipJump", hopping(2, 6, 1000), forest=True),
         Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 8, 1000)),
         Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 6, 1000), forest=True),
+        Row(
+            A.GeoDa(),
+            "l2:inf",
+            "ART",
+            art("geometric_decision_based_attack", "GeoDA", norm=2, sub_dim=8, max_iter=2000, verbose=False),
+        ),
+        Row(
+            A.GeoDa(),
+            "linf:inf",
+            "ART",
+            art("geometric_decision_based_attack", "GeoDA", norm="inf", sub_dim=8, max_iter=2000, verbose=False),
+        ),
     ]
 
 

@@ -41,7 +41,7 @@ def square(row, attack):
 
 
 def moved(draw, d, radius, h, w, p):
-    """Algorithm 3: the length of two windows into the first one, on top of fresh pyramids; in L1 all lengths are sums."""
+    """Algorithm 3: the length of two windows into the first one, on top of fresh pyramids; in L1 lengths are sums."""
 
     def length(v):
         return (np.abs(v) ** p).sum() ** (1 / p)

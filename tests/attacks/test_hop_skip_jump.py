@@ -8,6 +8,7 @@ import torch
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.probe import Probe
 from holdfast.attacks.run import run
+from holdfast.attacks.starts import normal
 from holdfast.geometry.draw import Draw
 from holdfast.threats.goals import Target, Wrong
 from holdfast.threats.threats import L2, Linf
@@ -22,7 +23,7 @@ def test_the_estimate_points_along_the_normal(threat, least):
     model = linear(w, -0.5 * w.sum())
     y = torch.zeros(6, dtype=torch.long)
     probe = Probe(model, x, Wrong(y), threat.around(x), Draw(0, "test", list(range(6)), x), stop=False)
-    g = HopSkipJump()._direction(probe, x, torch.full((6,), 0.01, dtype=torch.float64), 1000)
+    g = normal(probe, x, torch.full((6,), 0.01, dtype=torch.float64), 1000)
     cosine = (g @ w[0]) / (g.norm(dim=1) * w.norm())
     assert (cosine > least).all()
     assert (probe.queries == 1000).all()

@@ -16,18 +16,22 @@ from holdfast.attacks.evasion.deep_fool import DeepFool
 from holdfast.attacks.evasion.ead import Ead
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.fmn import Fmn
+from holdfast.attacks.evasion.geo_da import GeoDa
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch
 from holdfast.attacks.evasion.nes import Nes
+from holdfast.attacks.evasion.newton_fool import NewtonFool
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.ray_s import RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa
+from holdfast.attacks.evasion.sparse_fool import SparseFool
 from holdfast.attacks.evasion.spsa import Spsa
 from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.evasion.super_deep_fool import SuperDeepFool
 from holdfast.attacks.evasion.sur_free import SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd
 from holdfast.attacks.first_of import FirstOf
@@ -153,9 +157,12 @@ CASES = [
     Case(Fmn(), L1(), 0.01, scale_free=True),
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
     Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
-    Case(BrendelBethge(steps=50), Linf(), 0.1, why=STARTS, scale_free=True),
-    Case(BrendelBethge(steps=50), L2(), 0.01, curved=0.01, why=STARTS, scale_free=True),
-    Case(BrendelBethge(steps=50), L1(), 0.1, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), Linf(), 0.1, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), L2(), 0.01, curved=0.01, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), L1(), 0.1, why=STARTS, scale_free=True),
+    Case(SuperDeepFool(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(SparseFool(), L1(), 0.02, why="greedy, and bisection lowers all values alike", scale_free=True),
+    Case(NewtonFool(), L2(), 0.3, curved=0.2, why="greedy: it lowers one probability, wherever that leads"),
     Case(Ead(searches=6), L1(), 0.02, why="FISTA's steps end at a hundredth of the way after 100", scale_free=True),
     Case(CarliniWagnerLinf(), Linf(), 0.04, why="the centroids: Adam's jitter over 16 short searches", scale_free=True),
     Case(CarliniWagnerL0(), L0(), 1.0, why="greedy: two values where one of more room would do", scale_free=True),
@@ -172,6 +179,8 @@ CASES = [
     Case(Boundary(steps=300), L2(), 1.25, curved=0.05, why=STARTS, scale_free=True),
     Case(SurFree(steps=60), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(RayS(steps=200), Linf(), 0.05, why="corners of a cube; bisected 8 times", scale_free=True),
+    Case(GeoDa(steps=5), L2(), 0.5, curved=0.1, why=STARTS, scale_free=True),
+    Case(GeoDa(steps=5), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

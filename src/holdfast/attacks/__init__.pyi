@@ -12,18 +12,22 @@ from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.ead import Ead as Ead
 from holdfast.attacks.evasion.fab_t import FabT as FabT
 from holdfast.attacks.evasion.fmn import Fmn as Fmn
+from holdfast.attacks.evasion.geo_da import GeoDa as GeoDa
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
 from holdfast.attacks.evasion.nes import Nes as Nes
+from holdfast.attacks.evasion.newton_fool import NewtonFool as NewtonFool
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.ray_s import RayS as RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
 from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
+from holdfast.attacks.evasion.sparse_fool import SparseFool as SparseFool
 from holdfast.attacks.evasion.spsa import Spsa as Spsa
 from holdfast.attacks.evasion.square import Square as Square
+from holdfast.attacks.evasion.super_deep_fool import SuperDeepFool as SuperDeepFool
 from holdfast.attacks.evasion.sur_free import SurFree as SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd as TransferPgd
 from holdfast.attacks.first_of import FirstOf as FirstOf
@@ -43,19 +47,23 @@ __all__ = [
     "FabT",
     "FirstOf",
     "Fmn",
+    "GeoDa",
     "HopSkipJump",
     "Jsma",
     "Lbfgs",
     "LocalSearch",
     "Nes",
+    "NewtonFool",
     "Noise",
     "Pgd",
     "RayS",
     "Repeat",
     "SigmaZero",
     "SimBa",
+    "SparseFool",
     "Spsa",
     "Square",
+    "SuperDeepFool",
     "SurFree",
     "TransferPgd",
 ]

@@ -1,4 +1,4 @@
-"""Where a walk along a decision boundary begins: a random point that reaches the goal, drawn in to the boundary."""
+"""What walks along a decision boundary share: a random start, bisection toward the input, the normal from decisions."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.probe import Probe
-from holdfast.geometry.rows import expand, norm, pick
+from holdfast.geometry.rows import expand, norm, pick, unit
 
 
 def start(probe: Probe, tries: int) -> Tensor:
@@ -60,3 +60,28 @@ def bisect(probe: Probe, x: Tensor, halvings: int | None = None) -> Tensor:
         hit = probe.margin(between(probe, x, middle)) < 0
         low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
     return between(probe, x, high)
+
+
+def normal(probe: Probe, x: Tensor, spread: Tensor, count: int, chunk: int = 50) -> Tensor:
+    """Monte Carlo estimate of the boundary's normal toward the goal, of unit length in the norm: `(batch, ...)`.
+
+    Args:
+        probe: Asked `count` times.
+        x: Points near the boundary.
+        spread: Length of the probing steps, `(batch,)`.
+        count: Decisions.
+        chunk: Decisions asked at once, which bounds memory.
+    """
+    both, plain, total = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(spread)
+    low, high = probe.region.low[:, None], probe.region.high[:, None]
+    for k in probe.steps(math.ceil(count / chunk)):
+        n = min(chunk, count - k * chunk)
+        u = probe.draw.normal(n, *x.shape[1:])
+        u = unit(u.flatten(0, 1)).reshape(u.shape)
+        y = torch.minimum(torch.maximum(x[:, None] + expand(spread, u) * u, low), high)
+        u = (y - x[:, None]) / expand(torch.where(spread > 0, spread, 1.0), u)  # what the box left of it
+        s = torch.where(probe.margins(y) < 0, 1.0, -1.0).to(x)
+        both, plain, total = both + (expand(s, u) * u).sum(1), plain + u.sum(1), total + s.sum(1)
+    mean = total / count
+    g = torch.where(expand(mean.abs() == 1, x), both, both - expand(mean, x) * plain)
+    return unit(g) if probe.region.p == 2 else g.sign()

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
-from holdfast.attacks.starts import bisect, start
+from holdfast.attacks.starts import bisect, normal, start
 from holdfast.core.params import Count
-from holdfast.geometry.rows import expand, norm, pick, unit
+from holdfast.geometry.rows import expand, norm, pick
 
 FIRST_SPREAD = 0.1  # of the box's width: size of the first probing steps
 HALVINGS = 40  # of one leap at most
@@ -60,24 +60,9 @@ class HopSkipJump(Attack):
         for i in probe.steps(self.steps):
             far = norm(x - x0, region.p)
             spread = FIRST_SPREAD * width if i == 0 else far * (1 / size if region.p == 2 else 1 / math.sqrt(size))
-            g = self._direction(probe, x, spread, min(int(self.samples * math.sqrt(i + 1)), self.most))
+            count = min(int(self.samples * math.sqrt(i + 1)), self.most)
+            g = normal(probe, x, spread, count, self.chunk)
             x = bisect(probe, self._leap(probe, x, g, far / math.sqrt(i + 1)))
-
-    def _direction(self, probe: Probe, x: Tensor, spread: Tensor, count: int) -> Tensor:
-        """Monte Carlo estimate of the boundary's normal toward the goal, of unit length in the norm: `(batch, ...)`."""
-        both, plain, total = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(spread)
-        low, high = probe.region.low[:, None], probe.region.high[:, None]
-        for k in probe.steps(math.ceil(count / self.chunk)):
-            n = min(self.chunk, count - k * self.chunk)
-            u = probe.draw.normal(n, *x.shape[1:])
-            u = unit(u.flatten(0, 1)).reshape(u.shape)
-            y = torch.minimum(torch.maximum(x[:, None] + expand(spread, u) * u, low), high)
-            u = (y - x[:, None]) / expand(torch.where(spread > 0, spread, 1.0), u)  # what the box left of it
-            s = torch.where(probe.margins(y) < 0, 1.0, -1.0).to(x)
-            both, plain, total = both + (expand(s, u) * u).sum(1), plain + u.sum(1), total + s.sum(1)
-        mean = total / count
-        g = torch.where(expand(mean.abs() == 1, x), both, both - expand(mean, x) * plain)
-        return unit(g) if probe.region.p == 2 else g.sign()
 
     def _leap(self, probe: Probe, x: Tensor, g: Tensor, length: Tensor) -> Tensor:
         """The longest of length, length / 2, ... that reaches the goal."""
