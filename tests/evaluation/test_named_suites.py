@@ -46,7 +46,7 @@ def test_frugal_is_a_local_search_and_a_check_without_gradients():
     ("model", "literal", "expected", "star"),
     [
         (FULL, "linf:0.1", ["apgd", "apgd(loss='dlr', targets=9)", "fab_t", "square"], False),
-        (FULL, "l1:1", ["apgd", "apgd(loss='dlr', targets=9)", "fab_t"], True),
+        (FULL, "l1:1", ["apgd", "apgd(loss='dlr', targets=9)", "fab_t", "square"], False),
         (FULL, "l0:3", ["pgd(step=1.0, random_start=False)", "jsma"], True),
         (FULL, "linf:0.1,knowledge=scores", ["square"], True),
         (FULL, "linf:0.1,knowledge=labels", ["hop_skip_jump"], True),
