@@ -145,6 +145,7 @@ def art(module: str, name: str, alone: bool = False, **options: Any) -> Callable
     def theirs(v: Victim) -> Any:
         from art.estimators.classification.blackbox import BlackBoxClassifierNeuralNetwork
 
+        np.mat = np.asmatrix  # ART's GeoDA asks for it; NumPy 2 has dropped it
         attack = getattr(importlib.import_module(f"art.attacks.evasion.{module}"), name)
         box = BlackBoxClassifierNeuralNetwork(v.predict, (1, SIDE, SIDE), 10, clip_values=(0.0, 1.0))
         labels, x = np.eye(10, dtype=np.float32)[v.y.numpy()], v.x.numpy()
@@ -223,6 +224,12 @@ def rows() -> list[Row]:
             "linf:inf",
             "ART",
             art("geometric_decision_based_attack", "GeoDA", norm="inf", sub_dim=8, max_iter=2000, verbose=False),
+        ),
+        Row(
+            A.SignOpt(),
+            "l2:inf",
+            "ART",
+            art("sign_opt", "SignOPTAttack", targeted=False, query_limit=2000, max_iter=30, verbose=False),
         ),
     ]
 

@@ -27,6 +27,7 @@ from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.ray_s import RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero
+from holdfast.attacks.evasion.sign_opt import SignOpt
 from holdfast.attacks.evasion.sim_ba import SimBa
 from holdfast.attacks.evasion.sparse_fool import SparseFool
 from holdfast.attacks.evasion.spsa import Spsa
@@ -158,8 +159,8 @@ CASES = [
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
     Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
     Case(BrendelBethge(steps=30, step=0.3), Linf(), 0.1, why=STARTS, scale_free=True),
-    Case(BrendelBethge(steps=30, step=0.3), L2(), 0.01, curved=0.01, why=STARTS, scale_free=True),
-    Case(BrendelBethge(steps=30, step=0.3), L1(), 0.1, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), L2(), 0.4, curved=0.01, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), L1(), 0.4, why=STARTS, scale_free=True),
     Case(SuperDeepFool(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(SparseFool(), L1(), 0.02, why="greedy, and bisection lowers all values alike", scale_free=True),
     Case(NewtonFool(), L2(), 0.3, curved=0.2, why="greedy: it lowers one probability, wherever that leads"),
@@ -181,6 +182,7 @@ CASES = [
     Case(RayS(steps=200), Linf(), 0.05, why="corners of a cube; bisected 8 times", scale_free=True),
     Case(GeoDa(steps=5), L2(), 0.5, curved=0.1, why=STARTS, scale_free=True),
     Case(GeoDa(steps=5), Linf(), 0.5, why=STARTS, scale_free=True),
+    Case(SignOpt(steps=10), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

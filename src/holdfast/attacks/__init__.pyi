@@ -23,6 +23,7 @@ from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.ray_s import RayS as RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
+from holdfast.attacks.evasion.sign_opt import SignOpt as SignOpt
 from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
 from holdfast.attacks.evasion.sparse_fool import SparseFool as SparseFool
 from holdfast.attacks.evasion.spsa import Spsa as Spsa
@@ -59,6 +60,7 @@ __all__ = [
     "RayS",
     "Repeat",
     "SigmaZero",
+    "SignOpt",
     "SimBa",
     "SparseFool",
     "Spsa",

@@ -23,8 +23,8 @@ class GeoDa(Attack):
         g <- mean of (s - mean s) u over random units u, s = +-1 decision at x + spread * u
         x <- bisect(x0 + length * steepest(g)) if that is nearer,    length = 0.8, 1, 1.25, ... of |x - x0|
 
-    Where the boundary is nearly flat the nearest point lies on the normal through the input. The direction is g / |g| in
-    L2 and sign(g) in Linf. Each estimate takes `growth` times the decisions of the one before, as in the paper: the
+    Where the boundary is nearly flat the nearest point lies on the normal through the input. The direction is g / |g|
+    in L2 and sign(g) in Linf. Each estimate takes `growth` times the decisions of the one before, as in the paper: the
     first ones need not be good.
 
     Cost: queries only, no gradients; estimate t takes `samples` * `growth`^t of them. Set `queries` of the threat.
