@@ -27,6 +27,7 @@ from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
 from holdfast.evaluation.effect import effect as effect
+from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
@@ -76,6 +77,7 @@ __all__ = [
     "models",
     "open_run",
     "run",
+    "spatial",
     "threats",
     "transfer",
     "wrap",

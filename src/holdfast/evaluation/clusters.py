@@ -28,6 +28,12 @@ def count(source: Sequence[int]) -> int:
     return len({group for group in source if group >= 0}) + sum(group < 0 for group in source)
 
 
+def named(source: Sequence[int]) -> list[int]:
+    """The group of each sample, those without one in a group of their own."""
+    first = max(source, default=-1) + 1
+    return [first + i if group < 0 else group for i, group in enumerate(source)]
+
+
 def share(held: Sequence[bool], source: Sequence[int], denominator: str, level: float = 0.95, seed: int = 0) -> Rate:
     """The share of samples that hold, with an interval over groups, or the exact one where no two share a group.
 

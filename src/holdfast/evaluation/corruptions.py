@@ -146,6 +146,5 @@ def _cell(name: str, severity: int, accuracy: Rate) -> Cell:
 
 def _mean(right: Sequence[bool], groups: Sequence[int]) -> Rate:
     """Over several looks at the same samples, which are drawn whole, or with all of their group."""
-    first = max(groups) + 1
-    named = [first + i if group < 0 else group for i, group in enumerate(groups)]
-    return clusters.share(right, named * (len(right) // len(groups)), "samples under corruptions")
+    looks = len(right) // len(groups)
+    return clusters.share(right, clusters.named(groups) * looks, "samples under corruptions")

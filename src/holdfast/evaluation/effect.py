@@ -70,8 +70,7 @@ def effect(
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     model = settle(model, data.x)
     groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
-    own = range(max(groups) + 1, max(groups) + 1 + len(data))
-    named = [one if group < 0 else group for one, group in zip(own, groups, strict=True)]
+    named = clusters.named(groups)
     labels = data.y.tolist()
 
     def said(thing: Made) -> list[list[int]]:
