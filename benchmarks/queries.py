@@ -231,6 +231,12 @@ def rows() -> list[Row]:
             "ART",
             art("sign_opt", "SignOPTAttack", targeted=False, query_limit=2000, max_iter=30, verbose=False),
         ),
+        Row(
+            A.Pointwise(),
+            "l0:inf",
+            "Foolbox",
+            foolish(lambda fb: fb.attacks.PointwiseAttack(l2_binary_search=False)),
+        ),
     ]
 
 

@@ -21,6 +21,7 @@ from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool as NewtonFool
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
+from holdfast.attacks.evasion.pointwise import Pointwise as Pointwise
 from holdfast.attacks.evasion.ray_s import RayS as RayS
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
 from holdfast.attacks.evasion.sign_opt import SignOpt as SignOpt
@@ -57,6 +58,7 @@ __all__ = [
     "NewtonFool",
     "Noise",
     "Pgd",
+    "Pointwise",
     "RayS",
     "Repeat",
     "SigmaZero",

@@ -29,8 +29,8 @@ class SignOpt(Attack):
 
     Cost: queries only, no gradients: `samples` a step and up to 7 for each length tried. Set `queries` of the threat.
 
-    Deviations: fewer directions for an estimate; the distance along a new direction is bisected between 0.8 and 1 of the
-    old one, so a trial that does not help costs one query; the start is noise mixed into the input.
+    Deviations: fewer directions for an estimate; the distance along a new direction is bisected between 0.8 and 1 of
+    the old one, so a trial that does not help costs one query; the start is noise mixed into the input.
 
     Args:
         steps: Estimates.
