@@ -13,7 +13,7 @@ from laws.oracles import setting, torch_model
 
 def test_no_value_that_is_left_can_be_taken_back():
     model, x, y = setting(shape=(20,))
-    out = run(Pointwise(), model, x, y, L0())
+    out = run(Pointwise(restarts=1), model, x, y, L0())
     assert out.success.all()
     for a, b, label in zip(out.adversarial, x, y, strict=True):
         for j in (a != b).nonzero()[:, 0]:

@@ -184,7 +184,7 @@ CASES = [
     Case(GeoDa(steps=5), L2(), 0.5, curved=0.1, why=STARTS, scale_free=True),
     Case(GeoDa(steps=5), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(SignOpt(steps=10), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
-    Case(Pointwise(), L0(), None, why="the values that are left are random, not the best", scale_free=True),
+    Case(Pointwise(), L0(), 0.5, why="the best of ten random sets that nothing can be taken from", scale_free=True),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),
