@@ -41,6 +41,19 @@ def test_05_independent_of_batch_order_and_company(case, world):
         assert same(whole, turned, order)
 
 
+@pytest.mark.slow
+@every
+def test_05_batches_of_1_7_64_and_500_and_any_order(case):
+    model, x, _ = setting(n=500)
+    y, model = model.labels(x), alone(model)
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
+    threat = dataclasses.replace(case.bounded, queries=30)
+    whole = run(case.attack, model, x, y, threat, batch=500)
+    for batch in (1, 7, 64):
+        assert same(whole, run(case.attack, model, x, y, threat, batch=batch))
+    assert same(whole, run(case.attack, model, x[order], y[order], threat, batch=64, ids=order), order)
+
+
 @every
 def test_05_statuses_agree_on_a_float_network(case):
     model = small_net()

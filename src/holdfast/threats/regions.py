@@ -150,7 +150,9 @@ class L2Region(Region):
     def sample(self, draw: Draw) -> Tensor:
         """Uniform in the ball, then projected onto the box."""
         n = self.x0[0].numel()
-        length = self.radius.to(self.x0) * draw.uniform() ** (1 / n)
+        # A power of a whole vector is rounded differently at its end than inside, so a row would depend on its company.
+        share = torch.tensor([u ** (1 / n) for u in draw.uniform().tolist()], dtype=torch.float64)
+        length = self.radius.to(self.x0) * share.to(self.x0)
         return self.project(self.x0 + expand(length, self.x0) * unit(draw.normal(*self.x0.shape[1:])))
 
     def _shrink(self, d: Tensor, cap: Tensor, radius: Tensor) -> Tensor:
