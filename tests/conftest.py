@@ -17,3 +17,12 @@ def _seeded():
     """Weights and inputs that a test draws from torch's global generator do not change from run to run."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The laws of rows that say so run with `make slow`."""
+    for item in items:
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")
+        if getattr(case, "slow", False):
+            item.add_marker(pytest.mark.slow)

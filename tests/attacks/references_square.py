@@ -68,6 +68,8 @@ def moved(draw, d, radius, h, w, p):
 def stretched(d, x0, low, high, radius, p):
     """Scaled until it has the whole length inside the box."""
     size, cap = np.abs(d), np.where(d > 0, high - x0, x0 - low)
+    if p == 1:
+        size = np.where(size > 1e-12 * size.max(), size, 0)  # rounding, which no factor may blow up
 
     def short(s):
         return (np.minimum(s * size, cap) ** p).sum() < radius**p

@@ -162,6 +162,7 @@ SQUARE = {
     "l2-first": (Square(steps=1), L2(0.8), {"seed": 0, "shape": (2, 10, 12)}),
     "l2-vector": (Square(steps=30), L2(0.5), {"seed": 0, "shape": (20,)}),
     "l1": (Square(steps=40, restarts=2), L1(3.0), {"seed": 16, "shape": (2, 7, 6)}),
+    "l1-dust": (Square(steps=40, restarts=2), L1(3.0), {"seed": 14, "shape": (2, 7, 6)}),
     "l1-large": (Square(steps=40, area=0.3), L1(6.0), {"seed": 17, "shape": (1, 12, 17)}),
     "l1-first": (Square(steps=1), L1(3.0), {"seed": 0, "shape": (2, 10, 12)}),
     "l1-vector": (Square(steps=30), L1(1.5), {"seed": 0, "shape": (20,)}),

@@ -68,6 +68,7 @@ class Case:
         scale_free: Whether a positive factor on all logits changes nothing.
         control: Whether this is the noise that the others must beat.
         roams: Radii within which it searches; points beyond the first are asked for directions, never returned.
+        slow: Whether its laws take more than half a minute, and run with `make slow`.
     """
 
     attack: Attack
@@ -78,6 +79,7 @@ class Case:
     scale_free: bool = False
     control: bool = False
     roams: float = 1.0
+    slow: bool = False
 
     def __str__(self) -> str:
         return f"{short(self.attack)}-{self.threat.norm}"
@@ -159,9 +161,9 @@ CASES = [
     Case(Fmn(), L1(), 0.01, scale_free=True),
     Case(Fmn(step=10.0), L0(), 0.01, scale_free=True),
     Case(SigmaZero(), L0(), 0.5, why="3 values for 2 in one row of 16; 1,000 steps find 2", scale_free=True),
-    Case(BrendelBethge(steps=30, step=0.3), Linf(), 0.1, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), Linf(), 0.1, why=STARTS, scale_free=True, slow=True),
     Case(BrendelBethge(steps=30, step=0.3), L2(), 0.4, curved=0.01, why=STARTS, scale_free=True),
-    Case(BrendelBethge(steps=30, step=0.3), L1(), 0.4, why=STARTS, scale_free=True),
+    Case(BrendelBethge(steps=30, step=0.3), L1(), 0.4, why=STARTS, scale_free=True, slow=True),
     Case(SuperDeepFool(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(SparseFool(), L1(), 0.02, why="greedy, and bisection lowers all values alike", scale_free=True),
     Case(NewtonFool(), L2(), 0.3, curved=0.2, why="greedy: it lowers one probability, wherever that leads"),

@@ -19,6 +19,8 @@ from holdfast.threats.regions import Region
 MARKS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # steps of 10,000 after which the window's area halves
 FAR = 1e4  # a displacement so long that projecting it fills the ball, coordinates stopped by the box aside
 
+DUST = 1e-12  # share of the largest displacement below which one is rounding, that no factor may blow up
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Square(Attack):
@@ -74,6 +76,7 @@ def _full(region: Region, x: Tensor) -> Tensor:
     if region.p != 1:
         return region.project(x)
     d = (x - region.x0).flatten(1)
+    d = torch.where(d.abs() > DUST * d.abs().amax(1, keepdim=True), d, 0)
     cap = projections.room(x - region.x0, region.x0, region.low, region.high).flatten(1)
     size = projections.fill(torch.ones_like(d), d.abs(), cap, region.radius.to(d))
     return region.project(region.x0 + (d.sign() * size).reshape(x.shape))
