@@ -40,6 +40,7 @@ def attacks() -> str:
     """A table of all attacks, then each with its parameters."""
     import holdfast.attacks
     from holdfast.attacks.attack import Attack
+    from holdfast.attacks.evidence import EVIDENCE
 
     found = {name: getattr(holdfast.attacks, name) for name in holdfast.attacks.__all__}
     kinds = {name: kind for name, kind in found.items() if inspect.isclass(kind) and issubclass(kind, Attack)}
@@ -50,13 +51,17 @@ def attacks() -> str:
         norms = ", ".join(NORMS[p] for p in kind.norms) if whole else "as the attack inside"
         needs = ", ".join(sorted(kind.needs)) if isinstance(kind.needs, frozenset) else "as the attack inside"
         what = ("minimal" if kind.minimal else "bounded") if isinstance(kind.minimal, bool) else "as the attack inside"
-        rows.append((f"[{name}](#{name.lower()})", what, needs, norms, cost(kind), paper))
+        checked = EVIDENCE[name]
+        evidence = f"{checked.kind}: {checked.text} (`{checked.command}`)"
+        rows.append((f"[{name}](#{name.lower()})", what, needs, norms, evidence, cost(kind), paper))
     head = (
         "# Attacks\n\nA *bounded* attack fills the ball of the threat; a *minimal* one looks for the nearest success.\n"
         "*Needs* says what of the model it asks for: `module` gradients, `scores`, or `labels` alone.\n"
-        "Cost is per sample.\n\n"
+        "Cost is per sample. *Evidence* is what speaks for an attack beyond the laws that all keep: a second\n"
+        "implementation that asks for the same points, another library run beside it (ours is the first number), or\n"
+        "the closed forms of the laws alone.\n\n"
     )
-    table = grid(("attack", "kind", "needs", "norms", "cost", "paper"), rows)
+    table = grid(("attack", "kind", "needs", "norms", "evidence", "cost", "paper"), rows)
     return head + table + "\n" + "\n".join(configuration(name, kind) for name, kind in kinds.items())
 
 

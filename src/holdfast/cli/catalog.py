@@ -147,12 +147,15 @@ def cost(kind: type) -> str:
 
 
 def _attack(name: str, kind: Any) -> Row:
+    from holdfast.attacks.evidence import EVIDENCE
+
     wraps = any(f.name == "attack" or f.name == "attacks" for f in dataclasses.fields(kind))
     return {
         "name": name,
         "kind": "wrapper" if wraps else "minimal" if kind.minimal else "bounded",
         "needs": sorted(kind.needs),
         "norms": [norm_name(p) for p in kind.norms],
+        "evidence": EVIDENCE[name].kind if name in EVIDENCE else "",
         "cost": cost(kind),
         "paper": _paper(importlib.import_module(kind.__module__).__doc__),
     }
