@@ -220,3 +220,12 @@ def test_ties_are_decided_as_the_model_decides_them():
     x = torch.full((2, 3), 0.5, dtype=torch.float64)
     out = run(CASES[0].attack, even, x, torch.tensor([0, 1]), Linf(0.1))
     assert out.status == ("unbroken", "wrong")
+
+
+@every
+def test_no_more_questions_than_the_attack_says_before_the_start(case):
+    """`--budget` and the estimate stand on it."""
+    model, x, y = setting()
+    for threat, perturb in ((case.threat, True), (case.bounded, False)):
+        asked = int(run(case.attack, model, x, y, threat, perturb=perturb).queries.max())
+        assert asked <= 1.1 * case.attack.passes() + 10

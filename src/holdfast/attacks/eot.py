@@ -35,6 +35,10 @@ class Eot(Wrapper):
     def inner(self) -> tuple[Attack, ...]:
         return (self.attack,)
 
+    def passes(self) -> int:
+        """Questions a search asks for a row at most."""
+        return self.samples * self.attack.passes()
+
     def search(self, probe: Probe) -> None:
         """Run the attack on a view of the probe."""
         self.attack.search(cast(Probe, _Averaged(probe, self.samples)))

@@ -29,6 +29,10 @@ class Repeat(Wrapper):
     def inner(self) -> tuple[Attack, ...]:
         return (self.attack,)
 
+    def passes(self) -> int:
+        """Questions a search asks for a row at most."""
+        return self.times * self.attack.passes()
+
     def search(self, probe: Probe) -> None:
         """Run `times` times."""
         start = probe.alive.clone()

@@ -41,3 +41,7 @@ class Wrapper(Attack):
     @abc.abstractmethod
     def inner(self) -> tuple[Attack, ...]:
         """What is wrapped, in the order it runs."""
+
+    def passes(self) -> int:
+        """Questions all of them ask for a row at most, each once."""
+        return sum(attack.passes() for attack in self.inner)

@@ -75,6 +75,10 @@ class Ead(Attack):
             low, high = torch.where(reached, low, c), torch.where(reached, c, high)
             c = torch.where(high.isinf(), 10 * c, (low + high.nan_to_num(posinf=0.0)) / 2)
 
+    def passes(self) -> int:
+        """Questions a search asks for a row at most."""
+        return 2 * self.searches * self.steps + 2
+
     def _minimize(self, probe: Probe, c: Tensor, first: Tensor) -> Tensor:
         """FISTA from the input, rates beginning with `first`; whether the goal was reached: `(batch,)`."""
         x0, x, y = probe.x0, probe.x0, probe.x0

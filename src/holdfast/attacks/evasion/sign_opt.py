@@ -69,6 +69,10 @@ class SignOpt(Attack):
                     break
             step = torch.where(used > 0, used, step / 2).clamp(LEAST, 1.0)
 
+    def passes(self) -> int:
+        """Questions a search asks for a row at most, the start's bisection aside; a step rarely tries every length."""
+        return self.tries + self.steps * (self.samples + HALVINGS + self.lengths)
+
     def _slope(self, probe: Probe, e: Tensor, far: Tensor) -> Tensor:
         """The unit direction in which the distance along `e` falls, from decisions at that distance: `(batch, ...)`."""
         u = probe.draw.normal(self.samples, *e.shape[1:])

@@ -76,6 +76,10 @@ class TransferPgd(Attack):
             x = region.project(x + self.step * region.steepest(m, x))
         probe.margin(x)
 
+    def passes(self) -> int:
+        """Questions a search asks for a row at most."""
+        return self.steps * (2 + self.neighbors)
+
     def _gradient(self, probe: Probe, x: Tensor) -> Tensor:
         """Of the loss at a resized picture, with respect to the picture itself."""
         if not self.diversity or x.dim() != 4:
