@@ -41,6 +41,7 @@ def audit(
     decide: str = "",
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
+    subset_seed: int | None = None,
     new: bool = False,
     on_event: Listener = silent,
 ) -> Run:
@@ -59,6 +60,7 @@ def audit(
         decide: A question, `"empirical_robust_accuracy >= 0.5"`: stop as soon as the samples answer it.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
+        subset_seed: Of the subset that `limit` draws; `seed` unless given.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
@@ -83,6 +85,7 @@ def audit(
             limit=limit,
             expect_accuracy=expect_accuracy,
             transfer_to=transfer_to,
+            subset_seed=subset_seed,
             new=new,
             on_event=on_event,
         )

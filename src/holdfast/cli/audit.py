@@ -48,6 +48,7 @@ class Request:
     quiet: int = 0
     verbose: int = 0
     log: str = ""
+    subset_seed: int | None = None
 
 
 def command(
@@ -56,8 +57,10 @@ def command(
     threat: options.Threat = None,
     suite: options.Suite = "standard",
     seed: options.Seed = 0,
+    seeds: options.Seeds = 1,
     out: options.Out = "",
     limit: options.Limit = 0,
+    subset_seed: options.SubsetSeed = None,
     split: options.Split = "test",
     bounds: options.Bounds = "",
     budget: options.Budget = "",
@@ -80,33 +83,37 @@ def command(
     """Attack MODEL on DATA and measure what it withstands. The same command continues what was interrupted."""
     options.device_of(device)
     options.library_logs(verbose)
-    return run(
-        Request(
-            model=model,
-            data=data,
-            threat=tuple(threat or ()),
-            suite=suite,
-            seed=seed,
-            out=out,
-            limit=limit,
-            split=split,
-            bounds=bounds,
-            budget=budget,
-            decide=decide,
-            expect_accuracy=expect_accuracy,
-            transfer_to=tuple(transfer_to or ()),
-            trust=trust,
-            batch=batch,
-            new=new,
-            dry_run=dry_run,
-            as_json=as_json,
-            jsonl=jsonl,
-            max_errors=options.share_of(max_errors),
-            quiet=quiet,
-            verbose=verbose,
-            log=log,
-        )
+    request = Request(
+        model=model,
+        data=data,
+        threat=tuple(threat or ()),
+        suite=suite,
+        seed=seed,
+        out=out,
+        limit=limit,
+        subset_seed=subset_seed,
+        split=split,
+        bounds=bounds,
+        budget=budget,
+        decide=decide,
+        expect_accuracy=expect_accuracy,
+        transfer_to=tuple(transfer_to or ()),
+        trust=trust,
+        batch=batch,
+        new=new,
+        dry_run=dry_run,
+        as_json=as_json,
+        jsonl=jsonl,
+        max_errors=options.share_of(max_errors),
+        quiet=quiet,
+        verbose=verbose,
+        log=log,
     )
+    if seeds > 1:
+        from holdfast.cli.seeds import repeated
+
+        return repeated(request, seeds, run)
+    return run(request)
 
 
 def run(request: Request) -> int:
@@ -140,6 +147,7 @@ def run(request: Request) -> int:
             limit=request.limit or None,
             expect_accuracy=request.expect_accuracy,
             transfer_to=others or None,
+            subset_seed=request.subset_seed,
             new=request.new,
             on_event=announced(show, quiet=request.quiet > 0),
             command=words,
@@ -243,6 +251,7 @@ def reproducing(request: Request) -> str:
         "split",
         "bounds",
         "limit",
+        "subset_seed",
         "budget",
         "decide",
         "expect_accuracy",

@@ -28,6 +28,14 @@ Suite = Annotated[
     str, typer.Option("--suite", metavar="SUITE", help="quick, standard, or attacks: 'pgd(steps=10)+square'.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Start of all random numbers.")]
+SubsetSeed = Annotated[
+    int | None,
+    typer.Option("--subset-seed", metavar="N", help="Of the subset that --limit draws; else --seed."),
+]
+Seeds = Annotated[
+    int,
+    typer.Option("--seeds", metavar="N", min=1, show_default=False, help="Audit with N seeds and show the spread."),
+]
 Out = Annotated[
     str, typer.Option("-o", "--out", metavar="FOLDER", help="The run folder; the same folder continues the run.")
 ]

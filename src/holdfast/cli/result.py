@@ -111,7 +111,7 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
     if summary.data.limited:
         found.append(
             (
-                shlex.join(_with(_with(words, "--limit", None), "--decide", None)),
+                shlex.join(_with(_with(_with(words, "--limit", None), "--decide", None), "--subset-seed", None)),
                 f"all {summary.data.total} samples, for a narrower interval",
             )
         )

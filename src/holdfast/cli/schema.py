@@ -17,6 +17,7 @@ RECORDS = {
     "gate": ("holdfast.evaluation.gate", "Gate"),
     "policy": ("holdfast.evaluation.policy", "Document"),
     "board": ("holdfast.evaluation.board", "Board"),
+    "spread": ("holdfast.evaluation.spread", "Spread"),
     "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
 }
 DOCUMENTS = (*RECORDS, "error")
@@ -24,7 +25,10 @@ DOCUMENTS = (*RECORDS, "error")
 
 def command(
     document: Annotated[
-        str, typer.Argument(metavar="DOCUMENT", help="summary, comparison, gate, policy, board, corruptions, error.")
+        str,
+        typer.Argument(
+            metavar="DOCUMENT", help="summary, comparison, gate, policy, board, spread, corruptions, error."
+        ),
     ] = "summary",
 ) -> int:
     """Print the JSON schema of a document: what a verb prints under --json, or a policy (holdfast.toml)."""

@@ -47,6 +47,7 @@ class Request:
     threats: tuple[Threat, ...]
     suite: Suite
     seed: int
+    subset_seed: int | None
     batch: int
     expect_accuracy: float | None
     others: tuple[tuple[Model, str], ...]
@@ -79,6 +80,7 @@ def audit(
     limit: int | None = None,
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
+    subset_seed: int | None = None,
     new: bool = False,
     on_event: Listener = silent,
     command: str = "",
@@ -96,6 +98,7 @@ def audit(
         limit: A seeded simple random subset of so many samples.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
+        subset_seed: Of the subset that `limit` draws; `seed` unless given.
         new: Make a sibling of a folder that is taken.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here, for the report.
@@ -110,7 +113,9 @@ def audit(
         IntegrityError: HF4xx a folder of another model, locked, or changed.
         ResourceError: HF5xx disk, permissions.
     """
-    request = settled(model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command)
+    request = settled(
+        model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command, subset_seed
+    )
     return _carried_out(request, pathlib.Path(out), new, on_event)
 
 
@@ -169,11 +174,13 @@ def settled(
     expect_accuracy: float | None,
     transfer_to: Any,
     command: str,
+    subset_seed: int | None = None,
 ) -> Request:
     """Read, default and check everything before anything is attacked."""
     threats = [threat] if isinstance(threat, str | Threat) else list(threat)
     read = tuple(families([parse(t) for t in threats]))
-    part = data if limit is None or limit >= len(data) else data.sample(limit, seed)
+    limited = limit is not None and limit < len(data)
+    part = data.sample(limit or 0, seed if subset_seed is None else subset_seed) if limited else data
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     settled_model = prepared(settle(model, part.x), part.x)
@@ -192,6 +199,7 @@ def settled(
         read,
         chosen,
         seed,
+        subset_seed,
         batch,
         expect_accuracy,
         tuple((other, fingerprint(other, shape, dtype)) for other in seconds),
@@ -329,6 +337,7 @@ def facts_of_data(request: Request) -> DataFacts:
         total=request.total,
         limited=len(data) < request.total,
         seed=request.seed,
+        subset_seed=request.subset_seed,
         digest=digest(list(data.digests)),
         shape=tuple(data.x.shape[1:]),
         bounds=(float(torch.min(low)), float(torch.max(high))),

@@ -24,7 +24,7 @@ from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.suites import describe, left_out
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer
+from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, subset_seed
 from holdfast.evaluation.table import table
 from holdfast.evaluation.verdict import verdict
 from holdfast.threats.space import space_of
@@ -162,7 +162,8 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
     more = []
     if facts.data.limited:
         more.append(
-            f"A simple random subset of {facts.data.n} of {facts.data.total} samples (seed {facts.data.seed}) was used."
+            f"A simple random subset of {facts.data.n} of {facts.data.total} samples "
+            f"(seed {subset_seed(facts.data)}) was used."
         )
     source = [case.groups.get(key, -1) for key in case.judged]
     if clusters.grouped(source):

@@ -17,7 +17,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.2.0"
+SCHEMA_VERSION = "1.3.0"
 RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -72,7 +72,7 @@ class ModelFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What it was attacked on: n of `total` samples, drawn with `seed` where `limited`."""
+    """What it was attacked on: n of `total` samples, where `limited` drawn with `subset_seed`, else with `seed`."""
 
     name: str
     split: str
@@ -80,11 +80,17 @@ class DataFacts:
     total: int
     limited: bool
     seed: int
+    subset_seed: int | None = None
     digest: str
     shape: tuple[int, ...]
     bounds: tuple[float, float]
     license: str
     kind: Literal["image", "vector"]
+
+
+def subset_seed(data: DataFacts) -> int:
+    """What the subset was drawn with."""
+    return data.seed if data.subset_seed is None else data.subset_seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import math
 
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.summary import ClassFacts, MaskingCheck, Summary, ThreatFacts
+from holdfast.evaluation.summary import ClassFacts, MaskingCheck, Summary, ThreatFacts, subset_seed
 from holdfast.report.visible import short
 
 NAME = 48
@@ -190,7 +190,7 @@ def scale(summary: Summary) -> str:
     data = summary.data
     if data.n == data.total and not data.limited:
         return f"{number(data.n)} samples"
-    how = f", a simple random subset with seed {data.seed}" if data.limited else ""
+    how = f", a simple random subset with seed {subset_seed(data)}" if data.limited else ""
     return f"{number(data.n)} of {number(data.total)} samples{how}"
 
 
