@@ -24,6 +24,7 @@ from holdfast.attacks.evasion.local_search import LocalSearch
 from holdfast.attacks.evasion.nes import Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool
 from holdfast.attacks.evasion.noise import Noise
+from holdfast.attacks.evasion.one_pixel import OnePixel
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.pointwise import Pointwise
 from holdfast.attacks.evasion.ray_s import RayS
@@ -187,6 +188,13 @@ CASES = [
     Case(GeoDa(steps=5), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(SignOpt(steps=10), L2(), 0.5, curved=0.05, why=STARTS, scale_free=True),
     Case(Pointwise(), L0(), 0.5, why="the best of ten random sets that nothing can be taken from", scale_free=True),
+    Case(
+        OnePixel(steps=30, samples=60),
+        L0(3),
+        0.3,
+        why="evolution of 60 members; 100 generations of 400 come within 7 %",
+        scale_free=True,
+    ),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),
     Case(Noise(), L2(1.5), None, scale_free=True, control=True),
     Case(Noise(), L1(4), None, scale_free=True, control=True),

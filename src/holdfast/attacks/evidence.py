@@ -57,6 +57,7 @@ EVIDENCE = {
     "Nes": _beside("Foolbox's PGD with evolution strategies, digits, 2,041 queries: broken 0.28, 0.06", "queries"),
     "NewtonFool": _beside("Foolbox, digits, 100 steps: median L2 0.561, 0.610; MNIST: found 0.96, 1.00", "minimal"),
     "Noise": _forms("what all others must beat"),
+    "OnePixel": _beside("ART, digits, 4,356 queries, 2 pixels: broken 0.73, 0.69", "queries"),
     "Pgd": TWICE,
     "Pointwise": _beside("Foolbox, digits, fewer queries than it: median L0 2, 2", "queries"),
     "RayS": _beside("ART's HopSkipJump, digits, 1,753 queries: median Linf 0.100, 0.165", "queries"),
