@@ -1,15 +1,14 @@
-import dataclasses
-import json
 import os
 
 import numpy as np
 import pytest
 import torch
 
+from evaluation.audits import FEW, asked_for, essence, run
 from evaluation.world import Means, data, digits, model
 from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.core.errors import DataError, IntegrityError, ModelError, Stop, ThreatError, UsageError
-from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted, StageDone
+from holdfast.core.errors import DataError, IntegrityError, ModelError, ThreatError, UsageError
+from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import manifest
 from holdfast.evaluation.audit import audit, plan
@@ -21,32 +20,12 @@ from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
 from holdfast.threats.space import Image
 
-FEW = Pgd(steps=4)
-
 
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch):
     monkeypatch.setattr(manifest, "GROUP", 8)
     monkeypatch.setattr(limits, "SAMPLES", 0)  # the masking battery has tests of its own
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # durability has tests of its own
-
-
-def run(out, n=40, threat="linf:0.2", suite=FEW, of=None, **more):
-    return audit(of or model()[0], data(n), threat=threat, suite=suite, out=out, **more)
-
-
-def essence(folder):
-    """What two equal runs agree on: the document and the table without times and circumstances."""
-    document = json.loads((folder.path / "summary.json").read_text())
-    document["cost"].pop("seconds")
-    document["masking"].pop("seconds")
-    document.pop("provenance")
-    for threat in document["threats"]:
-        for attack in threat["attacks"]:
-            attack.pop("seconds")
-    examples = folder.examples
-    arrays = [getattr(examples, f.name).tobytes() for f in dataclasses.fields(examples)] if examples else None
-    return document, folder.samples.to_pylist(), arrays
 
 
 def test_the_numbers_agree_with_the_table(tmp_path):
@@ -84,53 +63,6 @@ def test_stored_inputs_break_the_model_and_lie_in_the_threat(tmp_path):
     assert (m.predict(x)[~broken] == y[~broken]).all()
     assert np.abs(shown.adversarial.astype(float) - shown.clean).max() <= 0.2 + 1e-7
     assert np.array_equal(shown.clean, digits()[0][shown.sample].numpy())
-
-
-def test_the_same_command_again_asks_the_model_nothing_about_attacks(tmp_path):
-    first = run(tmp_path / "a")
-    before, events = essence(first), []
-    spent, again = asked_for(tmp_path / "a", on_event=events.append)
-    assert essence(again) == before
-    assert spent == 0
-    assert [e.reused for e in events if isinstance(e, StageDone)] == [first.summary.threats[0].attacks[0].attempted]
-
-
-def asked_for(folder, n=40, **more):
-    """Rows the model saw during an audit, without what every start costs: the fingerprint and the measured pace."""
-    m, net = model()
-    net.rows = 0
-    found = run(folder, n, of=m, **more)
-    return net.rows - (64 + 2 * min(n, 32)), found
-
-
-AMENDED = {
-    "threat": ({"threat": "linf:0.2"}, {"threat": ["linf:0.2", "l2:1"]}),
-    "attack": ({}, {"suite": [FEW, Pgd(steps=6)]}),
-    "samples": ({"n": 24}, {"n": 40}),
-}
-
-
-@pytest.mark.parametrize("kind", AMENDED)
-def test_amending_recomputes_nothing(tmp_path, kind):
-    first, second = AMENDED[kind]
-    asked_for(tmp_path / "a", **first)
-    before = {c.part for c in Folder(tmp_path / "a").parts.commits}
-    spent, amended = asked_for(tmp_path / "a", **second)
-    whole, fresh = asked_for(tmp_path / "b", **second)
-    old, _ = asked_for(tmp_path / "c", **first)
-    assert essence(amended) == essence(fresh)
-    assert spent == whole - old
-    assert before <= {c.part for c in amended.parts.commits}
-    names = [c.part for c in amended.parts.commits]
-    assert len(names) == len(set(names))
-
-
-def test_a_smaller_request_is_a_view(tmp_path):
-    run(tmp_path / "a", threat=["linf:0.2", "l2:1"])
-    spent, view = asked_for(tmp_path / "a", n=24)
-    assert spent == 0
-    assert [t.literal for t in view.summary.threats] == ["linf:1/5"]
-    assert essence(view)[1] == essence(run(tmp_path / "b", n=24))[1]
 
 
 def test_another_model_is_refused_and_new_makes_a_sibling(tmp_path):
@@ -330,42 +262,6 @@ def test_the_live_rate_counts_what_earlier_stages_broke(tmp_path):
     facts = folder.summary.threats[0].attacks
     assert [a.attempted for a in facts] == [success.n, success.n - facts[0].broken]
     assert sum(a.broken for a in facts) == len(rows)
-
-
-@pytest.mark.parametrize("after", [0, 1, 3, 6, 9])
-def test_stop_keeps_what_is_done_and_the_same_call_ends_like_an_unbroken_one(tmp_path, after):
-    seen = []
-
-    def listen(event):
-        seen.append(event)
-        if (
-            isinstance(event, BatchDone | RunStarted)
-            and sum(isinstance(e, BatchDone | RunStarted) for e in seen) > after
-        ):
-            raise Stop
-
-    partial = run(tmp_path / "a", on_event=listen)
-    assert not partial.complete
-    assert partial.summary.verdict.state in ("partial", "empty")
-    assert partial.summary.stopped == "stopped by the listener"
-    assert not seen[-1].complete
-    assert essence(run(tmp_path / "a")) == essence(run(tmp_path / "b"))
-
-
-def test_a_damaged_part_is_computed_again_and_said(tmp_path):
-    before = essence(run(tmp_path / "a"))
-    parts = sorted((tmp_path / "a" / "parts").glob("search-*.parquet"))
-    content = bytearray(parts[0].read_bytes())
-    content[len(content) // 2] ^= 1
-    parts[0].write_bytes(content)
-    parts[1].unlink()
-    with pytest.raises(IntegrityError, match="HF411"):
-        recheck(Folder(tmp_path / "a"), model()[0])
-    events = []
-    assert essence(run(tmp_path / "a", on_event=events.append)) == before
-    notes = [e for e in events if isinstance(e, Note)]
-    assert len(notes) == 2
-    assert all(e.code == "HF409" for e in notes)
 
 
 def test_plan_writes_nothing_and_bounds_the_cost(tmp_path):
