@@ -131,3 +131,17 @@ def test_transfer_is_a_finding():
 
 def test_the_fixture_document_agrees_with_itself():
     assert sum(SUMMARY.coverage.statuses.values()) == SUMMARY.data.n
+
+
+def test_attacks_that_did_not_run_are_named_where_they_are_few(monkeypatch):
+    from holdfast.evaluation.metrics import coverage
+
+    def told(names):
+        monkeypatch.setattr(coverage, "catalog", lambda *where: names)
+        return [line for line in coverage.not_tested([], transferred=True) if "did not run" in line]
+
+    assert told(["Pgd", "FabT"]) == ["attacks of the catalog that did not run: pgd, fab_t"]
+    assert told([f"A{i}" for i in range(9)]) == [
+        "attacks of the catalog that did not run: 9 of 9, see holdfast list attacks"
+    ]
+    assert told([]) == []

@@ -16,8 +16,10 @@ KNOWLEDGE = {
     "scores": "an attacker who sees only scores",
     "labels": "an attacker who sees only labels",
 }
+SHOWN = 8  # names of attacks at most
 ALWAYS = (
-    "changes that no norm describes: rotation, blur, weather, patches, physical objects",
+    "changes that no norm describes: rotation, blur, weather, patches, physical objects (holdfast corrupt, hf.spatial and "
+    "hf.crafted try some)",
     "poisoned training data",
     "model extraction and privacy",
     "an attacker who designs an attack for this model by hand",
@@ -29,9 +31,11 @@ def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, 
     norms = {t.literal.partition(":")[0] for t in threats}
     knowledge = {t.knowledge for t in threats}
     ran = {a.name for t in threats for a in t.attacks if a.attempted}
-    left = [snake(name) for name in catalog("holdfast.attacks", "evasion") if snake(name) not in ran]
+    known = [snake(name) for name in catalog("holdfast.attacks", "evasion")]
+    left = [name for name in known if name not in ran]
+    which = ", ".join(left) if len(left) <= SHOWN else f"{len(left)} of {len(known)}, see holdfast list attacks"
     lines = [WORDS[norm] for norm in NORMS if norm not in norms]
     lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
-    lines += [f"attacks of the catalog that did not run: {', '.join(left)}"] if left else []
+    lines += [f"attacks of the catalog that did not run: {which}"] if left else []
     lines += [] if transferred else ["adversarial inputs made on another model (transfer)"]
     return (*lines, *ALWAYS)
