@@ -18,8 +18,8 @@ KNOWLEDGE = {
 }
 SHOWN = 8  # names of attacks at most
 ALWAYS = (
-    "changes that no norm describes: rotation, blur, weather, patches, physical objects (holdfast corrupt, hf.spatial and "
-    "hf.crafted try some)",
+    "changes that no norm describes: rotation, blur, weather, patches, physical objects (holdfast corrupt, hf.spatial "
+    "and hf.crafted try some)",
     "poisoned training data",
     "model extraction and privacy",
     "an attacker who designs an attack for this model by hand",
