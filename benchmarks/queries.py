@@ -256,6 +256,25 @@ def rows() -> list[Row]:
             snapped(art("pixel_threshold", "PixelAttack", th=2, es=1, max_iter=10)),
             queries=4356,
         ),
+        Row(
+            A.Zoo(),
+            "l2:inf",
+            "ART",
+            art(
+                "zoo",
+                "ZooAttack",
+                learning_rate=0.02,
+                max_iter=40,
+                binary_search_steps=4,
+                initial_const=10.0,
+                abort_early=False,
+                nb_parallel=SIDE * SIDE,
+                batch_size=1,
+                use_resize=False,
+                use_importance=False,
+                verbose=False,
+            ),
+        ),
     ]
 
 

@@ -37,6 +37,7 @@ from holdfast.attacks.evasion.square import Square
 from holdfast.attacks.evasion.super_deep_fool import SuperDeepFool
 from holdfast.attacks.evasion.sur_free import SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd
+from holdfast.attacks.evasion.zoo import Zoo
 from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.repeat import Repeat
 from holdfast.threats.threats import L0, L1, L2, Linf, Threat
@@ -193,6 +194,14 @@ CASES = [
         L0(3),
         0.3,
         why="evolution of 60 members; 100 generations of 400 come within 7 %",
+        scale_free=True,
+    ),
+    Case(
+        Zoo(steps=40, samples=24),
+        L2(),
+        0.15,
+        curved=0.03,
+        why="Adam's jitter after 40 steps; 2 % after the default 200",
         scale_free=True,
     ),
     Case(Noise(), Linf(0.5), None, scale_free=True, control=True),

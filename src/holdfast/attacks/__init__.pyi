@@ -33,6 +33,7 @@ from holdfast.attacks.evasion.square import Square as Square
 from holdfast.attacks.evasion.super_deep_fool import SuperDeepFool as SuperDeepFool
 from holdfast.attacks.evasion.sur_free import SurFree as SurFree
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd as TransferPgd
+from holdfast.attacks.evasion.zoo import Zoo as Zoo
 from holdfast.attacks.first_of import FirstOf as FirstOf
 from holdfast.attacks.repeat import Repeat as Repeat
 
@@ -72,4 +73,5 @@ __all__ = [
     "SuperDeepFool",
     "SurFree",
     "TransferPgd",
+    "Zoo",
 ]
