@@ -65,7 +65,7 @@ def test_killed_inside_a_write(tmp_path, whole, seed):
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("seed", range(6, 42))
+@pytest.mark.parametrize("seed", range(6, 60))
 def test_killed_inside_a_write_at_more_points(tmp_path, whole, seed):
     check_point(tmp_path, whole, seed)
 
@@ -94,7 +94,7 @@ def test_a_signal_at_any_time(tmp_path, whole, seed):
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("seed", range(4, 24))
+@pytest.mark.parametrize("seed", range(4, 40))
 def test_a_signal_at_more_times(tmp_path, whole, seed):
     check_signal(tmp_path, whole, seed)
 
