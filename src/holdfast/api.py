@@ -55,26 +55,23 @@ def audit(
         seed: Of every random draw.
         out: The run folder; the same call continues it. Without it: a temporary one that goes with the returned object.
         batch: Rows sent through the model at once; changes memory and speed, not results.
-        limit: A seeded simple random subset of so many samples.
+        limit: A seeded simple random subset of so many samples, drawn with `subset_seed`, else with `seed`.
         budget: A time, `"10m"`: one batch is measured, and as many samples are used as surely fit.
         decide: A question, `"empirical_robust_accuracy >= 0.5"`: stop as soon as the samples answer it.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
-        subset_seed: Of the subset that `limit` draws; `seed` unless given.
+        subset_seed: Of the subset that `limit` draws.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
     Raises:
-        ModelError, DataError: HF240 no wrapped model; HF230 another accuracy; HF1xx labels, shapes, range.
-        ThreatError: HF3xx literals, or attacks that cannot serve them.
-        UsageError: HF826 a question that samples cannot decide; HF827 a budget that holds no sample.
-        IntegrityError, ResourceError: HF4xx a folder that belongs to another model; HF5xx disk, permissions.
+        ModelError, DataError, ThreatError: HF240, HF230 the model; HF1xx the data; HF3xx threats and attacks.
+        UsageError, IntegrityError, ResourceError: HF826 question, HF827 budget; HF4xx, HF5xx the folder, the disk.
     """
-    dataset = _dataset(model, data)
     with _folder(out) as folder:
         found = decided(
             model,
-            dataset,
+            _dataset(model, data),
             decide=decide,
             budget=budget,
             threat=threat,

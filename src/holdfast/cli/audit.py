@@ -49,6 +49,7 @@ class Request:
     verbose: int = 0
     log: str = ""
     subset_seed: int | None = None
+    seeds: int = 1
 
 
 def command(
@@ -83,12 +84,13 @@ def command(
     """Attack MODEL on DATA and measure what it withstands. The same command continues what was interrupted."""
     options.device_of(device)
     options.library_logs(verbose)
-    request = Request(
+    asked = Request(
         model=model,
         data=data,
         threat=tuple(threat or ()),
         suite=suite,
         seed=seed,
+        seeds=seeds,
         out=out,
         limit=limit,
         subset_seed=subset_seed,
@@ -109,15 +111,15 @@ def command(
         verbose=verbose,
         log=log,
     )
-    if seeds > 1:
-        from holdfast.cli.seeds import repeated
-
-        return repeated(request, seeds, run)
-    return run(request)
+    return run(asked)
 
 
 def run(request: Request) -> int:
     """Carry a request out and print what came of it."""
+    if request.seeds > 1:
+        from holdfast.cli.seeds import repeated
+
+        return repeated(request, run)
     folder, limits = folder_of(request), options.bounds_of(request.bounds)
 
     from holdfast.cli import result

@@ -10,7 +10,7 @@ from holdfast.cli.terminal import clean, emit, say
 from holdfast.core.errors import UsageError
 
 
-def repeated(request: Request, seeds: int, audit: Callable[[Request], int]) -> int:
+def repeated(request: Request, audit: Callable[[Request], int]) -> int:
     """Audit with seeds 0, 1, ... into `seed-0`, `seed-1`, ... of the folder; then print the spread.
 
     Raises:
@@ -21,14 +21,16 @@ def repeated(request: Request, seeds: int, audit: Callable[[Request], int]) -> i
             raise UsageError(
                 "HF805",
                 f"--seeds cannot be combined with --{name.replace('_', '-')}",
-                seen=f"--seeds {seeds}",
+                seen=f"--seeds {request.seeds}",
                 fix="use --limit for fewer samples; the seeds are 0, 1, ...",
             )
-    folder, worst = folder_of(request), ExitCode.PASSED
+    folder, worst, seeds = folder_of(request), ExitCode.PASSED, request.seeds
     runs = [folder / f"seed-{seed}" for seed in range(seeds)]
     for seed, out in enumerate(runs):
         subset = (request.subset_seed or 0) if request.limit else None
-        quiet = dataclasses.replace(request, seed=seed, subset_seed=subset, out=str(out), quiet=2, as_json=False)
+        quiet = dataclasses.replace(
+            request, seeds=1, seed=seed, subset_seed=subset, out=str(out), quiet=2, as_json=False
+        )
         code = ExitCode(audit(quiet))
         if code == ExitCode.INTERRUPTED:
             return code
