@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.attacks.attack import Attack
-from holdfast.core.errors import ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import comparison
@@ -23,6 +22,7 @@ from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.models.model import Model
+from holdfast.models.settle import wrapped
 from holdfast.report.run import Run
 from holdfast.threats.threats import Threat
 
@@ -186,15 +186,7 @@ def _opened(run: Run | str | os.PathLike[str]) -> Folder:
 
 def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:
     """The data as a Dataset; a pair takes the model's bounds."""
-    if not isinstance(model, Model):
-        raise ModelError(
-            "HF240",
-            "An audit needs a wrapped model",
-            seen=type(model).__name__,
-            expected="Model",
-            fix="hf.audit(hf.wrap(model, bounds=(0, 1)), ...)",
-        )
-    return data if isinstance(data, Dataset) else Dataset(*data, bounds=model.space.bounds)
+    return data if isinstance(data, Dataset) else Dataset(*data, bounds=wrapped(model).space.bounds)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import torch
 import holdfast as hf
 from holdfast.attacks.crafted.adversarial_patch import INKS, AdversarialPatch
 from holdfast.attacks.crafted.universal_perturbation import UniversalPerturbation
-from holdfast.core.errors import DataError, ParameterError, ThreatError
+from holdfast.core.errors import DataError, ModelError, ParameterError, ThreatError
 from laws.oracles import linear
 
 
@@ -40,10 +40,10 @@ def test_a_target_is_reached_and_counted_among_other_classes():
     labels = torch.cat([data.y, torch.ones(1, dtype=torch.long)])
     more = hf.Dataset(torch.cat([data.x, (data.x[:1] + 0.5 * w.sign()).clamp(0, 1)]), labels, classes=("a", "b"))
     made = UniversalPerturbation(epochs=3, target=1).craft(model, more, "linf:0.15")
-    found = hf.effect(model, made, more, looks=1, target=1)
+    found = hf.effect(model, made, more, looks=1)
     assert found.reached.n == 60
     assert found.reached.k == 60 - int((model.labels(data.x + made.delta) == 0).sum())
-    assert hf.effect(model, made, more, looks=1).reached is None
+    assert hf.effect(model, dataclasses.replace(made, target=None), more, looks=1).reached is None
 
 
 def test_the_change_stays_in_its_ball_and_the_inputs_in_their_box():
@@ -77,8 +77,33 @@ def test_what_cannot_be_made():
         AdversarialPatch(on="object").craft(redness(), colored)
     with pytest.raises(DataError, match="HF102"):
         AdversarialPatch(colors="print").craft(redness(), dataclasses.replace(colored, x=colored.x[:, :1]))
+    with pytest.raises(ParameterError, match="looks=0"):
+        hf.effect(redness(), AdversarialPatch(steps=1).craft(redness(), colored), colored, looks=0)
+    for target in (-1, 2):
+        with pytest.raises(ThreatError, match="HF305.*0 to 1"):
+            UniversalPerturbation(target=target).craft(model, data, "linf:0.1")
+        with pytest.raises(ThreatError, match="HF305.*0 to 1"):
+            AdversarialPatch(target=target).craft(redness(), colored)
     with pytest.raises(DataError, match="HF120"):
         hf.effect(redness(), AdversarialPatch(steps=1).craft(redness(), colored), colored.take(torch.arange(0)))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda net, model, data: UniversalPerturbation().craft(net, data, "linf:0.1"),
+        lambda net, model, data: AdversarialPatch().craft(net, data),
+        lambda net, model, data: hf.effect(net, AdversarialPatch(steps=1).craft(model, data), data),
+        lambda net, model, data: hf.spatial(net, data),
+        lambda net, model, data: hf.run(hf.attacks.Pgd(steps=1), net, data.x, data.y, "linf:0.1"),
+        lambda net, model, data: hf.transfer(hf.attacks.TransferPgd(), net, model, data.x, data.y, "linf:0.1"),
+        lambda net, model, data: hf.transfer(hf.attacks.TransferPgd(), model, net, data.x, data.y, "linf:0.1"),
+    ],
+)
+def test_a_network_that_is_not_wrapped_is_named(ask):
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 2))
+    with pytest.raises(ModelError, match="HF240.*Sequential"):
+        ask(net, redness(), pictures())
 
 
 def pictures(n=24, side=16, masks=False):

@@ -72,6 +72,24 @@ class Restless(nn.Module):
         return self.net(x) + 0.1 * torch.randn(len(x), 5)
 
 
+class Asserting(nn.Sequential):
+    def forward(self, x):
+        assert isinstance(x, torch.Tensor), "no tensor"  # true of every input, not of torch.fx's stand-ins
+        return super().forward(x)
+
+
+class Uncopied(nn.Sequential):
+    def __deepcopy__(self, memo):
+        raise OSError("holds a file")
+
+
+class Choosy(nn.Sequential):
+    def forward(self, x):
+        if len(x) > 6:
+            raise ValueError("six pictures at most")
+        return super().forward(x)
+
+
 def convolutions():
     return [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 5)]
 
@@ -88,8 +106,11 @@ def heard(net):
         Counting(*convolutions()),
         Restless(nn.Sequential(*convolutions())),
         heard(nn.Sequential(*convolutions())),
+        Asserting(*convolutions()),
+        Uncopied(*convolutions()),
+        Choosy(*convolutions()),
     ],
-    ids=["no convolution", "control flow by value", "random", "hook"],
+    ids=["no convolution", "control flow by value", "random", "hook", "assertion", "no copy", "refuses pictures"],
 )
 def test_what_cannot_be_copied_is_searched_itself(net):
     model = wrapped(net.eval())

@@ -14,7 +14,7 @@ from holdfast.core.errors import DataError, ModelError
 from holdfast.core.progress import Listener, Note, RunDone, RunStarted, silent
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import manifest, provenance
+from holdfast.evaluation import clusters, manifest, provenance
 from holdfast.evaluation.derive import Facts, derive
 from holdfast.evaluation.finals import View
 from holdfast.evaluation.interrupt import Interrupt
@@ -243,9 +243,8 @@ def _enrolled(store: Store, request: Request) -> Bench:
     data, found = request.data, store.manifest
     keys = manifest.keys_of(data.digests)
     ids = list(range(len(data))) if data.ids is None else data.ids.tolist()
-    groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
     store.grow(
-        samples=manifest.grow(found.samples, keys, ids, data.y.tolist(), groups),
+        samples=manifest.grow(found.samples, keys, ids, data.y.tolist(), clusters.of(data)),
         stages=manifest.appended(found.stages, request.stages),
         threats=manifest.appended(found.threats, [t.literal for t in request.threats]),
     )

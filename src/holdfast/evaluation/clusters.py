@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from holdfast.data.dataset import Dataset
 from holdfast.evaluation.statistics import Rate, rate
 
 RESAMPLES = 1999
+
+
+def of(data: Dataset) -> list[int]:
+    """The group of each sample, -1 for those without one."""
+    return [-1] * len(data) if data.groups is None else data.groups.tolist()
 
 
 def grouped(source: Sequence[int]) -> bool:

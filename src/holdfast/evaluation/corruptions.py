@@ -12,6 +12,7 @@ from holdfast.data.corruptions.table import CORRUPTIONS
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance
 from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.work import decided
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 
@@ -88,7 +89,7 @@ def corruptions(
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     model = settle(model, part.x)
-    groups = [-1] * len(part) if part.groups is None else part.groups.tolist()
+    groups = clusters.of(part)
     on_event(RunStarted("corruptions", "", len(part), names))
     clean = clusters.share(_right(model, part, batch), groups, SAMPLES)
     cells, every = list[Cell](), list[bool]()
@@ -127,7 +128,7 @@ def _check(names: Iterable[str], severities: Sequence[int]) -> None:
 
 
 def _right(model: Model, data: Dataset, batch: int) -> list[bool]:
-    found: list[bool] = (model.predict(data.x, batch).cpu() == data.y).tolist()
+    found: list[bool] = (decided(model, data.x, batch) == data.y).tolist()
     return found
 
 

@@ -3,17 +3,21 @@
 import dataclasses
 from typing import Protocol, Self
 
-from holdfast.core.errors import DataError
-from holdfast.core.params import Count
+from holdfast.core.errors import DataError, ParameterError
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters
 from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.work import decided
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 
 
 class Made(Protocol):
     """A finished universal perturbation or patch."""
+
+    @property
+    def target(self) -> int | None:
+        """The class it was made to reach; None for any wrong one."""
 
     def apply(self, data: Dataset, seed: int = 0) -> Dataset:
         """The samples with it."""
@@ -48,9 +52,7 @@ class Effect:
         return text if self.reached is None else f"{text}; target reached {self.reached}"
 
 
-def effect(
-    model: Model, made: Made, data: Dataset, *, looks: Count = 4, seed: int = 0, target: int | None = None
-) -> Effect:
+def effect(model: Model, made: Made, data: Dataset, *, looks: int = 4, seed: int = 0, batch: int = 256) -> Effect:
     """Put a universal perturbation or a patch on samples that it was not made on, and count.
 
     Cost: 1 + 2 `looks` forward passes a sample.
@@ -61,27 +63,31 @@ def effect(
         data: Samples, others than those it was made on.
         looks: Placements of a patch on each sample; a universal perturbation has one.
         seed: Of the placements.
-        target: The class that it was made for.
+        batch: Rows sent through the model at once.
 
     Raises:
+        ModelError: HF240 for a model that is not wrapped.
+        ParameterError: HF001 for fewer than one look.
         DataError: HF120 where there are no samples, HF102 where it does not fit them.
     """
+    if looks < 1:
+        raise ParameterError("HF001", "Looks are counted from one", seen=f"looks={looks}", expected="at least 1")
     if not len(data):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     model = settle(model, data.x)
-    groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
+    groups = clusters.of(data)
     named = clusters.named(groups)
-    labels = data.y.tolist()
+    labels, target = data.y.tolist(), made.target
 
     def said(thing: Made) -> list[list[int]]:
-        return [model.predict(thing.apply(data, seed + k).x).tolist() for k in range(looks)]
+        return [decided(model, thing.apply(data, seed + k).x, batch).tolist() for k in range(looks)]
 
     def over(looks: list[list[int]]) -> Rate:
         held = [a == y for look in looks for a, y in zip(look, labels, strict=True)]
         return clusters.share(held, named * len(looks), "samples, each look")
 
     with_it = said(made)
-    clean = [a == y for a, y in zip(model.predict(data.x).tolist(), labels, strict=True)]
+    clean = [a == y for a, y in zip(decided(model, data.x, batch).tolist(), labels, strict=True)]
     every = [all(look[i] == y for look in with_it) for i, y in enumerate(labels)]
     others = [i for i, y in enumerate(labels) if y != target]
     hits = [look[i] == target for look in with_it for i in others]

@@ -11,6 +11,7 @@ from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters
 from holdfast.evaluation.statistics import Rate
+from holdfast.evaluation.work import decided
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.turning import turned
 from holdfast.models.model import Model
@@ -84,7 +85,7 @@ def spatial(
     _check(data, rotate, translate, (angles, shifts, looks))
     show = _Show(settle(model, data.x), data, batch)
     reach = torch.tensor([rotate, *(translate * side for side in data.x.shape[2:])], dtype=torch.float64)
-    clean = show.model.predict(data.x, batch).cpu() == data.y
+    clean = decided(show.model, data.x, batch) == data.y
     ids = torch.arange(len(data)) if data.ids is None else data.ids
     places = reach * (2 * Draw(seed, "spatial", ids.tolist()).uniform(looks, 3).double() - 1)
     tries = torch.stack([show.right(torch.arange(len(data)), places[:, k]) for k in range(looks)])
@@ -114,11 +115,11 @@ class _Show:
         x = self.data.x[rows]
         low, high = Box(self.data.bounds).limits(x)
         shown = low + (high - low) * turned((x - low) / (high - low), places[:, 0], places[:, 1:])
-        return self.model.predict(shown, self.batch).cpu() == self.data.y[rows]
+        return decided(self.model, shown, self.batch) == self.data.y[rows]
 
 
 def _counted(data: Dataset, clean: Tensor, tries: Tensor, held: Tensor, how: Tensor) -> Spatial:
-    groups = [-1] * len(data) if data.groups is None else data.groups.tolist()
+    groups = clusters.of(data)
     named = clusters.named(groups)
     return Spatial(
         clean=clusters.share(clean.tolist(), groups, "samples"),

@@ -88,8 +88,8 @@ def _folded(net: nn.Module) -> nn.Module | None:
         return None
     try:
         made = fx.symbolic_trace(copy.deepcopy(net)).eval()
-    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, AttributeError, KeyError, NotImplementedError):
-        return None  # control flow that depends on values, or code that fx does not know: the original is searched
+    except Exception:  # noqa: BLE001 - a user's forward or copy may raise anything; the original is searched
+        return None
     if not all(_known(node, made) for node in made.graph.nodes):
         return None
     layers = dict(made.named_modules())
@@ -137,8 +137,11 @@ def _known(node: fx.Node, graph: fx.GraphModule) -> bool:
 
 
 def _slack(one: Ask, other: Ask, x: Tensor) -> float | None:
-    """How far margins of the two may lie apart; None where scores or gradients differ by more than rounding."""
-    (a, g), (b, h) = _asked(one, x), _asked(other, x)
+    """How far margins of the two may lie apart; None where either fails or they differ by more than rounding."""
+    try:
+        (a, g), (b, h) = _asked(one, x), _asked(other, x)
+    except Exception:  # noqa: BLE001 - a user's network may refuse pictures of noise, or run only as it was written
+        return None
     if a.shape != b.shape or not bool(torch.isfinite(a).all()):
         return None
     far, spread = float((a - b).abs().amax()), float(a.amax() - a.amin()) or 1.0

@@ -22,6 +22,23 @@ ROUNDING = 1e-5  # differences below this share of the scores' spread are roundi
 LARGE = 1e-3  # differences above this share are worth a remark
 
 
+def wrapped(model: object) -> Model:
+    """The model, if it is one.
+
+    Raises:
+        ModelError: HF240 for something that is no wrapped model.
+    """
+    if isinstance(model, Model):
+        return model
+    raise ModelError(
+        "HF240",
+        "A wrapped model is needed",
+        seen=type(model).__name__,
+        expected="Model",
+        fix="hf.wrap(model, bounds=(0, 1))",
+    )
+
+
 def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     """The model with `classes`, `space`, `random`, `noise` and `notes` filled from what it says about a batch.
 
@@ -34,10 +51,11 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
         classes: Number of classes in the data, for models that return bare labels.
 
     Raises:
-        ModelError: HF203 where the outputs could mean two things, HF204 where they mean none, HF205 where they are not
-            finite, HF210 where the number of classes is unknown or contradicts what was said.
+        ModelError: HF240 for something that is no wrapped model, HF203 where the outputs could mean two things, HF204
+            where they mean none, HF205 where they are not finite, HF210 where the number of classes is unknown or
+            contradicts what was said.
     """
-    source = source_of(model)
+    source = source_of(wrapped(model))
     if source is None or source.settled:
         return model if model.classes is not None else dataclasses.replace(model, classes=_counted(model, x, classes))
     if not len(x):

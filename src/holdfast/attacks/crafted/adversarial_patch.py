@@ -6,17 +6,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from holdfast.attacks.losses import log_odds
-from holdfast.core.errors import DataError, ThreatError
+from holdfast.attacks.crafted._making import climbed, ready
+from holdfast.core.errors import DataError
 from holdfast.core.params import Count, NonNegative, Positive, Range, Share, check
 from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.pasting import middle_of, pasted
 from holdfast.models.model import Model
-from holdfast.models.prepared import prepared
-from holdfast.models.settle import settle
-from holdfast.threats.goals import Target, Wrong
 from holdfast.threats.space import Box
 
 # What common inks on white paper look like under white light: sRGB values near those of coated offset print.
@@ -98,13 +95,11 @@ class AdversarialPatch:
 
         Raises:
             DataError: HF102 for samples that are no color pictures, or have no masks.
-            ThreatError: HF304 for a model without gradients.
+            ModelError: HF240 for a model that is not wrapped.
+            ThreatError: HF304 for a model without gradients, HF305 for an impossible target.
         """
         _check(self, data)
-        model = settle(model, data.x)
-        if model.module is None:
-            raise ThreatError("HF304", "A patch needs a model that shows its module", seen=repr(model))
-        model, draw = prepared(model, data.x), torch.Generator().manual_seed(seed)
+        model, draw = ready(model, data, self.target), torch.Generator().manual_seed(seed)
         channels = data.x.shape[1]
         inks = torch.tensor(INKS).to(data.x) if self.colors == "print" else None
         rows = len(INKS) if inks is not None else channels
@@ -115,20 +110,14 @@ class AdversarialPatch:
                 part = data.take(torch.randperm(len(data), generator=draw)[: self.batch])
                 with torch.enable_grad():
                     patch = _colored(wish, inks, 1 + 9 * i / self.steps)
-                    shown = Patch(patch, self).on(part, seed=seed + 1 + i)
-                    loss = self._loss(model, shown, part.y)
-                adam.zero_grad()
-                (wish.grad,) = torch.autograd.grad(-loss, [wish])
+                    shown = Patch(patch, self).put_on(part, seed=seed + 1 + i)
+                    value = climbed(model, shown, part.y, self.target, self.most)
+                (wish.grad,) = torch.autograd.grad(-value, [wish])
                 adam.step()
                 if (i + 1) % TOLD == 0 or i + 1 == self.steps:
                     on_event(BatchDone("craft", i + 1, self.steps, 0, 0))
         with torch.no_grad():
             return Patch(_colored(wish, inks, None), self)
-
-    def _loss(self, model: Model, x: Tensor, y: Tensor) -> Tensor:
-        goal = Wrong(y) if self.target is None else Target(torch.full_like(y, self.target))
-        answer = model.searched(x, gradient=True)
-        return log_odds(goal.margins(answer), answer.scores).clamp(max=self.most).mean()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,11 +132,16 @@ class Patch:
     pixels: Tensor
     made: AdversarialPatch
 
+    @property
+    def target(self) -> int | None:
+        """The class it was made to reach; None for any wrong one."""
+        return self.made.target
+
     def apply(self, data: Dataset, seed: int = 0) -> Dataset:
         """The pictures with the patch on them, placed anew for every sample and seed."""
         _check(self.made, data)
         with torch.no_grad():
-            return dataclasses.replace(data, x=self.on(data, seed))
+            return dataclasses.replace(data, x=self.put_on(data, seed))
 
     def control(self, seed: int = 0) -> "Patch":
         """The same cells in random order: what covering alone does."""
@@ -155,7 +149,7 @@ class Patch:
         flat = self.pixels.flatten(1)
         return Patch(flat[:, torch.randperm(flat.shape[1], generator=draw)].reshape(self.pixels.shape), self.made)
 
-    def on(self, data: Dataset, seed: int) -> Tensor:
+    def put_on(self, data: Dataset, seed: int) -> Tensor:
         """Pictures `(n, channels, height, width)`, differentiable in the patch."""
         made, x = self.made, data.x
         low, high = Box(data.bounds).limits(x)

@@ -6,15 +6,12 @@ import math
 import torch
 from torch import Tensor
 
-from holdfast.attacks.losses import log_odds
+from holdfast.attacks.crafted._making import climbed, ready
 from holdfast.core.errors import ThreatError
 from holdfast.core.params import Count, Positive, check
 from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.models.model import Model
-from holdfast.models.prepared import prepared
-from holdfast.models.settle import settle
-from holdfast.threats.goals import Target, Wrong
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
@@ -64,14 +61,13 @@ class UniversalPerturbation:
             on_event: Told after every epoch; may raise `holdfast.Stop`.
 
         Raises:
-            ThreatError: HF303 without a radius, HF304 for a model without gradients.
+            ModelError: HF240 for a model that is not wrapped.
+            ThreatError: HF303 without a radius, HF304 for a model without gradients, HF305 for an impossible target.
         """
-        threat, model = parse(threat), settle(model, data.x)
+        threat = parse(threat)
         if not threat.bounded:
             raise ThreatError("HF303", "A universal perturbation needs a radius", seen=threat.literal)
-        if model.module is None:
-            raise ThreatError("HF304", "It needs a model that shows its module", seen=repr(model))
-        model = prepared(model, data.x)
+        model = ready(model, data, self.target)
         low, high = model.space.limits(data.x[:1])
         width = float((high - low).amax())
         region = threat.around(torch.zeros_like(data.x[:1]), Box((-width, width)))
@@ -86,14 +82,13 @@ class UniversalPerturbation:
                     delta = region.project(delta + self.step * fall * region.steepest(g, delta))
                     done += 1
                 on_event(BatchDone("craft", epoch + 1, self.epochs, 0, 0))
-        return Universal(delta[0], threat)
+        return Universal(delta[0], threat, self.target)
 
     def _gradient(self, model: Model, x: Tensor, y: Tensor, delta: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        goal = Wrong(y) if self.target is None else Target(torch.full_like(y, self.target))
         leaf = delta.detach().requires_grad_()
         with torch.enable_grad():
-            answer = model.searched(torch.minimum(torch.maximum(x + leaf, low), high), gradient=True)
-            value = log_odds(goal.margins(answer), answer.scores).clamp(max=self.most).mean()
+            shown = torch.minimum(torch.maximum(x + leaf, low), high)
+            value = climbed(model, shown, y, self.target, self.most)
         (g,) = torch.autograd.grad(value, leaf)
         return g.nan_to_num(0.0, 0.0, 0.0)
 
@@ -105,10 +100,12 @@ class Universal:
     Args:
         delta: What is added to every input, `(...)`.
         threat: Within what it was made.
+        target: The class it was made to reach; None for any wrong one.
     """
 
     delta: Tensor
     threat: Threat
+    target: int | None = None
 
     def apply(self, data: Dataset, seed: int = 0) -> Dataset:
         """The inputs with the change, inside their bounds."""
@@ -120,6 +117,5 @@ class Universal:
         draw = torch.Generator().manual_seed(seed)
         flat = self.delta.flatten()
         signs = torch.randint(0, 2, flat.shape, generator=draw).to(flat) * 2 - 1
-        return Universal(
-            (signs * flat[torch.randperm(len(flat), generator=draw)]).reshape(self.delta.shape), self.threat
-        )
+        mixed = signs * flat[torch.randperm(len(flat), generator=draw)]
+        return dataclasses.replace(self, delta=mixed.reshape(self.delta.shape))
