@@ -137,11 +137,22 @@ def network(victim: Victim, runs: pathlib.Path) -> hf.Model:
     return load_model(file)
 
 
-def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int) -> np.ndarray:
-    """Broken by the published components and budgets, each on what the ones before left: `(n,)`."""
+class Counted(Inside):
+    """The network as a peer wants it; counts rows forward, and rows backward where a gradient is asked."""
+
+    passes = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        self.passes += len(x) * (1 + x.requires_grad)
+        return super().forward(x)
+
+
+def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int) -> tuple[np.ndarray, int]:
+    """Broken by the published components and budgets, each on what the ones before left, `(n,)`, and its passes."""
     import torchattacks as ta
 
-    net = Inside(source_of(model).ask).eval().requires_grad_(False)
+    net = Counted(source_of(model).ask).eval().requires_grad_(False)
     eps, norm = float(threat.radius), {"linf": "Linf", "l2": "L2"}[threat.norm]
     common = {"eps": eps, "norm": norm, "seed": seed, "n_restarts": 1}
     components = (
@@ -156,7 +167,7 @@ def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int)
             found = component(x[rows], y[rows])
             lengths = (found - x[rows]).flatten(1).norm(p=threat.p, dim=1)
             broken[rows] = (_decided(net, found) != y[rows]) & (lengths <= eps * 1.001)
-    return broken.numpy()
+    return broken.numpy(), net.passes
 
 
 def _decided(net: torch.nn.Module, x: Tensor) -> Tensor:
@@ -164,13 +175,16 @@ def _decided(net: torch.nn.Module, x: Tensor) -> Tensor:
         return net(x).argmax(1)
 
 
-def frugal(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int, out: pathlib.Path) -> np.ndarray:
-    """Broken by an audit with the suite `frugal`: `(n,)`."""
+def frugal(
+    model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int, out: pathlib.Path
+) -> tuple[np.ndarray, int]:
+    """Broken by an audit with the suite `frugal`, `(n,)`, and its passes without those of the masking battery."""
     run = hf.audit(model, (x, y), threat=threat, suite="frugal", seed=seed, out=out)
     if not run.summary.complete:
         raise SystemExit(f"interrupted: {run.summary.stopped}; the same command goes on")
     status = run.to_frame("arrow").column("status").to_pylist()
-    return np.array([s != "unbroken" for s in status])
+    attacks = run.summary.threats[0].attacks
+    return np.array([s != "unbroken" for s in status]), len(x) + sum(a.forwards + a.gradients for a in attacks)
 
 
 def piece(victim: Victim, runs: pathlib.Path, toolkit: str, seed: int) -> dict[str, object]:
@@ -183,12 +197,13 @@ def piece(victim: Victim, runs: pathlib.Path, toolkit: str, seed: int) -> dict[s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if toolkit == "frugal":
-                broken = frugal(model, part.x, part.y, threat, seed, kept.with_suffix(""))
+                broken, passes = frugal(model, part.x, part.y, threat, seed, kept.with_suffix(""))
             else:
-                broken = autoattack(model, part.x, part.y, threat, seed)
+                broken, passes = autoattack(model, part.x, part.y, threat, seed)
         seconds = time.process_time() - began
         wrong = (model.predict(part.x) != part.y).tolist()
-        found = {"broken": broken.nonzero()[0].tolist(), "wrong": wrong, "n": len(part), "seconds": seconds}
+        found = {"broken": broken.nonzero()[0].tolist(), "wrong": wrong, "n": len(part)}
+        found |= {"seconds": seconds, "passes": passes}
         kept.write_text(json.dumps(found))
     return json.loads(kept.read_text())
 
