@@ -68,10 +68,44 @@ def adversarial_library() -> types.ModuleType:
 
 def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
     """What is compared."""
+    return [*from_adv_lib(net, x, y), *from_others(net, x, y)]
+
+
+def from_adv_lib(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
+    """The pairs whose peer is adv_lib's."""
+    adv = adversarial_library()
+
+    def fmn(norm: str, steps: int) -> Pair:
+        theirs = lambda: adv.fmn(net, x, y, norm=EXPONENTS[norm], steps=steps)  # noqa: E731
+        return Pair(norm, A.Fmn(steps=steps), "adv_lib", f"{steps} steps", theirs)
+
+    return [
+        *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
+        Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
+        Pair("l0", A.SigmaZero(steps=300), "adv_lib", "300 steps", lambda: adv.sigma_zero(net, x, y, num_steps=300)),
+        Pair(
+            "l2",
+            A.SuperDeepFool(),
+            "adv_lib",
+            "20 rounds",
+            lambda: adv.sdf(net, x, y, steps=20, df_steps=50, search_iter=10),
+        ),
+        Pair(
+            "linf",
+            A.CarliniWagnerLinf(),
+            "adv_lib",
+            "800, 8400 steps",
+            lambda: adv.carlini_wagner_linf(net, x, y, max_iterations=50, largest_const=20, initial_const=1e-5),
+        ),
+    ]
+
+
+def from_others(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
+    """The pairs whose peer is Foolbox's, torchattacks' or ART's."""
     import foolbox
     import torchattacks
 
-    adv, fool = adversarial_library(), foolbox.PyTorchModel(net, bounds=(0, 1))
+    fool = foolbox.PyTorchModel(net, bounds=(0, 1))
 
     def foolish(attack: object) -> Callable[[], Tensor]:
         return lambda: attack(fool, x, y, epsilons=None)[1]
@@ -85,27 +119,13 @@ def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         attack = getattr(evasion, kind)(classifier, verbose=False, **more)
         return lambda: torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(y, classes).numpy()))
 
-    def fmn(norm: str, steps: int) -> Pair:
-        theirs = lambda: adv.fmn(net, x, y, norm=EXPONENTS[norm], steps=steps)  # noqa: E731
-        return Pair(norm, A.Fmn(steps=steps), "adv_lib", f"{steps} steps", theirs)
-
     return [
-        *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
-        Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
-        Pair("l0", A.SigmaZero(steps=300), "adv_lib", "300 steps", lambda: adv.sigma_zero(net, x, y, num_steps=300)),
         Pair(
             "l1",
             A.Ead(steps=100, searches=6),
             "Foolbox",
             "6 x 100 steps",
             foolish(foolbox.attacks.EADAttack(binary_search_steps=6, steps=100, decision_rule="L1", abort_early=False)),
-        ),
-        Pair(
-            "l2",
-            A.SuperDeepFool(),
-            "adv_lib",
-            "20 rounds",
-            lambda: adv.sdf(net, x, y, steps=20, df_steps=50, search_iter=10),
         ),
         Pair("l2", A.NewtonFool(), "Foolbox", "100 steps", foolish(foolbox.attacks.NewtonFoolAttack(steps=100))),
         Pair(
@@ -114,13 +134,6 @@ def pairs(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
             "torchattacks",
             "20 rounds",
             lambda: torchattacks.SparseFool(net, steps=20, lam=1)(x, y),
-        ),
-        Pair(
-            "linf",
-            A.CarliniWagnerLinf(),
-            "adv_lib",
-            "800, 8400 steps",
-            lambda: adv.carlini_wagner_linf(net, x, y, max_iterations=50, largest_const=20, initial_const=1e-5),
         ),
         Pair(
             "l0",

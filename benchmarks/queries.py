@@ -168,27 +168,28 @@ def snapped(theirs: Callable[[Victim], Any]) -> Callable[[Victim], Any]:
     return snap
 
 
-def rows() -> list[Row]:
-    """What is compared."""
+def estimated(norm: str, samples: int, steps: int, step: float, eps: float) -> Callable[[Victim], Any]:
+    """Foolbox's gradient descent on an estimated gradient."""
 
-    def es(norm: str, samples: int, steps: int, step: float) -> Callable[[Any], Any]:
-        def make(fb: Any) -> Any:
-            estimated = fb.gradient_estimators.es_gradient_estimator(
-                getattr(fb.attacks, f"{norm}PGD"), samples=samples, sigma=0.001, bounds=(0, 1), clip=True
-            )
-            return estimated(steps=steps, rel_stepsize=step, random_start=False)
+    def make(fb: Any) -> Any:
+        estimator = fb.gradient_estimators.es_gradient_estimator(
+            getattr(fb.attacks, f"{norm}PGD"), samples=samples, sigma=0.001, bounds=(0, 1), clip=True
+        )
+        return estimator(steps=steps, rel_stepsize=step, random_start=False)
 
-        return make
+    return foolish(make, eps)
 
-    def hop(fb: Any) -> Any:
-        return fb.attacks.HopSkipJumpAttack(steps=12, max_gradient_eval_steps=10_000)
 
-    def hopping(norm: Any, steps: int, most: int) -> Callable[[Victim], Any]:
-        return art("hop_skip_jump", "HopSkipJump", norm=norm, max_iter=steps, max_eval=most, verbose=False)
+def hopping(norm: Any, steps: int, most: int) -> Callable[[Victim], Any]:
+    """ART's HopSkipJump."""
+    return art("hop_skip_jump", "HopSkipJump", norm=norm, max_iter=steps, max_eval=most, verbose=False)
 
+
+def by_scores() -> list[Row]:
+    """Attacks that ask for scores."""
     return [
-        Row(A.Nes(steps=40), "linf:0.08", "Foolbox PGD, ES", foolish(es("Linf", 50, 40, 0.1), 0.08)),
-        Row(A.Nes(steps=40), "l2:0.4", "Foolbox PGD, ES", foolish(es("L2", 50, 40, 0.1), 0.4)),
+        Row(A.Nes(steps=40), "linf:0.08", "Foolbox PGD, ES", estimated("Linf", 50, 40, 0.1, 0.08)),
+        Row(A.Nes(steps=40), "l2:0.4", "Foolbox PGD, ES", estimated("L2", 50, 40, 0.1, 0.4)),
         Row(
             A.Spsa(steps=40),
             "linf:0.08",
@@ -206,48 +207,6 @@ def rows() -> list[Row]:
             "l2:0.4",
             "ART",
             art("simba", "SimBA", alone=True, attack="dct", epsilon=0.06, max_iter=300, freq_dim=8, verbose=False),
-        ),
-        Row(A.HopSkipJump(), "l2:inf", "Foolbox", foolish(hop)),
-        Row(A.HopSkipJump(), "l2:inf", "ART", hopping(2, 6, 1000), forest=True),
-        Row(
-            A.Boundary(),
-            "l2:inf",
-            "Foolbox",
-            foolish(lambda fb: fb.attacks.BoundaryAttack(steps=2000)),
-        ),
-        Row(
-            A.Boundary(),
-            "l2:inf",
-            "ART",
-            art("boundary", "BoundaryAttack", targeted=False, max_iter=50, verbose=False),
-        ),
-        Row(A.SurFree(), "l2:inf", "Foolbox HopSkipJump", foolish(hop)),
-        Row(A.SurFree(), "l2:inf", "ART HopSkipJump", hopping(2, 6, 1000), forest=True),
-        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 8, 1000)),
-        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 6, 1000), forest=True),
-        Row(
-            A.GeoDa(),
-            "l2:inf",
-            "ART",
-            art("geometric_decision_based_attack", "GeoDA", norm=2, sub_dim=8, max_iter=2000, verbose=False),
-        ),
-        Row(
-            A.GeoDa(),
-            "linf:inf",
-            "ART",
-            art("geometric_decision_based_attack", "GeoDA", norm="inf", sub_dim=8, max_iter=2000, verbose=False),
-        ),
-        Row(
-            A.SignOpt(),
-            "l2:inf",
-            "ART",
-            art("sign_opt", "SignOPTAttack", targeted=False, query_limit=2000, max_iter=30, verbose=False),
-        ),
-        Row(
-            A.Pointwise(),
-            "l0:inf",
-            "Foolbox",
-            foolish(lambda fb: fb.attacks.PointwiseAttack(l2_binary_search=False)),
         ),
         Row(
             A.OnePixel(),
@@ -274,6 +233,62 @@ def rows() -> list[Row]:
                 use_importance=False,
                 verbose=False,
             ),
+        ),
+    ]
+
+
+def by_decisions() -> list[Row]:
+    """Attacks that ask for decisions."""
+
+    def hop(fb: Any) -> Any:
+        return fb.attacks.HopSkipJumpAttack(steps=12, max_gradient_eval_steps=10_000)
+
+    def geometric(norm: Any) -> Callable[[Victim], Any]:
+        name = "geometric_decision_based_attack"
+        return art(name, "GeoDA", norm=norm, sub_dim=8, max_iter=2000, verbose=False)
+
+    return [
+        Row(A.HopSkipJump(), "l2:inf", "Foolbox", foolish(hop)),
+        Row(A.HopSkipJump(), "l2:inf", "ART", hopping(2, 6, 1000), forest=True),
+        Row(
+            A.Boundary(),
+            "l2:inf",
+            "Foolbox",
+            foolish(lambda fb: fb.attacks.BoundaryAttack(steps=2000)),
+        ),
+        Row(
+            A.Boundary(),
+            "l2:inf",
+            "ART",
+            art("boundary", "BoundaryAttack", targeted=False, max_iter=50, verbose=False),
+        ),
+        Row(A.SurFree(), "l2:inf", "Foolbox HopSkipJump", foolish(hop)),
+        Row(A.SurFree(), "l2:inf", "ART HopSkipJump", hopping(2, 6, 1000), forest=True),
+        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 8, 1000)),
+        Row(A.RayS(), "linf:inf", "ART HopSkipJump", hopping("inf", 6, 1000), forest=True),
+        Row(
+            A.GeoDa(),
+            "l2:inf",
+            "ART",
+            geometric(2),
+        ),
+        Row(
+            A.GeoDa(),
+            "linf:inf",
+            "ART",
+            geometric("inf"),
+        ),
+        Row(
+            A.SignOpt(),
+            "l2:inf",
+            "ART",
+            art("sign_opt", "SignOPTAttack", targeted=False, query_limit=2000, max_iter=30, verbose=False),
+        ),
+        Row(
+            A.Pointwise(),
+            "l0:inf",
+            "Foolbox",
+            foolish(lambda fb: fb.attacks.PointwiseAttack(l2_binary_search=False)),
         ),
     ]
 
@@ -325,7 +340,7 @@ def main() -> None:
         f"{'':53s} {'queries a row':>15s}   {'ours, theirs':11s}   {'seconds: ours, theirs, ratio'}",
         file=sys.stdout,
     )
-    for row in rows():
+    for row in (*by_scores(), *by_decisions()):
         if options.only in type(row.ours).__name__:
             if row.forest not in victims:
                 victims[row.forest] = (forest if row.forest else network)(options.count)
