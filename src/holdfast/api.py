@@ -42,6 +42,7 @@ def audit(
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
+    replay: Run | str | os.PathLike[str] = "",
     new: bool = False,
     on_event: Listener = silent,
 ) -> Run:
@@ -61,31 +62,19 @@ def audit(
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
+        replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
     Raises:
         ModelError, DataError, ThreatError: HF240, HF230 the model; HF1xx the data; HF3xx threats and attacks.
-        UsageError, IntegrityError, ResourceError: HF826 question, HF827 budget; HF4xx, HF5xx the folder, the disk.
+        UsageError: HF826 question, HF827 budget, HF828 a run that would replay itself.
+        IntegrityError, ResourceError: HF4xx the folder or the run to replay; HF5xx the disk.
     """
+    asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out")}
+    asked["replay"] = replay.folder.path if isinstance(replay, Run) else replay
     with _folder(out) as folder:
-        found = decided(
-            model,
-            _dataset(model, data),
-            decide=decide,
-            budget=budget,
-            threat=threat,
-            suite=suite,
-            seed=seed,
-            out=folder,
-            batch=batch,
-            limit=limit,
-            expect_accuracy=expect_accuracy,
-            transfer_to=transfer_to,
-            subset_seed=subset_seed,
-            new=new,
-            on_event=on_event,
-        )
+        found = decided(model, _dataset(model, data), out=folder, **asked)
     return Run(found, temporary=out is None)
 
 

@@ -70,6 +70,7 @@ def test_the_printed_command_reproduces_the_request():
         expect_accuracy=0.9,
         transfer_to=("x", "y"),
         trust="f.py",
+        replay="runs/old one",
         out="runs/a",
     )
     words = shlex.split(audit.reproducing(request))
@@ -80,6 +81,7 @@ def test_the_printed_command_reproduces_the_request():
         ("--limit", "7"),
         ("--transfer-to", "y"),
         ("--expect-accuracy", "0.9"),
+        ("--replay", "runs/old one"),
     ):
         assert any(tuple(words[i : i + 2]) == pair for i in range(len(words)))
 

@@ -9,6 +9,7 @@ from holdfast.evaluation.summary import (
     Coverage,
     CurvePoint,
     DataFacts,
+    EarlierRun,
     Failure,
     Finding,
     Loss,
@@ -113,6 +114,7 @@ SUMMARY = Summary(
         forwards=40,
         seconds=0.1,
     ),
+    replay=EarlierRun(run="runs/before", model="12", inputs="34", stored=4, tried=3, broken=1),
     coverage=Coverage(
         statuses={"broken": 1, "unbroken": 3, "wrong": 1},
         errors=(Failure(sample=4, reason="ValueError: no"),),

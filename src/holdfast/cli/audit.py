@@ -50,6 +50,7 @@ class Request:
     log: str = ""
     subset_seed: int | None = None
     seeds: int = 1
+    replay: str = ""
 
 
 def command(
@@ -68,6 +69,7 @@ def command(
     decide: options.Decide = "",
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
+    replay: options.Replay = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     device: options.Device = "cpu",
@@ -82,36 +84,11 @@ def command(
     debug: options.Debug = False,
 ) -> int:
     """Attack MODEL on DATA and measure what it withstands. The same command continues what was interrupted."""
+    given = {name: value for name, value in locals().items() if name not in ("device", "debug")}
     options.device_of(device)
     options.library_logs(verbose)
-    asked = Request(
-        model=model,
-        data=data,
-        threat=tuple(threat or ()),
-        suite=suite,
-        seed=seed,
-        seeds=seeds,
-        out=out,
-        limit=limit,
-        subset_seed=subset_seed,
-        split=split,
-        bounds=bounds,
-        budget=budget,
-        decide=decide,
-        expect_accuracy=expect_accuracy,
-        transfer_to=tuple(transfer_to or ()),
-        trust=trust,
-        batch=batch,
-        new=new,
-        dry_run=dry_run,
-        as_json=as_json,
-        jsonl=jsonl,
-        max_errors=options.share_of(max_errors),
-        quiet=quiet,
-        verbose=verbose,
-        log=log,
-    )
-    return run(asked)
+    several = {"threat": tuple(threat or ()), "transfer_to": tuple(transfer_to or ())}
+    return run(Request(**{**given, **several, "max_errors": options.share_of(max_errors)}))
 
 
 def run(request: Request) -> int:
@@ -150,6 +127,7 @@ def run(request: Request) -> int:
             expect_accuracy=request.expect_accuracy,
             transfer_to=others or None,
             subset_seed=request.subset_seed,
+            replay=request.replay,
             new=request.new,
             on_event=announced(show, quiet=request.quiet > 0),
             command=words,
@@ -175,7 +153,7 @@ def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:
             model, dataset, budget=request.budget, out=pathlib.Path(request.out), limit=limit, **asked
         )
         say(fits)
-    found = plan(model, dataset, limit=limit, **asked)  # type: ignore[arg-type]
+    found = plan(model, dataset, limit=limit, replay=request.replay, **asked)  # type: ignore[arg-type]
     words = reproducing(request)
     if request.as_json or request.jsonl:
         stages = [
@@ -258,6 +236,7 @@ def reproducing(request: Request) -> str:
         "decide",
         "expect_accuracy",
         "transfer_to",
+        "replay",
         "trust",
         "out",
     ):

@@ -78,6 +78,9 @@ Expected = Annotated[
 TransferTo = Annotated[
     list[str] | None, typer.Option("--transfer-to", metavar="MODEL2", help="Try what breaks MODEL on this model too.")
 ]
+Replay = Annotated[
+    str, typer.Option("--replay", metavar="RUN", help="Try that run's adversarial inputs before all attacks.")
+]
 Trust = Annotated[
     str,
     typer.Option("--trust", metavar="FILE", help="Run this file's code to get at the model. Its digest is recorded."),

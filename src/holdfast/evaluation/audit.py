@@ -1,6 +1,7 @@
 """The main job: how does this model break on these samples under these threats? One call, one run folder."""
 
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, manifest, provenance
 from holdfast.evaluation.derive import Facts, derive
+from holdfast.evaluation.earlier import Earlier, earlier
 from holdfast.evaluation.finals import View
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.manifest import Manifest, Stage
@@ -24,7 +26,7 @@ from holdfast.evaluation.plan import Plan, estimate, families
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
 from holdfast.evaluation.store import Folder, Store, opened
-from holdfast.evaluation.suites import Suite, adapted, describe, resolve
+from holdfast.evaluation.suites import Suite, adapted, describe, resolve, stage_of
 from holdfast.evaluation.summary import DataFacts, ModelFacts
 from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
@@ -53,6 +55,7 @@ class Request:
     others: tuple[tuple[Model, str], ...]
     fingerprint: str
     command: str
+    earlier: Earlier | None = None
 
     @property
     def precision(self) -> str:
@@ -65,7 +68,7 @@ class Request:
         found: tuple[Stage, ...] = ()
         for threat in self.threats:
             found = manifest.appended(found, self.suite.serving(threat).stages())
-        return found
+        return found if self.earlier is None else (stage_of(self.earlier.stage), *found)
 
 
 def audit(
@@ -81,6 +84,7 @@ def audit(
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
+    replay: str | os.PathLike[str] = "",
     new: bool = False,
     on_event: Listener = silent,
     command: str = "",
@@ -99,6 +103,7 @@ def audit(
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws; `seed` unless given.
+        replay: An earlier run's folder: its adversarial inputs are tried before all attacks, one query a sample.
         new: Make a sibling of a folder that is taken.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here, for the report.
@@ -110,13 +115,22 @@ def audit(
         DataError: HF104 values outside the model's range, HF101 labels, HF120 no samples.
         ModelError: HF230 another accuracy than expected, HF231 the model failed on every sample.
         ThreatError: HF3xx literals, or attacks that cannot serve them.
-        IntegrityError: HF4xx a folder of another model, locked, or changed.
+        IntegrityError: HF4xx a folder of another model, locked, or changed; HF407, HF411 the run to replay.
+        UsageError: HF828 a run that would replay itself.
         ResourceError: HF5xx disk, permissions.
     """
     request = settled(
         model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command, subset_seed
     )
+    if replay:
+        request = _after(request, replay, None if new else pathlib.Path(out))
     return _carried_out(request, pathlib.Path(out), new, on_event)
+
+
+def _after(request: Request, replay: str | os.PathLike[str], out: pathlib.Path | None) -> Request:
+    """The request with the inputs of an earlier run."""
+    found = earlier(replay, out, request.model, request.data, request.threats)
+    return dataclasses.replace(request, earlier=found)
 
 
 def _carried_out(request: Request, out: pathlib.Path, new: bool, on_event: Listener) -> Folder:
@@ -125,9 +139,8 @@ def _carried_out(request: Request, out: pathlib.Path, new: bool, on_event: Liste
     with Interrupt(on_event) as interrupt:
         with opened(out, _manifest(request), new, lambda text: interrupt.tell(Note(text, "HF409"))) as store:
             bench = _enrolled(store, request)
-            view = View(
-                store.parts, manifest.keys_of(request.data.digests), request.threats, request.suite, request.seed
-            )
+            keys = manifest.keys_of(request.data.digests)
+            view = View(store.parts, keys, request.threats, request.suite, request.seed, request.earlier)
             work = Work(store, view, bench, interrupt, request.others)
             _announce(request, store, work)
             provenance.begin(store, request.command, request.batch, request.data.x.device.type)
@@ -157,10 +170,11 @@ def plan(
     suite: str | Suite | Attack | Sequence[Attack] = "standard",
     limit: int | None = None,
     batch: int = 256,
+    replay: str | os.PathLike[str] = "",
 ) -> Plan:
     """What `audit` would do and cost, from one measured batch; writes nothing."""
     request = settled(model, data, threat, suite, 0, batch, limit, None, None, "")
-    return _estimated(request)
+    return _estimated(_after(request, replay, None) if replay else request)
 
 
 def settled(
@@ -260,6 +274,8 @@ def _announce(request: Request, store: Store, work: Work) -> None:
     work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, seconds))
     if request.suite.note:
         work.interrupt.tell(Note(request.suite.note))
+    if request.earlier is not None:
+        work.interrupt.tell(Note(request.earlier.note(len(request.data))))
 
 
 def _estimated(request: Request) -> Plan:
@@ -269,7 +285,8 @@ def _estimated(request: Request) -> Plan:
         began = time.perf_counter()
         request.model.predict(few)
         second = (time.perf_counter() - began) / len(few)
-    return estimate(request.suite, request.threats, len(request.data), second, few[0].numel() * few.element_size())
+    sample = few[0].numel() * few.element_size()
+    return estimate(request.suite, request.threats, len(request.data), second, sample, request.earlier)
 
 
 def _perform(work: Work, request: Request) -> None:

@@ -114,6 +114,7 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         transfer=moved,
         findings=findings(lineage, threats, moved, hits),
         masking=masking,
+        replay=summarize.earlier_run(case),
         coverage=Coverage(
             statuses=summarize.statuses(case), errors=failed, not_tested=not_tested(threats, bool(others))
         ),
@@ -174,7 +175,7 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
         )
     if any(t.bounded for t in case.view.threats):
         more.append(
-            f"The curve below a radius comes from {describe(case.view.attacks(case.view.threats[0])[0])} alone, "
+            f"The curve below a radius comes from {describe(case.view.first(case.view.threats[0]))} alone, "
             "on the samples that broke at the radius."
         )
     if case.image:
@@ -182,6 +183,14 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
             "SSIM of images with a side below 11 pixels uses a smaller window; compare it with such images only."
         )
     more += [left_out(case.view.suite, threat) for threat in case.view.threats]
+    found = summarize.earlier_run(case)
+    if found is not None:
+        more.append(
+            f"Before the attacks, inputs that the run {found.run} holds against its model (fingerprint {found.model}, "
+            f"inputs {found.inputs}) were tried on {found.tried} of {facts.data.n} samples and broke {found.broken}. "
+            "The rate is that of these inputs and the suite together, and compares only with runs that replayed the "
+            "same; nothing is replayed under a threat without a radius or at the smaller radii of a curve."
+        )
     return (*LIMITS, *(line for line in (*more, case.view.suite.note) if line))
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
+from holdfast.evaluation.earlier import Earlier, Replay
 from holdfast.evaluation.parts import Array, Parts, Question
 from holdfast.evaluation.plan import CLEAN, families, question, radii, smaller
 from holdfast.evaluation.rows import CleanRow, SearchRow
@@ -46,17 +47,32 @@ class Final:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class View:
-    """What a run is asked for (samples in the data's order, threats, attacks, seed), and what has been committed."""
+    """What a run is asked for (samples in the data's order, threats, attacks, seed), and what has been committed.
+
+    `earlier` holds the inputs of another run that are tried first.
+    """
 
     parts: Parts
     keys: tuple[str, ...]
     threats: tuple[Threat, ...]
     suite: Suite
     seed: int
+    earlier: Earlier | None = None
 
     def attacks(self, threat: Threat) -> tuple[Attack, ...]:
-        """The stages under a threat."""
-        return self.suite.serving(threat).attacks
+        """The stages under a threat: the replay of an earlier run where there is one, then the suite."""
+        replay = () if self.earlier is None or not threat.bounded else (self.earlier.stage,)
+        return (*replay, *self.suite.serving(threat).attacks)
+
+    def first(self, threat: Threat) -> Attack:
+        """The first attack of the suite, which also searches the curve."""
+        return self.suite.serving(threat).attacks[0]
+
+    def tries(self, threat: Threat, attack: Attack, key: str) -> bool:
+        """Whether the stage has anything to try on the sample: a replay only where there is an input."""
+        return not isinstance(attack, Replay) or (
+            self.earlier is not None and key in self.earlier.found[threat.literal]
+        )
 
     def searched(self, threat: Threat, attack: Attack) -> dict[str, SearchRow]:
         """Key -> row."""
@@ -81,9 +97,14 @@ def finals(view: View) -> dict[str, dict[str, Final]]:
     clean = view.clean()
     for threat in families(view.threats):
         below = [found[t.literal] for t in smaller(threat, view.threats)]
-        searched = [(question(threat, a, view.seed), view.searched(threat, a)) for a in view.attacks(threat)]
+        searched = [
+            (stage, a, question(threat, a, view.seed), view.searched(threat, a))
+            for stage, a in enumerate(view.attacks(threat))
+        ]
         found[threat.literal] = {
-            key: _inherited(key, below) or _judge(key, clean.get(key), searched) for key in view.keys
+            key: _inherited(key, below)
+            or _judge(key, clean.get(key), [(s, q, rows) for s, a, q, rows in searched if view.tries(threat, a, key)])
+            for key in view.keys
         }
     return found
 
@@ -93,7 +114,8 @@ def _inherited(key: str, below: Sequence[Mapping[str, Final]]) -> Final | None:
     return next((members[key] for members in below if members[key].status == "broken"), None)
 
 
-def _judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[Question, dict[str, SearchRow]]]) -> Final:
+def _judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[int, Question, dict[str, SearchRow]]]) -> Final:
+    """The verdict from the stages that have something to try: position in the plan, question, rows."""
     if clean is None:
         return Final(key, "undecided", None)
     if clean.status != "right":
@@ -102,7 +124,7 @@ def _judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[Question, 
         )
     tried: list[tuple[int, Question, SearchRow]] = []
     status = "unbroken"
-    for stage, (asked, rows) in enumerate(searched):
+    for stage, asked, rows in searched:
         row = rows.get(key)
         if row is None:
             status = "undecided"
@@ -144,21 +166,27 @@ def _told(key: str, status: str, clean: CleanRow, tried: Sequence[tuple[int, Que
 def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
     """Samples that the stage must try: right, and broken neither at a smaller radius nor by an earlier stage."""
     clean, below = view.clean(), [known[t.literal] for t in smaller(threat, view.threats)]
-    earlier = [view.searched(threat, a) for a in view.attacks(threat)[:stage]]
+    before = [(a, view.searched(threat, a)) for a in view.attacks(threat)[:stage]]
+    own = view.attacks(threat)[stage]
     return [
         key
         for key in view.keys
         if key in clean
         and clean[key].status == "right"
         and _inherited(key, below) is None
-        and all(key in rows and rows[key].status in ("unbroken", "error") for rows in earlier)
+        and view.tries(threat, own, key)
+        and all(
+            key in rows and rows[key].status in ("unbroken", "error")
+            for attack, rows in before
+            if view.tries(threat, attack, key)
+        )
     ]
 
 
 def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
     """Samples to search at a radius of the curve: broken at the threat's, not yet known to break or to hold there."""
     at = broken_at(view, threat, radius, known, own=False)
-    attack = view.attacks(threat)[0]
+    attack = view.first(threat)
     above = [view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r > radius]
     floor = [known[t.literal] for t in smaller(threat, view.threats) if t.radius > radius]
     return [
@@ -175,7 +203,7 @@ def broken_at(
     view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]], own: bool = True
 ) -> dict[str, bool]:
     """Key -> whether something breaks it within `radius`, by a search there (with `own`), below, or at the threat's."""
-    attack = view.attacks(threat)[0]
+    attack = view.first(threat)
     below = [
         view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r < radius or (own and r == radius)
     ]

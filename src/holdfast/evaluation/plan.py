@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.attacks.attack import Attack
 from holdfast.core.records import canonical, config
+from holdfast.evaluation.earlier import Earlier
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.suites import Suite, describe
@@ -126,10 +127,21 @@ def _plain(radius: float) -> float:
     return value if math.isclose(value, radius, rel_tol=1e-12) else radius
 
 
-def estimate(suite: Suite, threats: Sequence[Threat], samples: int, second: float, sample_bytes: int) -> Plan:
+def estimate(
+    suite: Suite,
+    threats: Sequence[Threat],
+    samples: int,
+    second: float,
+    sample_bytes: int,
+    earlier: Earlier | None = None,
+) -> Plan:
     """The cost from above, the masking battery included, from the measured seconds of one forward pass of a sample."""
     stages = []
     for threat in families(threats):
+        if earlier is not None and threat.bounded:
+            tried = len(earlier.found[threat.literal])
+            forwards = tried * passes(earlier.stage)
+            stages.append(Stage(threat, earlier.stage, tried, forwards, forwards * second))
         for attack in suite.serving(threat).attacks:
             forwards = samples * passes(attack)
             stages.append(Stage(threat, attack, samples, forwards, forwards * second))

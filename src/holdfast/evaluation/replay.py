@@ -16,6 +16,7 @@ from holdfast.core.errors import IntegrityError
 from holdfast.core.records import revive
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import manifest
+from holdfast.evaluation.earlier import Replay
 from holdfast.evaluation.manifest import Manifest, number_of
 from holdfast.evaluation.parts import Array, Question
 from holdfast.evaluation.store import Folder
@@ -135,9 +136,9 @@ def replay(
     adversarial = torch.from_numpy(stored)[None].to(x)
     now, region = int(decided(model, adversarial, 1)[0]), parse(asked.threat).around(x, model.space)
     together = [k for k in _company(folder, asked, key) if k in place]
-    again, company = _again(asked, [key], model, data, place), 1
+    again, company = _again(asked, [key], model, data, place, stored), 1
     if again is None or not torch.equal(again, adversarial):
-        again, company = _again(asked, together, model, data, place, key), len(together)
+        again, company = _again(asked, together, model, data, place, stored, key), len(together)
     return Replayed(
         sample=sample,
         threat=asked.threat,
@@ -153,16 +154,30 @@ def replay(
 
 
 def _again(
-    asked: Question, keys: Sequence[str], model: Model, data: Dataset, place: dict[str, int], key: str | None = None
+    asked: Question,
+    keys: Sequence[str],
+    model: Model,
+    data: Dataset,
+    place: dict[str, int],
+    stored: Array,
+    key: str | None = None,
 ) -> Tensor | None:
     """The input that the search finds for `key` (the only one unless given), `(1, ...)`; None for none."""
     rows = [place[k] for k in keys]
-    attack: Attack = revive(json.loads(asked.attack), lambda name: getattr(attacks, name))
+    attack = _attack(asked, {number_of(key or keys[0]): stored})
     out = run(
         attack, model, data.x[rows], data.y[rows], asked.threat, seed=asked.seed, ids=[number_of(k) for k in keys]
     )
     i = 0 if key is None else keys.index(key)
     return out.adversarial[i][None] if out.status[i] == "broken" else None
+
+
+def _attack(asked: Question, points: dict[int, Array]) -> Attack:
+    """The attack of a question; the replay of an earlier run with these inputs, by sample number."""
+    attack: Attack = revive(
+        json.loads(asked.attack), lambda name: Replay if name == Replay.__name__ else getattr(attacks, name)
+    )
+    return attack.showing(points) if isinstance(attack, Replay) else attack
 
 
 def _folder(folder: Folder | str | pathlib.Path) -> Folder:

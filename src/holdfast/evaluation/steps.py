@@ -11,6 +11,7 @@ from holdfast.core.errors import ModelError
 from holdfast.core.progress import BatchDone, Note, StageDone
 from holdfast.core.records import canonical, config
 from holdfast.evaluation import manifest, provenance, work
+from holdfast.evaluation.earlier import Replay
 from holdfast.evaluation.finals import View, curve_needs, finals, survivors
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.parts import Question
@@ -116,7 +117,11 @@ def search_steps(w: Work, threat: Threat) -> None:
         clean = w.view.clean()
         right = sum(key in clean and clean[key].status == "right" for key in w.view.keys)
         ahead = w.ahead(threat, stage, len(needed))
-        told = Told(f"{describe(attack)} {threat.literal}", right - len(needed), stage > 0, ahead)
+        replay = isinstance(attack, Replay)
+        before = 0 if replay else right - len(needed)
+        told = Told(
+            f"{describe(attack)} {threat.literal}", before, attack != w.view.first(threat) and not replay, ahead
+        )
         began = time.monotonic()
         reused = _search(w, threat, attack, needed, told)
         rows = w.view.searched(threat, attack)
@@ -130,7 +135,7 @@ def curve_steps(w: Work, threat: Threat) -> None:
     """The suite's first attack at smaller radii, on the samples that broke."""
     for radius in radii(threat, w.view.threats):
         needed = curve_needs(w.view, threat, radius, finals(w.view))
-        _search(w, threat.at(radius), w.view.attacks(threat)[0], needed, Told(f"curve {threat.at(radius).literal}"))
+        _search(w, threat.at(radius), w.view.first(threat), needed, Told(f"curve {threat.at(radius).literal}"))
 
 
 def control_steps(w: Work, threat: Threat) -> None:
@@ -188,9 +193,17 @@ def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told
         question(threat, attack, w.view.seed),
         SearchRow,
         needed,
-        lambda keys: work.search(w.bench, keys, attack, threat),
+        lambda keys: work.search(w.bench, keys, _ready(w.view, attack, threat, keys), threat),
         told,
     )
+
+
+def _ready(view: View, attack: Attack, threat: Threat, keys: Sequence[str]) -> Attack:
+    """The attack; a replay with the inputs of these samples."""
+    if view.earlier is None or not isinstance(attack, Replay):
+        return attack
+    found = view.earlier.found[threat.literal]
+    return attack.showing({manifest.number_of(key): found[key] for key in keys})
 
 
 def fill(

@@ -108,11 +108,12 @@ def stage_of(attack: Attack) -> Stage:
 
 
 def describe(attack: Attack) -> str:
-    """`pgd(steps=10)`: the name and the parameters that are not at their defaults."""
+    """`pgd(steps=10)`: the name and the parameters that are not at their defaults, digests left out."""
+    shown = {field.name for field in dataclasses.fields(attack) if field.repr}
     changed = [
         f"{p.name}={getattr(attack, p.name)!r}"
         for p in parameters(type(attack))
-        if getattr(attack, p.name) != p.default
+        if p.name in shown and getattr(attack, p.name) != p.default
     ]
     return snake(type(attack).__name__) + (f"({', '.join(changed)})" if changed else "")
 

@@ -17,7 +17,17 @@ from holdfast.evaluation.plan import CLEAN, control_question, question, radii, s
 from holdfast.evaluation.rows import ControlRow, SearchRow
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.suites import stage_of
-from holdfast.evaluation.summary import NORMS, AttackFacts, Cost, CurvePoint, Failure, Loss, Rates, ThreatFacts
+from holdfast.evaluation.summary import (
+    NORMS,
+    AttackFacts,
+    Cost,
+    CurvePoint,
+    EarlierRun,
+    Failure,
+    Loss,
+    Rates,
+    ThreatFacts,
+)
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
 
@@ -199,6 +209,28 @@ def _control(case: Case, threat: Threat) -> Rate | None:
     return _share(sum(row.status == "broken" for row in tried), len(tried), "samples right before the noise")
 
 
+def earlier_run(case: Case) -> EarlierRun | None:
+    """The run that was replayed, and what came of it."""
+    found = case.view.earlier
+    if found is None:
+        return None
+    asked = {question(threat, found.stage, case.view.seed) for threat in case.view.threats}
+    broke = {
+        key
+        for members in case.found.values()
+        for key, final in members.items()
+        if final.status == "broken" and final.asked in asked
+    }
+    return EarlierRun(
+        run=found.run,
+        model=found.stage.model,
+        inputs=found.stage.inputs,
+        stored=found.stored,
+        tried=found.tried,
+        broken=len(broke),
+    )
+
+
 def statuses(case: Case) -> dict[str, int]:
     """Samples by their worst status over the threats."""
     worst = [min((members[key].status for members in case.found.values()), key=ORDER.index) for key in case.view.keys]
@@ -222,7 +254,8 @@ def cost(case: Case, others: Sequence[Question]) -> Cost:
     searches: list[SearchRow] = []
     for threat in case.view.threats:
         attacks = case.view.attacks(threat)
-        pairs = [(threat, a) for a in attacks] + [(threat.at(r), attacks[0]) for r in radii(threat, case.view.threats)]
+        first = case.view.first(threat)
+        pairs = [(threat, a) for a in attacks] + [(threat.at(r), first) for r in radii(threat, case.view.threats)]
         for t, a in pairs:
             rows = case.view.searched(t, a)
             searches += [rows[key] for key in case.view.keys if key in rows]

@@ -17,7 +17,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.3.0"
+SCHEMA_VERSION = "1.4.0"
 RESULT_VERSION = 2  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -322,6 +322,21 @@ class Provenance:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EarlierRun:
+    """A folder whose adversarial inputs were tried first: fingerprint of its model, digest of all its inputs.
+
+    Of the samples, it had one for `stored`, for `tried` one inside a threat; these broke `broken`.
+    """
+
+    run: str
+    model: str
+    inputs: str
+    stored: int
+    tried: int
+    broken: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
     """The whole document; `stopped` says why a run is not complete, empty otherwise."""
 
@@ -340,6 +355,7 @@ class Summary:
     findings: tuple[Finding, ...] = ()
     masking: Masking | None = None
     decision: Decision | None = None
+    replay: EarlierRun | None = None
     coverage: Coverage
     limits: tuple[str, ...] = ()
     cost: Cost
