@@ -38,6 +38,7 @@ def audit(
     batch: int = 256,
     limit: int | None = None,
     budget: str = "",
+    deadline: str = "",
     decide: str = "",
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
@@ -58,6 +59,7 @@ def audit(
         batch: Rows sent through the model at once; changes memory and speed, not results.
         limit: A seeded simple random subset of so many samples, drawn with `subset_seed`, else with `seed`.
         budget: A time, `"10m"`: one batch is measured, and as many samples are used as surely fit.
+        deadline: A time, `"10m"`: then the running batch is the last; the run is partial, the same call continues it.
         decide: A question, `"empirical_robust_accuracy >= 0.5"`: stop as soon as the samples answer it.
         expect_accuracy: Clean accuracy you know of; another one stops the run before any attack.
         transfer_to: Models to which the adversarial inputs are shown afterwards.
@@ -68,7 +70,7 @@ def audit(
 
     Raises:
         ModelError, DataError, ThreatError: HF240, HF230 the model; HF1xx the data; HF3xx threats and attacks.
-        UsageError: HF826 question, HF827 budget, HF828 a run that would replay itself.
+        UsageError: HF826 question, HF827 budget or deadline, HF828 a run that would replay itself.
         IntegrityError, ResourceError: HF4xx the folder or the run to replay; HF5xx the disk.
     """
     asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out")}

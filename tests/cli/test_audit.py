@@ -376,3 +376,21 @@ def test_completion_in_a_real_shell(capsys):
     for shell in ("zsh", "fish"):
         assert main(["completion", shell]) == 0
         assert "audit" in capsys.readouterr().out
+
+
+def test_a_deadline_that_has_passed_gives_a_partial_report_and_exit_code_3(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["audit", "digits-mlp", "digits", "-n", "20", *QUICK, "-o", "a"]
+    assert main([*words, "--deadline", "0.001s"]) == 3
+    told = capsys.readouterr()
+    assert "stopped by clock after 0.001s" in told.out
+    assert "resume: same command" in told.err
+    assert (tmp_path / "a" / "report.html").exists()
+    assert main([*words, "-q"]) == 0
+
+
+def test_a_deadline_is_read_before_anything_is_loaded(tmp_path, capsys):
+    assert main(["audit", "no-such-model", "digits", "--deadline", "soon", "-o", str(tmp_path / "a")]) == 2
+    assert "HF827" in capsys.readouterr().err
+    assert main(["audit", "digits-mlp", "digits", "--deadline", "1m", "--seeds", "2"]) == 2
+    assert "--deadline" in capsys.readouterr().err

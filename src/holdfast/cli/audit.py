@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shlex
+import time
 from typing import TYPE_CHECKING
 
 from holdfast.cli import options
@@ -51,6 +52,7 @@ class Request:
     subset_seed: int | None = None
     seeds: int = 1
     replay: str = ""
+    deadline: str = ""
 
 
 def command(
@@ -66,6 +68,7 @@ def command(
     split: options.Split = "test",
     bounds: options.Bounds = "",
     budget: options.Budget = "",
+    deadline: options.Deadline = "",
     decide: options.Decide = "",
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
@@ -97,14 +100,17 @@ def run(request: Request) -> int:
         from holdfast.cli.seeds import repeated
 
         return repeated(request, run)
+    began = time.monotonic()
     folder, limits = folder_of(request), options.bounds_of(request.bounds)
 
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
     from holdfast.cli.subject import default_threat, load_data, load_model
+    from holdfast.evaluation.budget import deadline_of
     from holdfast.evaluation.decide import decided
     from holdfast.report.run import Run
 
+    deadline_of(request.deadline, began)
     dataset = load_data(request.data, request.split, request.bounds)
     model = load_model(request.model, request.trust, limits or dataset.bounds)
     request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
@@ -118,6 +124,8 @@ def run(request: Request) -> int:
             dataset,
             decide=request.decide,
             budget=request.budget,
+            deadline=request.deadline,
+            began=began,
             threat=request.threat,
             suite=request.suite,
             seed=request.seed,
@@ -136,7 +144,7 @@ def run(request: Request) -> int:
     Run(ended).report(page)
     result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
     code = result.exit_code(ended.summary, request.max_errors)
-    if code == ExitCode.INTERRUPTED and request.quiet < 2:
+    if (code == ExitCode.INTERRUPTED or not ended.summary.complete) and request.quiet < 2:
         say("resume: same command")
     return code
 
@@ -233,6 +241,7 @@ def reproducing(request: Request) -> str:
         "limit",
         "subset_seed",
         "budget",
+        "deadline",
         "decide",
         "expect_accuracy",
         "transfer_to",

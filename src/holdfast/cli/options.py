@@ -61,6 +61,12 @@ Budget = Annotated[
         "--budget", metavar="TIME", help="Measure one batch and use as many samples as surely fit: 90s, 10m, 1h30m."
     ),
 ]
+Deadline = Annotated[
+    str,
+    typer.Option(
+        "--deadline", metavar="TIME", help="Stop by the clock after 90s, 10m, 1h30m; exit code 3 if work is left."
+    ),
+]
 Decide = Annotated[
     str,
     typer.Option("--decide", metavar="QUESTION", help="Stop once it is answered: 'empirical_robust_accuracy >= 0.5'."),

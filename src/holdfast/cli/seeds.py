@@ -16,7 +16,7 @@ def repeated(request: Request, audit: Callable[[Request], int]) -> int:
     Raises:
         UsageError: HF805 together with an option that fixes the samples in another way.
     """
-    for name in ("decide", "budget", "new", "dry_run", "jsonl", "seed"):
+    for name in ("decide", "budget", "deadline", "new", "dry_run", "jsonl", "seed"):
         if getattr(request, name):
             raise UsageError(
                 "HF805",

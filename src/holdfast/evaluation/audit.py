@@ -19,7 +19,7 @@ from holdfast.evaluation import clusters, manifest, provenance
 from holdfast.evaluation.derive import Facts, derive
 from holdfast.evaluation.earlier import Earlier, earlier
 from holdfast.evaluation.finals import View
-from holdfast.evaluation.interrupt import Interrupt
+from holdfast.evaluation.interrupt import Deadline, Interrupt
 from holdfast.evaluation.manifest import Manifest, Stage
 from holdfast.evaluation.masking.battery import masking_steps, seen
 from holdfast.evaluation.plan import Plan, estimate, families
@@ -85,6 +85,7 @@ def audit(
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
     replay: str | os.PathLike[str] = "",
+    deadline: Deadline | None = None,
     new: bool = False,
     on_event: Listener = silent,
     command: str = "",
@@ -104,12 +105,13 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws; `seed` unless given.
         replay: An earlier run's folder: its adversarial inputs are tried before all attacks, one query a sample.
+        deadline: When no further part begins, after at least one; the same call continues.
         new: Make a sibling of a folder that is taken.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here, for the report.
 
     Returns:
-        The folder; `summary.complete` is false after Ctrl-C or Stop.
+        The folder; `summary.complete` is false after Ctrl-C, Stop or the deadline.
 
     Raises:
         DataError: HF104 values outside the model's range, HF101 labels, HF120 no samples.
@@ -124,7 +126,7 @@ def audit(
     )
     if replay:
         request = _after(request, replay, None if new else pathlib.Path(out))
-    return _carried_out(request, pathlib.Path(out), new, on_event)
+    return _carried_out(request, pathlib.Path(out), new, Interrupt(on_event, deadline))
 
 
 def _after(request: Request, replay: str | os.PathLike[str], out: pathlib.Path | None) -> Request:
@@ -133,10 +135,10 @@ def _after(request: Request, replay: str | os.PathLike[str], out: pathlib.Path |
     return dataclasses.replace(request, earlier=found)
 
 
-def _carried_out(request: Request, out: pathlib.Path, new: bool, on_event: Listener) -> Folder:
+def _carried_out(request: Request, out: pathlib.Path, new: bool, interrupt: Interrupt) -> Folder:
     """Lock the folder, do what is missing, write what is derived."""
     started = time.monotonic()
-    with Interrupt(on_event) as interrupt:
+    with interrupt:
         with opened(out, _manifest(request), new, lambda text: interrupt.tell(Note(text, "HF409"))) as store:
             bench = _enrolled(store, request)
             keys = manifest.keys_of(request.data.digests)

@@ -1,4 +1,7 @@
-"""Time instead of a number of samples: one batch is measured, and the number that surely fits is fixed."""
+"""Time instead of a number of samples: one batch is measured, and the number that surely fits is fixed.
+
+Here a time is read too that stops a run by the clock.
+"""
 
 import math
 import pathlib
@@ -8,6 +11,7 @@ from typing import Any
 from holdfast.core.errors import UsageError
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.audit import plan
+from holdfast.evaluation.interrupt import Deadline
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
 
@@ -15,7 +19,7 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 
 
-def seconds_of(budget: str) -> float:
+def seconds_of(budget: str, what: str = "budget") -> float:
     """Seconds of `90s`, `10m`, `1h30m`.
 
     Raises:
@@ -25,9 +29,18 @@ def seconds_of(budget: str) -> float:
     found = _PART.findall(text)
     if not found or "".join(number + unit for number, unit in found) != text or not _total(found):
         raise UsageError(
-            "HF827", "The budget cannot be read", seen=repr(budget), expected="a time such as 90s, 10m or 1h30m"
+            "HF827", f"The {what} cannot be read", seen=repr(budget), expected="a time such as 90s, 10m or 1h30m"
         )
     return _total(found)
+
+
+def deadline_of(text: str, began: float) -> Deadline | None:
+    """The moment that the clock stops a call which began then; None for an empty text.
+
+    Raises:
+        UsageError: HF827 for what is no time.
+    """
+    return Deadline(began + seconds_of(text, "deadline"), text.strip()) if text else None
 
 
 def affordable(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import time
 from typing import Any
 
 from holdfast.core.errors import UsageError
@@ -9,7 +10,7 @@ from holdfast.core.files import Lock, write_atomic
 from holdfast.core.progress import Note
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.audit import audit
-from holdfast.evaluation.budget import affordable
+from holdfast.evaluation.budget import affordable, deadline_of
 from holdfast.evaluation.clusters import grouped
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.sequential import Answer, Decision, Question, judge, looks, parse
@@ -26,6 +27,8 @@ def decided(
     *,
     decide: str,
     budget: str = "",
+    deadline: str = "",
+    began: float | None = None,
     out: pathlib.Path,
     limit: int | None,
     new: bool,
@@ -38,14 +41,18 @@ def decided(
         data: Samples with labels; they are taken in a seeded random order.
         decide: The question, empty for none.
         budget: A time that fixes the number of samples, empty for none.
+        deadline: A time after which no further part begins, empty for none.
+        began: Moment of the monotonic clock from which the deadline counts, now unless given.
         out: The run folder.
         limit: The most samples to use.
         new: Make a sibling of a folder that is taken.
         rest: Of `audit`.
 
     Raises:
-        UsageError: HF826 for a question that is none, or data in groups; HF827 for a budget that holds no sample.
+        UsageError: HF826 for a question that is none, or data in groups; HF827 for a time that is none or
+            holds no sample.
     """
+    rest["deadline"] = deadline_of(deadline, time.monotonic() if began is None else began)
     if budget:
         asked = {key: rest[key] for key in ("threat", "suite", "batch")}
         limit, fits = affordable(model, data, budget=budget, out=out, limit=limit, **asked)

@@ -1,12 +1,30 @@
-"""Stopping without losing: the first Ctrl-C, SIGTERM or Stop lets the running part finish, the second does not."""
+"""Stopping without losing: the first Ctrl-C, SIGTERM, Stop or a deadline lets the running part finish.
 
+A second signal does not.
+"""
+
+import dataclasses
 import signal
 import threading
 import types
+from time import monotonic
 from typing import Any
 
 from holdfast.core.errors import Stop
 from holdfast.core.progress import Event, Listener
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadline:
+    """When the clock stops a run.
+
+    Args:
+        moment: Of the monotonic clock.
+        text: As it was given, `10m`.
+    """
+
+    moment: float
+    text: str
 
 
 class Interrupt:
@@ -14,10 +32,11 @@ class Interrupt:
 
     Args:
         listener: Who is told of progress; a `Stop` it raises counts like Ctrl-C.
+        deadline: When the clock stops the work; None for never.
     """
 
-    def __init__(self, listener: Listener):
-        self.listener, self.reason = listener, ""
+    def __init__(self, listener: Listener, deadline: Deadline | None = None):
+        self.listener, self.deadline, self.reason = listener, deadline, ""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -38,6 +57,12 @@ class Interrupt:
             self.listener(event)
         except Stop:
             self.reason = self.reason or "stopped by the listener"
+
+    def stops(self, begun: bool) -> bool:
+        """Whether no further part may begin; the clock stops only what was `begun`, so every call comes further."""
+        if begun and self.deadline is not None and monotonic() >= self.deadline.moment:
+            self.reason = self.reason or f"stopped by clock after {self.deadline.text}"
+        return bool(self.reason)
 
     def _caught(self, number: int, frame: types.FrameType | None) -> None:
         if self.reason:

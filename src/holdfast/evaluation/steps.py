@@ -50,7 +50,7 @@ class Work:
 
     def stopping(self) -> bool:
         """Asked before every part: whether it must be left undone."""
-        self.cut = self.cut or bool(self.interrupt.reason)
+        self.cut = self.cut or self.interrupt.stops(begun=self.forwards > 0)
         return self.cut
 
     def remark(self, text: str, code: str) -> None:
