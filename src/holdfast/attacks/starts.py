@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from holdfast.attacks.probe import Probe
+from holdfast.attacks.probe import TOGETHER, Probe
 from holdfast.geometry.rows import expand, norm, pick, unit
 
 
@@ -62,7 +62,7 @@ def bisect(probe: Probe, x: Tensor, halvings: int | None = None) -> Tensor:
     return between(probe, x, high)
 
 
-def normal(probe: Probe, x: Tensor, spread: Tensor, count: int, chunk: int = 50) -> Tensor:
+def normal(probe: Probe, x: Tensor, spread: Tensor, count: int, chunk: int = TOGETHER) -> Tensor:
     """Monte Carlo estimate of the boundary's normal toward the goal, of unit length in the norm: `(batch, ...)`.
 
     Args:

@@ -10,10 +10,10 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import margin as minus_margin
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, NonNegative, Positive
+from holdfast.geometry.adam import Adam
 from holdfast.geometry.cube import Cube
 from holdfast.geometry.rows import expand, norm, pick
 
-FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # Adam's constants
 CHECKS = 5  # looks for progress in each search
 END = 0.99  # share of the step that is gone after the last one
 LEAST = 1e-6  # least reach, as a fraction of the box's width
@@ -77,8 +77,7 @@ class CarliniWagner(Attack):
 
     def _minimize(self, probe: Probe, cube: Cube, c: Tensor, reach: Tensor) -> Tensor:
         """Adam from the input, steps a fraction of `reach`; whether the goal was reached: `(batch,)`."""
-        x0, v = probe.x0, cube.start
-        first, second = torch.zeros_like(v), torch.zeros_like(v)
+        x0, v, adam = probe.x0, cube.start, Adam(probe.x0)
         going, reached = torch.ones_like(probe.alive), torch.zeros_like(probe.alive)
         best, before = torch.full_like(c, torch.inf), torch.full_like(c, torch.inf)
         every = max(self.steps // CHECKS, 1)
@@ -92,11 +91,8 @@ class CarliniWagner(Attack):
             if i % every == 0:
                 going, before = going & (best < 0.9999 * before), best
             pull = expand(torch.where(short > 0, c * cube.width, 0.0), x) * g
-            slope = (2 * d - pull) * cube.rate(v)
-            first = FIRST * first + (1 - FIRST) * slope
-            second = SECOND * second + (1 - SECOND) * slope.square()
-            step = expand(self.step * reach * (1 - END * i / self.steps) / (1 - FIRST ** (i + 1)), x)
-            v = pick(going, cube.clamp(v - step * first / ((second / (1 - SECOND ** (i + 1))).sqrt() + SMALL)), v)
+            step = expand(self.step * reach * (1 - END * i / self.steps), x)
+            v = pick(going, cube.clamp(v - step * adam.direction((2 * d - pull) * cube.rate(v))), v)
             if not going[probe.alive].any():
                 break
         return reached

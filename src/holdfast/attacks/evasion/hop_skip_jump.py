@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.probe import Probe
+from holdfast.attacks.probe import TOGETHER, Probe
 from holdfast.attacks.starts import bisect, normal, start
 from holdfast.core.params import Count
 from holdfast.geometry.rows import expand, norm, pick
@@ -49,7 +49,7 @@ class HopSkipJump(Attack):
     samples: Count = 100
     most: Count = 10_000
     tries: Count = 100
-    chunk: Count = 50
+    chunk: Count = TOGETHER
 
     def search(self, probe: Probe) -> None:
         """Find a start and hop."""

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.probe import Probe
+from holdfast.attacks.probe import TOGETHER, Probe
 from holdfast.core.params import Count, Fraction, Positive, Share
 from holdfast.geometry.rows import expand, unit
-
-CHUNK = 50  # points asked at once, which bounds memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +61,7 @@ class Nes(Attack):
 
 def chunks(samples: int) -> list[int]:
     """Pairs asked at once, so that they make `samples` points, one pair at least."""
-    pairs, most = max(samples // 2, 1), CHUNK // 2
+    pairs, most = max(samples // 2, 1), TOGETHER // 2
     return [min(most, pairs - done) for done in range(0, pairs, most)]
 
 

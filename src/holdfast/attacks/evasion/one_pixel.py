@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.probe import Probe
+from holdfast.attacks.probe import TOGETHER, Probe
 from holdfast.core.params import Count, Positive, Range
-
-CHUNK = 50  # points asked at once, which bounds memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ class OnePixel(Attack):
         """Margins of all members: `(batch, samples)`."""
         parts = [
             probe.margins(self._painted(probe, shape, part, pixels).reshape(len(part), -1, *probe.x0.shape[1:]))
-            for part in torch.split(members, CHUNK, 1)
+            for part in torch.split(members, TOGETHER, 1)
         ]
         return torch.cat(parts, 1)
 

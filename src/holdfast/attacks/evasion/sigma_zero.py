@@ -10,9 +10,9 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import margin as minus_margin
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Positive, PositiveShare, Share
+from holdfast.geometry.adam import Adam
 from holdfast.geometry.rows import expand, unit
 
-FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # Adam's constants
 LAST = 0.1  # share of the step that is left at the end
 LEVEL = 10.0  # margin of the input in the units in which it is weighed against the count
 
@@ -54,17 +54,14 @@ class SigmaZero(Attack):
         range_ = torch.where(width > 0, width, 1.0)
         clean = probe.clean.amin(1).abs()
         scale = LEVEL / torch.where(clean > 0, clean, LEVEL)
-        u, first, second = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
+        u, adam = torch.zeros_like(x), Adam(x)
         threshold = torch.full_like(clean, self.threshold)
         for i in probe.steps(self.steps):
             g, _, margin = probe.slope(x, minus_margin)
             step = self.step * (LAST + (1 - LAST) * (1 + math.cos(math.pi * i / self.steps)) / 2)
             count = 2 * self.sigma * u / (u.square() + self.sigma).square() / x0[0].numel()
             g = unit(count - expand(torch.where(margin >= 0, scale, 0.0), g) * width * g, math.inf)
-            first = FIRST * first + (1 - FIRST) * g
-            second = SECOND * second + (1 - SECOND) * g.square()
-            size = (second / (1 - SECOND ** (i + 1))).sqrt() + SMALL
-            u = u - step / (1 - FIRST ** (i + 1)) * first / size
+            u = u - step * adam.direction(g)
             x = torch.minimum(torch.maximum(x0 + width * u, region.low), region.high)
             turn = torch.where(margin < -probe.model.noise, 1.0, -1.0).to(threshold)
             threshold = (threshold + self.pace * step * turn).clamp(0, 1)

@@ -10,9 +10,8 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.nes import chunks, climb
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Fraction, Positive
+from holdfast.geometry.adam import Adam
 from holdfast.geometry.rows import expand, unit
-
-FIRST, SECOND = 0.9, 0.999  # Adam's constants
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,18 +47,14 @@ class Spsa(Attack):
     def search(self, probe: Probe) -> None:
         """Climb from the input."""
         region, x = probe.region, probe.x0
-        first, second = torch.zeros_like(x), torch.zeros_like(x)
+        adam = Adam(x)
         spread = self.spread * (region.high - region.low)
         length = self.step * region.radius * (1 if region.p == math.inf else x[0].numel() ** -0.5)
-        for i in probe.steps(self.steps):
+        for _ in probe.steps(self.steps):
             g = torch.zeros_like(x)
             for pairs in chunks(self.samples):
                 g = g + climb(probe, x, spread[:, None] * probe.draw.signs(pairs, *x.shape[1:]))
-            g = unit(g)
-            first, second = FIRST * first + (1 - FIRST) * g, SECOND * second + (1 - SECOND) * g.square()
-            size = (second / (1 - SECOND ** (i + 1))).sqrt()
-            adam = first / (1 - FIRST ** (i + 1)) / torch.where(size > 0, size, 1.0)
-            x = region.project(x + expand(length.to(x), x) * adam)
+            x = region.project(x + expand(length.to(x), x) * adam.direction(unit(g)))
             probe.margin(x)
 
     def passes(self) -> int:

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.probe import Probe
+from holdfast.attacks.probe import TOGETHER, Probe
 from holdfast.core.params import Count, Fraction, NonNegative, Positive
 from holdfast.geometry.rows import norm
 
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8  # Adam's constants
-CHUNK = 25  # values differenced at once, which bounds memory
 CHECKS = 10  # looks for progress in each search
 END = 0.99  # share of the step that is gone after the last one
 LEAST = 1e-6  # least reach, as a fraction of the box's width
@@ -129,7 +128,7 @@ class Zoo(Attack):
         low, high, flat = probe.region.low.flatten(1), probe.region.high.flatten(1), x.flatten(1)
         width = (high - low).amax(1, keepdim=True)
         parts = []
-        for j in torch.split(values, CHUNK, 1):
+        for j in torch.split(values, TOGETHER // 2, 1):
             here = flat.gather(1, j)
             ahead = torch.minimum(here + self.spread * width, high.gather(1, j))
             behind = torch.maximum(here - self.spread * width, low.gather(1, j))
