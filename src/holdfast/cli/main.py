@@ -22,6 +22,7 @@ VERBS = {
     "compare": ("holdfast.cli.compare", "two or more runs over the same samples, sample by sample"),
     "board": ("holdfast.cli.board", "a leaderboard over run folders, with rank bands"),
     "gate": ("holdfast.cli.gate", "does a run meet the policy? for build servers"),
+    "baseline": ("holdfast.cli.baseline", "write the small folder that later runs are held against"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
     "list": ("holdfast.cli.catalog", "what there is: attacks, threats, data, models, suites, networks, codes"),
@@ -31,7 +32,7 @@ VERBS = {
 }
 GROUPS = {
     "Run": ("audit", "corrupt", "demo"),
-    "Look at a run": ("show", "report", "replay", "recheck", "compare", "board", "gate", "ls"),
+    "Look at a run": ("show", "report", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
     "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
 }
 
