@@ -45,6 +45,24 @@ def test_the_first_ball_is_the_norm_s_own(threat, least):
     assert (far.amax() if threat.p == math.inf else far.sum()).item() == pytest.approx(1.05 * least)
 
 
+def test_in_l2_a_short_step_is_taken_to_the_surface():
+    """Coordinate 0 has no room, so the step has one direction; a hundredth of the box is less than the way."""
+    w = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64)
+    model = linear(w, torch.tensor([0.0, -4.0]), space=Box((-1.0, 1.0)))
+    x, y = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([0])
+    points = asked(model, x, y, Fmn(steps=1, step=0.01), L2(math.inf))
+    assert torch.allclose(points[1], torch.tensor([1.0, 0.2 * 1.05]).double())
+
+
+def test_before_the_first_success_the_radius_never_falls():
+    """The slope rises tenfold on the way: the boundary seems at 1, then at 0.15, and the second step goes past it."""
+    bent = torch_model(lambda z: z - 1 + 9 * (z - 1 / 18).relu(), 2, Box((0.0, 2.0)))
+    x, y = torch.zeros(1, 1, dtype=torch.float64), torch.tensor([0])
+    points = asked(bent, x, y, Fmn(steps=4, step=0.05), Linf())[:, 0]
+    step = 0.1 * (0.01 + 0.99 * (1 + math.cos(math.pi / 4)) / 2)
+    assert torch.allclose(points[:3], torch.tensor([0.0, 0.1, 0.1 + step], dtype=torch.float64))
+
+
 def test_in_l0_one_value_more_until_the_goal_is_reached():
     """Five equal weights, three needed: 1, 2, 3, then never more than one less than the nearest."""
     model = linear(torch.tensor([[0.0] * 5, [1.0] * 5]).double(), torch.tensor([0.0, -2.5]))
