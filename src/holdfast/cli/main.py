@@ -17,6 +17,7 @@ VERBS = {
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
     "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
+    "export": ("holdfast.cli.export", "the robustness card of a run, for the Hugging Face Hub"),
     "replay": ("holdfast.cli.replay", "attack one sample of a run again and look at it"),
     "recheck": ("holdfast.cli.recheck", "verify every stored claim of a run again with its model"),
     "compare": ("holdfast.cli.compare", "two or more runs over the same samples, sample by sample"),
@@ -32,7 +33,7 @@ VERBS = {
 }
 GROUPS = {
     "Run": ("audit", "corrupt", "demo"),
-    "Look at a run": ("show", "report", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
+    "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
     "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
 }
 

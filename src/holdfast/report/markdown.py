@@ -17,18 +17,26 @@ _LINK = re.compile(r"(?i)(?<=www)\.|:(?=//)|(?<=mailto):|(?<=xmpp):")
 def render(summary: Summary) -> str:
     """The page as text, at most 60,000 characters."""
     summary = cleaned(summary)
-    lines = [f"# {quoted(summary.model.name, 60)} on {quoted(summary.data.name, 60)}", ""]
-    if not summary.complete:
-        lines += [f"> **Partial run.** {quoted(words.stopped(summary))}", ""]
-    lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary), *_findings(summary), *_untested(summary)]
-    for threat in summary.threats:
-        lines += _threat(summary, threat)
-    lines += _transfer(summary) + _masking(summary) + _provenance(summary)
+    title = f"# {quoted(summary.model.name, 60)} on {quoted(summary.data.name, 60)}"
+    return trimmed([title, "", *told(summary)])
+
+
+def trimmed(lines: Sequence[str]) -> str:
+    """The lines as a page of at most 60,000 characters."""
     page = "\n".join(lines).rstrip() + "\n"
     if len(page) <= LONGEST:
         return page
     cut = page.rfind("\n", 0, LONGEST - 100)
     return page[:cut] + "\n\n*Cut here; the whole result is in summary.json and report.html.*\n"
+
+
+def told(summary: Summary) -> list[str]:
+    """What the page says below its title, of a summary that is cleaned; sections begin with `##`."""
+    lines = [] if summary.complete else [f"> **Partial run.** {quoted(words.stopped(summary))}", ""]
+    lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary), *_findings(summary), *_untested(summary)]
+    for threat in summary.threats:
+        lines += _threat(summary, threat)
+    return lines + _transfer(summary) + _masking(summary) + _provenance(summary)
 
 
 def quoted(text: str, limit: int = 2_000) -> str:
