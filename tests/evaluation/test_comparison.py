@@ -13,6 +13,7 @@ from holdfast.evaluation.comparison import Comparison, compare
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import read_file
+from holdfast.report.run import Run
 
 PLAN = {"threat": ["linf:1/50", "linf:1/20"], "suite": "pgd(steps=5)", "seed": 0}
 
@@ -172,3 +173,13 @@ def test_doubtful_numbers_are_said_to_be(copies):
     verdict = dataclasses.replace(Folder(copies / "moved").summary.verdict, state="doubtful")
     found = compare([Folder(copies / "means"), edited(copies / "moved", verdict=verdict)])
     assert "doubtful" in found.pairs[0].notes[0]
+
+
+def test_a_run_compares_itself_as_the_function_does(runs):
+    first, second = Run(runs / "means"), Run(runs / "moved")
+    expected = compare([first.folder, second.folder])
+    assert first.compare(second) == first.compare(runs / "moved") == first.compare(str(runs / "moved")) == expected
+    assert first.compare(second, first).pairs == compare([first.folder, second.folder, first.folder]).pairs
+    assert first.compare(second, common=True) == compare([first.folder, second.folder], common=True)
+    with pytest.raises(UsageError, match="HF821"):
+        first.compare()

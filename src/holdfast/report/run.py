@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -20,6 +20,9 @@ from holdfast.evaluation.summary import Summary, ThreatFacts
 from holdfast.report import csv, html, markdown, notebook, text, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, visible
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.comparison import Comparison
 
 FORMATS = (".html", ".md", ".csv", ".json", ".txt")
 
@@ -112,6 +115,22 @@ class Run:
             )
         write_atomic(target, self._rendered(form).encode("utf-8", "backslashreplace"))
         return target
+
+    def compare(self, *others: "Run | str | os.PathLike[str]", common: bool = False) -> "Comparison":
+        """Compare other runs with this one, sample by sample: the same as `hf.compare(run, other)`.
+
+        Args:
+            others: Runs or run folders over the same samples, threats and attacks.
+            common: Compare what all runs share where samples or threats differ, instead of refusing.
+
+        Raises:
+            UsageError: HF821 without another run.
+            IntegrityError: HF413 where they cannot be compared, HF407 where there is no run.
+        """
+        from holdfast.evaluation.comparison import compare
+
+        runs = [run if isinstance(run, Run) else Run(run) for run in others]
+        return compare([self.folder, *(run.folder for run in runs)], common)
 
     def images(self, n: int = 8) -> notebook.Pictures:
         """The first n samples that the run keeps as pictures; empty for tables."""
