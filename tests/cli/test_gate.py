@@ -18,6 +18,7 @@ LOOSE = "[policy]\nrequire = []\n"
 def policy(tmp_path, monkeypatch):
     """Write a policy where the command looks for it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
 
     def write(text):
         (tmp_path / "holdfast.toml").write_text(LOOSE + text)
@@ -46,10 +47,13 @@ def test_a_weakened_model_fails_and_the_good_one_passes(capsys, policy, pair):
 def test_files_are_written_also_when_the_gate_fails(capsys, policy, pair, tmp_path):
     policy(RULE + "at_least = 1\n")
     files = [f"out/gate.{form}" for form in ("xml", "sarif", "md", "html", "json", "txt")]
+    files += ["out/gate.svg", "out/Gate.Badge.JSON"]
     code, out = gate(capsys, pair[0], *(word for file in files for word in ("-o", file)), "--json")
     assert code == 1
     assert json.loads(out) == json.loads((tmp_path / "out" / "gate.json").read_text())
-    assert all("not broken (lower end)" in (tmp_path / file).read_text() for file in files)
+    assert all("not broken (lower end)" in (tmp_path / file).read_text() for file in files[:6])
+    assert (tmp_path / "out" / "gate.svg").read_text().startswith("<svg ")
+    assert set(json.loads((tmp_path / "out" / "Gate.Badge.JSON").read_text())) >= {"schemaVersion", "message"}
 
 
 def test_a_failure_may_be_told_without_the_exit_code(capsys, policy, pair):
@@ -105,3 +109,21 @@ def test_the_verb_in_python(policy, pair):
     policy(RULE + "max_regression = 0\n")
     assert hf.gate(pair[0], baseline=hf.open_run(pair[0])).state == "passed"
     assert str(hf.gate(pair[1], baseline=pair[0])).startswith("Failed: 1 of 1 rule not met")
+
+
+def test_on_github_the_rules_that_are_not_met_are_marked(capsys, policy, pair, monkeypatch, tmp_path):
+    policy(RULE + "at_least = 1\n" + RULE + 'at_least = 1\nlevel = "warn"\n' + RULE + "at_least = 0.01\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path.parent))
+    code, out = gate(capsys, pair[0], "--exit-zero")
+    begin, *told, end, first, second = out.splitlines()
+    assert code == 0
+    assert begin == "::stop-commands::" + end.strip(":")
+    assert any("FAILED" in line for line in told)
+    file = f"{tmp_path.name}/holdfast.toml"
+    assert first.startswith(f"::error file={file},line=3,title=holdfast gate::digits-mlp: not broken (lower end): ")
+    assert second.startswith(f"::warning file={file},line=6,title=holdfast gate::")
+    assert gate(capsys, pair[0], "-qq") == (1, "")
+    json.loads(gate(capsys, pair[0], "--json")[1])
+    monkeypatch.setenv("GITHUB_ACTIONS", "false")
+    assert "::" not in gate(capsys, pair[0])[1]

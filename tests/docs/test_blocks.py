@@ -32,6 +32,7 @@ def run(path, folder):
         **os.environ,
         "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
+        "GITHUB_ACTIONS": "",
     }
     command = [sys.executable, "-W", "error", page.__file__, str(path)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

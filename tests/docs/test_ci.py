@@ -87,7 +87,7 @@ def change(request, repository, tmp_path):
     return request.param, tmp_path / "work"
 
 
-def step(line, folder, variables):
+def step(line, folder, variables, on_github=False):
     """One line as the server's shell runs it."""
     environment = {
         **os.environ,
@@ -95,6 +95,7 @@ def step(line, folder, variables):
         "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GITHUB_STEP_SUMMARY": str(folder / "step-summary.md"),
         "CI": "true",
+        "GITHUB_ACTIONS": "true" if on_github else "",
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
@@ -115,7 +116,7 @@ def test_every_line_runs_and_only_the_gate_of_the_weakened_model_fails(change, s
     for title, (line, condition) in steps.items():
         if " pip " in line or (failed and "always()" not in condition):
             continue
-        done = step(line, folder, {**variables, **SMALL})
+        done = step(line, folder, {**variables, **SMALL}, server is github)
         codes[line.split()[1] if line.startswith("holdfast") else title] = done.returncode
         failed = failed or done.returncode != 0
         if line.startswith("holdfast gate"):
@@ -130,5 +131,7 @@ def test_every_line_runs_and_only_the_gate_of_the_weakened_model_fails(change, s
     assert (folder / "next" / "baseline" / "summary.json").is_file() == (name == "good")
     if server is github:
         assert (folder / "step-summary.md").read_text() == (folder / "gate.md").read_text()
+        marked = [line for line in said.splitlines() if line.startswith("::error file=holdfast.toml,line=")]
+        assert bool(marked) == (name == "weakened")
         log = json.loads((folder / "gate.sarif").read_text())
         assert bool(log["runs"][0]["results"]) == (name == "weakened")

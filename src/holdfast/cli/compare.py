@@ -54,7 +54,9 @@ def form_of(out: str, known: tuple[str, ...]) -> str:
     Raises:
         UsageError: HF820 for an ending that is no form of page.
     """
-    form = pathlib.Path(out).suffix.lower()
+    endings = [ending.lower() for ending in pathlib.Path(out).suffixes]
+    double, form = "".join(endings[-2:]), endings[-1] if endings else ""
+    form = double if double in known else form
     if out and form not in known:
         raise UsageError(
             "HF820",

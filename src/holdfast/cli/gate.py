@@ -1,7 +1,8 @@
 """`holdfast gate RUN --policy holdfast.toml`: does a run meet the policy? The exit code says it to a build server."""
 
+import os
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,9 @@ from holdfast.cli.codes import ExitCode
 from holdfast.cli.compare import Common, form_of, write
 from holdfast.cli.options import Json, Quiet, Run
 from holdfast.cli.terminal import clean, emit
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.gate import Gate
 
 CODES = {
     "passed": ExitCode.PASSED,
@@ -32,7 +36,8 @@ def command(
             "-o",
             "--out",
             metavar="FILE",
-            help="Write the result too, several times if wanted: .xml (JUnit), .sarif, .md, .html, .json, .txt.",
+            help="Write the result too, several times if wanted: .xml (JUnit), .sarif, .md, .html, .json, .txt, "
+            ".svg or .badge.json (badges).",
         ),
     ] = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit code 0 instead of 1.")] = False,
@@ -55,6 +60,19 @@ def command(
     if as_json:
         emit(to_json(found), end="")
     elif quiet < 2:
-        emit(clean(found.text) if quiet else text(page(found)).rstrip())
+        tell(found, clean(found.text) if quiet else text(page(found)).rstrip())
     code = CODES[found.state]
     return ExitCode.PASSED if code == ExitCode.FAILED and (exit_zero or found.advisory) else code
+
+
+def tell(found: "Gate", told: str) -> None:
+    """Print the result; on GitHub also an annotation for each rule that is not met."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        emit(told)
+        return
+    from holdfast.report.annotations import fenced, render
+
+    emit(fenced(told))
+    marks = render(found, os.environ.get("GITHUB_WORKSPACE") or os.curdir)
+    if marks:
+        emit(clean(marks))

@@ -49,6 +49,8 @@ class Gate:
             is left), `untrustworthy` (the run's verdict is doubtful).
         advisory: A failure is told, not counted.
         text: The same in one sentence.
+        rate: Empirical robust accuracy over all threats of the run, None where nothing could be judged.
+        threats: Their literals.
     """
 
     schema: Literal["urn:holdfast:gate:1"] = "urn:holdfast:gate:1"
@@ -63,6 +65,8 @@ class Gate:
     checks: tuple[Check, ...]
     notes: tuple[str, ...]
     text: str
+    rate: Rate | None = None
+    threats: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -101,6 +105,8 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
         checks=checks,
         notes=compared.pairs[0].notes if compared else (),
         text=sentence(state, checks, policy),
+        rate=summary.rates.empirical_robust_accuracy,
+        threats=tuple(t.literal for t in summary.threats),
     )
 
 

@@ -2,11 +2,11 @@
 
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.gate import Gate
-from holdfast.report import junit, sarif, sheet
+from holdfast.report import badge, junit, sarif, sheet
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.visible import short
 
-FORMS = (".xml", ".sarif", ".md", ".html", ".json", ".txt")
+FORMS = (".xml", ".sarif", ".md", ".html", ".badge.json", ".json", ".svg", ".txt")
 WORDS = {"passed": "passed", "failed": "FAILED", "warned": "warning", "off": "off", "unjudged": "not judged"}
 CONSERVATIVE = (
     "A rate is compared by the lower end of its 95 % interval, unless the rule says “rate itself”. A rule against the "
@@ -16,10 +16,11 @@ CONSERVATIVE = (
 
 
 def render(found: Gate, form: str) -> str:
-    """The result in the form of a file's ending: .xml (JUnit) .sarif .md .html .json .txt."""
+    """The result in the form of a file's ending, one of `FORMS`: .xml is JUnit, .svg and .badge.json are badges."""
     if form in (".md", ".html", ".txt"):
         return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found))
-    return {".xml": junit.render, ".sarif": sarif.render, ".json": to_json}[form](found)
+    forms = {".xml": junit.render, ".sarif": sarif.render, ".svg": badge.svg, ".badge.json": badge.endpoint}
+    return (forms | {".json": to_json})[form](found)
 
 
 def page(found: Gate) -> Sheet:

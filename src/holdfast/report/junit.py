@@ -14,8 +14,8 @@ def render(found: Gate) -> str:
     found = cleaned(found)
     cases = [_case(check, found.advisory) for check in found.checks]
     if found.state in ("empty", "incomplete", "untrustworthy"):
-        case = Xml.Element("testcase", classname="holdfast.gate", name=_legal("the run can be judged"))
-        Xml.SubElement(case, "error", type=found.state, message=_legal(found.text))
+        case = Xml.Element("testcase", classname="holdfast.gate", name=legal("the run can be judged"))
+        Xml.SubElement(case, "error", type=found.state, message=legal(found.text))
         cases.append(case)
     counts = {
         "tests": len(cases),
@@ -28,16 +28,16 @@ def render(found: Gate) -> str:
     suite = Xml.SubElement(root, "testsuite", {"name": "holdfast.gate", **{k: str(v) for k, v in counts.items()}})
     facts = Xml.SubElement(suite, "properties")
     for name in ("run", "model", "policy", "baseline", "finished"):
-        Xml.SubElement(facts, "property", name=name, value=_legal(getattr(found, name)))
+        Xml.SubElement(facts, "property", name=name, value=legal(getattr(found, name)))
     suite.extend(cases)
-    Xml.SubElement(suite, "system-out").text = _legal(found.text)
+    Xml.SubElement(suite, "system-out").text = legal(found.text)
     Xml.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
 
 
 def _case(check: Check, advisory: bool) -> Xml.Element:
-    case = Xml.Element("testcase", classname="holdfast.gate", name=_legal(check.name))
-    told = _legal(f"{check.seen}; wanted: {check.wanted}")
+    case = Xml.Element("testcase", classname="holdfast.gate", name=legal(check.name))
+    told = legal(f"{check.seen}; wanted: {check.wanted}")
     if check.state == "failed":
         kind = "skipped" if advisory else "failure"
         Xml.SubElement(case, kind, type="policy", message=f"advisory: {told}" if advisory else told)
@@ -48,6 +48,6 @@ def _case(check: Check, advisory: bool) -> Xml.Element:
     return case
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """The text without the characters that no XML document may hold, not even escaped."""
     return _FORBIDDEN.sub("\ufffd", text)
