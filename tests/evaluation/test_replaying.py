@@ -99,6 +99,27 @@ def test_of_several_inputs_the_farthest_inside_the_threat_is_tried(tmp_path):
     assert min(row["linf"] for row in rows) > 0.19
 
 
+@pytest.mark.parametrize(
+    ("under", "threat", "fair"),
+    [
+        ("linf:0.2", "linf:0.2,knowledge=scores", False),
+        ("linf:0.2,knowledge=scores", "linf:0.2", True),
+        ("linf:0.2,knowledge=scores", "linf:0.2,knowledge=labels", False),
+        ("linf:0.2,knowledge=scores,queries=50", "linf:0.2,knowledge=scores,queries=50", True),
+        ("linf:0.2,knowledge=scores,queries=50", "linf:0.2,knowledge=scores,queries=49", False),
+        ("linf:0.2,knowledge=scores", "linf:0.2,knowledge=scores,queries=1000", False),
+    ],
+)
+def test_no_attacker_gets_what_one_who_may_do_more_has_found(tmp_path, under, threat, fair):
+    one = {"of": model()[0], "n": 12}
+    first = run(
+        tmp_path / "before", threat=under, suite="pgd(steps=4)" if "know" not in under else "square(steps=60)", **one
+    )
+    after = run(tmp_path / "after", threat=threat, suite="hop_skip_jump(steps=1)", replay=first.path, **one)
+    assert after.summary.replay.stored == len(broken(first)) > 0
+    assert after.summary.replay.tried == (len(broken(first)) if fair else 0)
+
+
 def test_a_threat_that_seeks_the_nearest_input_is_not_replayed(tmp_path, before):
     plain = run(tmp_path / "plain", threat="l2:inf", suite=Ddn(steps=4))
     after = run(tmp_path / "after", threat="l2:inf", suite=Ddn(steps=4), replay=before.path)

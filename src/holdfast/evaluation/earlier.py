@@ -1,6 +1,7 @@
 """Adversarial inputs of an earlier run, tried before all attacks: every evaluation builds on the ones before."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ from holdfast.evaluation import manifest
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
+from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
 TOGETHER = 256  # stored inputs measured at once
+SIGHT = ("labels", "scores", "gradients")  # what an attacker sees, from little to all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ class Earlier:
     Args:
         run: The folder, as it was given.
         stage: What stands for it in suite, manifest and summary.
-        found: Literal of a threat -> sample key -> the input that lies within the threat, the farthest of several.
+        found: Literal of a threat -> sample key -> the input to try there, the farthest of several.
         stored: Samples of this audit for which the run holds any adversarial input.
     """
 
@@ -91,7 +94,7 @@ class Earlier:
         left = self.stored - self.tried
         if not self.stored:
             return f"{told}; it holds no adversarial input for any of these samples"
-        return told + (f"; those of {left} more lie outside these threats" if left else "")
+        return told + (f"; those of {left} more are outside these threats" if left else "")
 
 
 def earlier(
@@ -99,7 +102,8 @@ def earlier(
 ) -> Earlier:
     """Read the adversarial inputs of a run, and choose for each sample and threat the one to try.
 
-    A threat without a radius takes none: what is sought there is the nearest input, and a stored one may be far.
+    A threat without a radius takes none: what is sought there is the nearest input, and a stored one may be far. A
+    threat whose attacker sees less, or may ask less, than the one who found an input does not take that input.
 
     Args:
         run: The earlier run's folder; its model may be another one.
@@ -122,12 +126,12 @@ def earlier(
     keys, marks = manifest.keys_of(data.digests), set[tuple[str, str]]()
     best: dict[str, dict[str, tuple[float, Array]]] = {t.literal: {} for t in threats}
     stored: set[str] = set()
-    for pairs in _stored(folder):
+    for under, pairs in _stored(folder):
         marks.update((d, digest(array.tobytes())) for d, array in pairs)
         shape = tuple(data.x.shape[1:])
         mine = [(i, array) for d, array in pairs for i in place.get(d, []) if array.shape == shape]
         stored.update(keys[i] for i, _ in mine)
-        for threat in (t for t in threats if t.bounded and mine):
+        for threat in (t for t in threats if mine and t.bounded and _may(t, under)):
             _choose(mine, threat, model, data.x, keys, best[threat.literal])
     if damaged:
         raise IntegrityError(
@@ -138,12 +142,19 @@ def earlier(
     return Earlier(str(run), stage, found, len(stored))
 
 
-def _stored(folder: Folder) -> Iterator[list[tuple[str, Array]]]:
-    """Digest of the sample and adversarial input, for every search of the run, in pieces."""
+def _may(threat: Threat, under: Threat) -> bool:
+    """Whether an attacker of `threat` may hold what was found `under` another: by no more sight and no more queries."""
+    asked = math.inf if under.queries is None else under.queries
+    allowed = math.inf if threat.queries is None else threat.queries
+    return SIGHT.index(under.knowledge) <= SIGHT.index(threat.knowledge) and asked <= allowed
+
+
+def _stored(folder: Folder) -> Iterator[tuple[Threat, list[tuple[str, Array]]]]:
+    """The threat of every search of the run, with digest of the sample and adversarial input, in pieces."""
     for asked in (q for q in folder.parts.questions() if q.kind == "search"):
         pairs = [(key.partition(".")[0], a) for key, a in folder.parts.arrays(asked, "adversarial").items()]
         for start in range(0, len(pairs), TOGETHER):
-            yield pairs[start : start + TOGETHER]
+            yield parse(asked.threat), pairs[start : start + TOGETHER]
 
 
 def _choose(
