@@ -17,6 +17,7 @@ from holdfast.evaluation.audit import audit, plan
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
 from holdfast.evaluation.store import Folder
+from holdfast.report.text import text
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,9 @@ def test_what_was_replayed_is_named(tmp_path, before):
     assert (after.replay.tried, after.replay.broken) == (len(broken(before)), len(broken(before)))
     assert any(after.replay.inputs in line and str(before.path) in line for line in after.limits)
     assert "(replay" in after.verdict.text
+    count = len(broken(before))
+    assert f"{count} of 40 samples had an input to try first, {count} broke." in " ".join(text(after).split())
+    assert not any("took replay" in finding.text for finding in after.findings)
     assert run(tmp_path / "without").summary.replay is None
 
 
@@ -88,6 +92,7 @@ def test_only_inputs_inside_the_threat_are_tried(tmp_path, before):
     assert after.replay.stored == len(broken(before))
     assert after.replay.tried == 0
     assert [t.attacks[0].attempted for t in after.threats] == [0, 0]
+    assert f"({after.replay.stored} more are outside these threats), 0 broke." in " ".join(text(after).split())
 
 
 def test_of_several_inputs_the_farthest_inside_the_threat_is_tried(tmp_path):
@@ -134,7 +139,8 @@ def test_other_samples_and_a_run_without_inputs_change_nothing_and_are_told(tmp_
     after = run(tmp_path / "after", replay=first.path, on_event=notes.append)
     assert statuses(after) == statuses(plain)
     told = [e.text for e in notes if isinstance(e, Note)]
-    assert any("0 of 40 samples" in text and "no adversarial input for any of these" in text for text in told)
+    assert any("0 of 40 samples" in line and "no adversarial input for any of these" in line for line in told)
+    assert "0 of 40 samples had an input to try first; that run holds none" in " ".join(text(after.summary).split())
     empty = run(tmp_path / "empty", threat="linf:0.0001")
     assert run(tmp_path / "last", replay=empty.path).summary.replay.stored == 0
 

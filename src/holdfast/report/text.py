@@ -49,6 +49,8 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ]
     for threat in summary.threats:
         lines += [(line, "") for line in _threat(threat)]
+    replayed = words.replayed(summary)
+    lines += [*_wrapped(replayed, ""), ("", "")] if replayed else []
     shown = summary.findings[:5]
     if shown:
         lines += [("Findings", "bold")]

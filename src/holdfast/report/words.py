@@ -202,6 +202,19 @@ def stopped(summary: Summary) -> str:
     )
 
 
+def replayed(summary: Summary) -> str:
+    """What of an earlier run was tried first, as a sentence; empty where nothing was."""
+    found = summary.replay
+    if found is None:
+        return ""
+    n = summary.data.n
+    told = f"Replay of {found.run} (inputs {found.inputs[:8]}): {found.tried} of {n} samples had an input to try first"
+    if not found.stored:
+        return f"{told}; that run holds none for these samples."
+    beyond = f" ({found.stored - found.tried} more are outside these threats)" if found.stored > found.tried else ""
+    return f"{told}{beyond}, {found.broken} broke."
+
+
 def masking(summary: Summary) -> str:
     """`masking: no sign of masking`, `masking: suspect: reasons`, or `masking: not checked`."""
     found = summary.masking

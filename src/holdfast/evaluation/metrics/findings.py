@@ -90,7 +90,8 @@ def _many_break(t: ThreatFacts) -> Iterator[Hint]:
     s = t.success_rate
     if s is None or s.low <= 0.1:
         return
-    cost = next((a for a in t.attacks if a.queries_median is not None), None)
+    searches = [a for a in t.attacks if a.name != "replay"]  # whose one query says nothing about the cost of a search
+    cost = next((a for a in searches if a.queries_median is not None), None)
     price = f" A broken sample took {cost.name} {cost.queries_median:.0f} queries (median)." if cost else ""
     yield Hint(
         weight=1 + s.point,
