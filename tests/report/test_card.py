@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from holdfast.cli.main import main
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.document import to_json
-from holdfast.evaluation.summary import Verdict
+from holdfast.evaluation.summary import EarlierRun, Verdict
 from holdfast.report import card
 from report import fixture, hostile
 
@@ -49,6 +49,12 @@ def test_the_hub_finds_what_it_asks_for():
     assert (args["norm"], args["eps"], args["suite"]) == ("linf", 1 / 8, SUMMARY.provenance.suite)
     assert (args["interval"], args["samples"]) == ([rate.low, rate.high], rate.n)
     assert json.loads(json.dumps(model, allow_nan=False)) == model
+
+
+def test_a_replay_is_part_of_the_suite_that_the_rate_is_of():
+    found = dataclasses.replace(SUMMARY, replay=EarlierRun(run="a", model="b", inputs="c", stored=1, tried=1, broken=1))
+    metrics = head(card.render(found))["model-index"][0]["results"][0]["metrics"]
+    assert metrics[1]["args"]["suite"] == f"replay+{SUMMARY.provenance.suite}"
 
 
 def test_several_threats_and_one_without_a_radius():

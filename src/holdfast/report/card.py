@@ -76,7 +76,7 @@ def model_index(summary: Summary) -> dict[str, Any]:
     """
     data = summary.data
     metrics = [_metric("accuracy", "clean accuracy", summary.rates.clean_accuracy, {})]
-    suite = summary.provenance.suite
+    suite = ("replay+" if summary.replay else "") + summary.provenance.suite
     for threat in summary.threats:
         args = {**_ball(threat), "suite": suite, "seed": summary.provenance.seed}
         name = f"not broken under {threat.literal} (upper bound)"
