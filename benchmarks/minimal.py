@@ -79,8 +79,14 @@ def from_adv_lib(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         theirs = lambda: adv.fmn(net, x, y, norm=EXPONENTS[norm], steps=steps)  # noqa: E731
         return Pair(norm, A.Fmn(steps=steps), "adv_lib", f"{steps} steps", theirs)
 
+    def alma(norm: str, steps: int, kept: float) -> Pair:
+        more = {"num_steps": steps, "α": kept, "init_lr_distance": 1.0}
+        theirs = lambda: adv.alma(net, x, y, distance=norm, **more)  # noqa: E731
+        return Pair(norm, A.Alma(steps=steps, smoothing=kept), "adv_lib", f"{steps} steps", theirs)
+
     return [
         *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
+        *(alma(norm, steps, kept) for norm in ("l2", "l1") for steps, kept in ((100, 0.5), (1000, 0.9))),
         Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
         Pair("l0", A.SigmaZero(steps=300), "adv_lib", "300 steps", lambda: adv.sigma_zero(net, x, y, num_steps=300)),
         Pair(

@@ -5,6 +5,7 @@ import math
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
+from holdfast.attacks.evasion.alma import Alma
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.boundary import Boundary
 from holdfast.attacks.evasion.brendel_bethge import BrendelBethge
@@ -139,6 +140,8 @@ CASES = [
         scale_free=True,
     ),
     Case(Ddn(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(Alma(), L2(), 0.01, curved=0.01, scale_free=True),
+    Case(Alma(), L1(), 0.015, why="the last steps of a slope that is a sign", scale_free=True),
     Case(DeepFool(), Linf(), 0.01, scale_free=True),
     Case(DeepFool(), L2(), 0.01, curved=0.15, why="greedy: it stops at the first boundary it meets", scale_free=True),
     Case(

@@ -1,6 +1,7 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
 from holdfast.attacks.eot import Eot as Eot
+from holdfast.attacks.evasion.alma import Alma as Alma
 from holdfast.attacks.evasion.apgd import Apgd as Apgd
 from holdfast.attacks.evasion.boundary import Boundary as Boundary
 from holdfast.attacks.evasion.brendel_bethge import BrendelBethge as BrendelBethge
@@ -38,6 +39,7 @@ from holdfast.attacks.first_of import FirstOf as FirstOf
 from holdfast.attacks.repeat import Repeat as Repeat
 
 __all__ = [
+    "Alma",
     "Apgd",
     "Boundary",
     "BrendelBethge",

@@ -36,6 +36,9 @@ def _forms(text: str, test: str = "tests/laws/test_strength.py") -> Evidence:
 
 
 EVIDENCE = {
+    "Alma": _beside(
+        "adv_lib, 100 steps: median L2, MNIST 1.69, 1.70, digits 0.509, 0.511; L1, MNIST 5.97, 7.93", "minimal"
+    ),
     "Apgd": TWICE,
     "Boundary": _beside("Foolbox, digits, 2,255 queries: median L2 0.518, 0.929", "queries"),
     "BrendelBethge": _forms("at most 10 % (Linf) or 40 % (L2, L1) above the nearest point; no peer was run"),
