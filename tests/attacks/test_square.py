@@ -120,6 +120,26 @@ def test_it_finds_the_best_corner_of_a_line():
     assert torch.allclose(out.strongest, best)
 
 
+def test_with_hope_a_row_leaves_once_what_fell_is_small_beside_what_is_left():
+    """On a line the margin falls by what is known: a row looks after 100 proposals and after 200."""
+    x, w = corners(7, 24), weights(1, 24)
+    model = linear(w, -(x[0] @ w[0]))  # the first input lies on the boundary
+    x = x[1:]
+    y = model.labels(x)
+    full = run(Square(steps=700), model, x, y, Linf(1e-4), perturb=True)
+    clean = run(Square(steps=1), model, x, y, Linf(0.0), perturb=True).margin
+    assert (full.margin > 0).all()  # far from any success
+    ratio = full.margin / (clean - full.margin)  # the line is climbed to its end within 100 proposals
+    hopeful = run(Square(steps=700, hope=2 * float(ratio.max())), model, x, y, Linf(1e-4))
+    assert (hopeful.queries == 201).all()  # nothing falls between the first look and the second
+    middle = float(ratio.sort().values[2:4].mean())
+    some = run(Square(steps=700, hope=middle), model, x, y, Linf(1e-4))
+    assert (some.queries == torch.where(ratio <= middle, 201, 101)).all()
+    assert len(set(some.queries.tolist())) == 2
+    again = run(Square(steps=700, hope=1e-3, restarts=2), model, x, y, Linf(1e-4))
+    assert (again.queries == 202).all()  # the second start is tried
+
+
 def test_l1_moves_the_length_of_two_windows_into_one():
     """Far from the box: outside the two windows nothing changes, and the sum over each channel of both stays."""
     x = torch.full((6, 2, 9, 9), 0.5, dtype=torch.float64)

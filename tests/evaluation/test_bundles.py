@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from evaluation.world import data, model
 from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.evaluation import manifest
+from holdfast.attacks.evasion.square import Square
+from holdfast.evaluation import manifest, steps
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.steps import bundles
@@ -40,3 +43,16 @@ def test_a_second_attack_takes_fewer_parts_and_keeps_the_nearest_of_each_team(tm
     assert len(second) < 5
     kept = [key for c in commits for key in folder.parts.arrays(Question(**c.question), "strongest")]
     assert 0 < len(set(kept)) <= 5 * KEEP * 2
+
+
+@pytest.mark.parametrize(("hope", "parts"), [(None, 5), (0.01, 2)])
+def test_groups_start_together_where_most_rows_leave_early(tmp_path, monkeypatch, hope, parts):
+    """The rows are the same, in whatever company they were searched."""
+    monkeypatch.setattr(manifest, "GROUP", 8)
+    attack, alone = Square(steps=3, hope=hope), tmp_path / "alone"
+    folder = audit(model()[0], data(40), threat="linf:0.01", suite=[attack], out=tmp_path / "a")
+    assert sum(c.question["kind"] == "search" for c in folder.parts.commits) == parts
+    monkeypatch.setattr(steps, "TOGETHER", 1)
+    other = audit(model()[0], data(40), threat="linf:0.01", suite=[attack], out=alone)
+    assert folder.summary.rates == other.summary.rates
+    assert folder.summary.cost.queries == other.summary.cost.queries

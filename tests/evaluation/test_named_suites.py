@@ -7,7 +7,7 @@ import torch
 
 import holdfast as hf
 from holdfast import attacks
-from holdfast.evaluation.suites import PASSES, adapted, describe, resolve
+from holdfast.evaluation.suites import PASSES, adapted, describe, left_out, resolve
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Box
@@ -36,10 +36,49 @@ def test_quick_is_three_cheap_stages():
     ]
 
 
-def test_frugal_is_a_local_search_and_a_check_without_gradients():
-    assert [describe(a) for a in resolve("frugal").attacks] == ["local_search", "square(steps=200)"]
-    assert [describe(a) for a in adapted(resolve("frugal"), shown(scores=lambda x: x)).attacks] == ["square(steps=200)"]
-    assert adapted(resolve("frugal"), dataclasses.replace(FULL, classes=2)).note == ""
+CHECK = "square(steps=2000, hope=4.0)"
+
+
+@pytest.mark.parametrize(
+    ("model", "literal", "expected", "left"),
+    [
+        (FULL, "linf:0.1", ["local_search", CHECK], False),
+        (FULL, "l2:1", ["ddn(steps=50)", "local_search", "fab_t(steps=30, targets=3, bias=0.3)", CHECK], False),
+        (FULL, "l2:1,knowledge=scores", [CHECK], True),
+        (FULL, "l1:1", [CHECK], True),
+        (FULL, "l0:2", ["pgd(step=1.0, random_start=False)", "jsma"], True),
+        (shown(scores=lambda x: x), "linf:0.1", [CHECK], False),
+        (shown(scores=lambda x: x), "l2:1", [CHECK], False),
+        (shown(), "l2:1", ["hop_skip_jump(steps=5)"], False),
+    ],
+)
+def test_frugal_has_a_plan_of_its_own_under_l2_and_ends_without_gradients(model, literal, expected, left):
+    """What a threat leaves out is said of the threat; what the model does not show, in the suite's note."""
+    suite, threat = adapted(resolve("frugal"), model), parse(literal)
+    assert [describe(a) for a in suite.serving(threat).attacks] == expected
+    assert bool(left_out(suite, threat)) == left
+    assert bool(suite.note) == (model is not FULL)
+
+
+def test_the_curve_of_frugal_is_searched_by_one_descent_where_gradients_are_seen():
+    curve = attacks.LocalSearch(targets=1, ways=1, rounds=0)
+    assert resolve("frugal").serving(parse("linf:0.1")).curve == curve
+    assert adapted(resolve("frugal"), FULL).serving(parse("l2:1")).curve == curve
+    for model, literal in [(FULL, "l1:1"), (FULL, "l2:1,knowledge=scores"), (shown(scores=lambda x: x), "l2:1")]:
+        assert adapted(resolve("frugal"), model).serving(parse(literal)).curve is None
+    random = adapted(resolve("frugal"), dataclasses.replace(FULL, random=True))
+    assert random.serving(parse("l2:1")).curve == attacks.Eot(curve, PASSES)
+    assert [type(a).__name__ for a in random.serving(parse("l2:1")).attacks] == ["Eot", "Eot", "Eot", "Square"]
+
+
+def test_two_norms_in_one_run_have_each_their_plan_and_the_report_says_what_searched_the_curve():
+    x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    model = hf.wrap(net, bounds=(0, 1))
+    run = hf.audit(model, (x, model.predict(x)), threat=["linf:0.02", "l2:0.2"], suite="frugal")
+    names = {t.literal: [a.name for a in t.attacks] for t in run.summary.threats}
+    assert names == {"linf:1/50": ["local_search", "square"], "l2:1/5": ["ddn", "local_search", "fab_t", "square"]}
+    assert any("local_search(targets=1, ways=1, rounds=0) alone" in line for line in run.summary.limits)
 
 
 @pytest.mark.parametrize(

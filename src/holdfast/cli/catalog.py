@@ -98,11 +98,15 @@ def models() -> list[Row]:
 
 
 def suites() -> list[Row]:
-    """One row a suite: what it runs."""
+    """One row a suite: what it runs; another row for a norm under which it runs something else."""
     from holdfast.evaluation.suites import describe, resolve
 
     found = [resolve(name) for name in ("quick", "frugal", "standard")]
-    return [{"name": s.name, "attacks": [describe(a) for a in s.attacks], "note": s.note} for s in found]
+    rows = [{"name": s.name, "under": "", "attacks": [describe(a) for a in s.attacks]} for s in found]
+    for suite in found:
+        for p, plan in suite.plans:
+            rows.append({"name": suite.name, "under": f"l{p:g}", "attacks": [describe(a) for a in plan]})
+    return rows
 
 
 def networks() -> list[Row]:

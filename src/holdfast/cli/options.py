@@ -25,7 +25,7 @@ Threat = Annotated[
     list[str] | None, typer.Option("--threat", metavar="THREAT", help="Such as linf:8/255; may be given several times.")
 ]
 Suite = Annotated[
-    str, typer.Option("--suite", metavar="SUITE", help="quick, standard, or attacks: 'pgd(steps=10)+square'.")
+    str, typer.Option("--suite", metavar="SUITE", help="quick, frugal, standard, or attacks: 'pgd(steps=10)+square'.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Start of all random numbers.")]
 SubsetSeed = Annotated[

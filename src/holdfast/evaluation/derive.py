@@ -175,7 +175,7 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
         )
     if any(t.bounded for t in case.view.threats):
         more.append(
-            f"The curve below a radius comes from {describe(case.view.first(case.view.threats[0]))} alone, "
+            f"The curve below a radius comes from {describe(case.view.curve(case.view.threats[0]))} alone, "
             "on the samples that broke at the radius."
         )
     if case.image:

@@ -65,8 +65,12 @@ class View:
         return (*replay, *self.suite.serving(threat).attacks)
 
     def first(self, threat: Threat) -> Attack:
-        """The first attack of the suite, which also searches the curve."""
+        """The first attack of the suite."""
         return self.suite.serving(threat).attacks[0]
+
+    def curve(self, threat: Threat) -> Attack:
+        """The attack that searches the smaller radii."""
+        return self.suite.serving(threat).curve or self.first(threat)
 
     def tries(self, threat: Threat, attack: Attack, key: str) -> bool:
         """Whether the stage has anything to try on the sample: a replay only where there is an input."""
@@ -186,7 +190,7 @@ def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mappin
 def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]]) -> list[str]:
     """Samples to search at a radius of the curve: broken at the threat's, not yet known to break or to hold there."""
     at = broken_at(view, threat, radius, known, own=False)
-    attack = view.first(threat)
+    attack = view.curve(threat)
     above = [view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r > radius]
     floor = [known[t.literal] for t in smaller(threat, view.threats) if t.radius > radius]
     return [
@@ -203,7 +207,7 @@ def broken_at(
     view: View, threat: Threat, radius: float, known: Mapping[str, Mapping[str, Final]], own: bool = True
 ) -> dict[str, bool]:
     """Key -> whether something breaks it within `radius`, by a search there (with `own`), below, or at the threat's."""
-    attack = view.first(threat)
+    attack = view.curve(threat)
     below = [
         view.searched(threat.at(r), attack) for r in radii(threat, view.threats) if r < radius or (own and r == radius)
     ]

@@ -23,6 +23,8 @@ from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
 
+TOGETHER = 4  # groups that start together in a search which gives most rows up early: a few rows cost as many do
+
 
 @dataclasses.dataclass(eq=False)
 class Work:
@@ -132,10 +134,10 @@ def search_steps(w: Work, threat: Threat) -> None:
 
 
 def curve_steps(w: Work, threat: Threat) -> None:
-    """The suite's first attack at smaller radii, on the samples that broke."""
+    """One attack of the suite at smaller radii, on the samples that broke."""
     for radius in radii(threat, w.view.threats):
         needed = curve_needs(w.view, threat, radius, finals(w.view))
-        _search(w, threat.at(radius), w.view.first(threat), needed, Told(f"curve {threat.at(radius).literal}"))
+        _search(w, threat.at(radius), w.view.curve(threat), needed, Told(f"curve {threat.at(radius).literal}"))
 
 
 def control_steps(w: Work, threat: Threat) -> None:
@@ -195,6 +197,7 @@ def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told
         needed,
         lambda keys: work.search(w.bench, keys, _ready(w.view, attack, threat, keys), threat),
         told,
+        TOGETHER if attack.thins else 1,
     )
 
 
@@ -213,20 +216,21 @@ def fill(
     needed: Sequence[str],
     ask: Callable[[Sequence[str]], Answers],
     told: Told,
+    together: int = 1,
 ) -> int:
-    """Ask for the samples that have no committed answer; the number of those that had one."""
+    """Ask for the samples that have no committed answer, up to so many groups at once; how many had one."""
     known = w.store.parts.rows(asked, kind)
     missing = [key for key in needed if key not in known]
     done = len(needed) - len(missing)
     reused, spent = done, 0.0
     samples = w.store.manifest.samples
-    for teams in bundles(manifest.teams(samples, missing), max(map(len, samples.groups))):
+    for teams in bundles(manifest.teams(samples, missing), together * max(map(len, samples.groups))):
         if w.stopping():
             break
-        together = [key for team in teams for key in team]
-        answers, seconds = _timed(functools.partial(ask, together))
+        keys = [key for team in teams for key in team]
+        answers, seconds = _timed(functools.partial(ask, keys))
         _commit(w, asked, kind, answers.trimmed(teams), seconds)
-        done, spent = done + len(together), spent + seconds
+        done, spent = done + len(keys), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)

@@ -36,6 +36,8 @@ class Suite:
         substitutes: Attacks that step in under a threat that none of the stages serves.
         adapts: Whether stages that cannot ask the model give way silently for the note; a suite that was written out
             runs as it is written, or is refused.
+        plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
+        curve: What searches the smaller radii of a threat; None for its first stage.
     """
 
     name: str
@@ -43,6 +45,12 @@ class Suite:
     note: str = ""
     substitutes: tuple[Attack, ...] = ()
     adapts: bool = False
+    plans: tuple[tuple[float, tuple[Attack, ...]], ...] = ()
+    curve: Attack | None = None
+
+    def planned(self, threat: Threat) -> tuple[Attack, ...]:
+        """The stages that are meant for the threat's norm, whether or not they serve it."""
+        return dict(self.plans).get(threat.p, self.attacks)
 
     def stages(self) -> tuple[Stage, ...]:
         """Names and parameters, as the manifest keeps them."""
@@ -54,23 +62,25 @@ class Suite:
         Raises:
             UsageError: HF810 where none is.
         """
-        fitting = tuple(a for a in self.attacks if _serves(a, threat))
+        fitting = tuple(a for a in self.planned(threat) if _serves(a, threat))
         fitting = fitting or tuple(a for a in self.substitutes if _serves(a, threat))
         if not fitting:
             raise UsageError(
                 "HF810",
                 f"No attack of the suite '{self.name}' serves {threat.literal}",
-                seen=", ".join(describe(a) for a in self.attacks),
+                seen=", ".join(describe(a) for a in self.planned(threat)),
                 fix="holdfast list attacks; --suite 'name+name'",
             )
-        return dataclasses.replace(self, attacks=fitting)
+        curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
+        return dataclasses.replace(self, attacks=fitting, plans=(), curve=curve)
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
     """A sentence about the stages that do not serve a threat, empty where all do."""
     serving = suite.serving(threat).attacks
-    absent = [describe(a) for a in suite.attacks if a not in serving]
-    instead = [describe(a) for a in serving if a not in suite.attacks]
+    planned = suite.planned(threat)
+    absent = [describe(a) for a in planned if a not in serving]
+    instead = [describe(a) for a in serving if a not in planned]
     line = f"Under {threat.literal} the suite ran without {', '.join(absent)}, not made for it"
     return line + (f"; instead: {', '.join(instead)}." if instead else ".") if absent else ""
 
@@ -85,20 +95,37 @@ def adapted(suite: Suite, model: Model) -> Suite:
     if not suite.adapts:
         return suite
     notes = [suite.note] if suite.note else []
-    hidden = {a for a in (*suite.attacks, *suite.substitutes) if any(getattr(model, f) is None for f in a.needs)}
-    if hidden & set(suite.attacks):
-        names = ", ".join(describe(a) for a in suite.attacks if a in hidden)
+    every = tuple(dict.fromkeys((*suite.attacks, *(a for _, plan in suite.plans for a in plan))))
+
+    def shown(given: Sequence[Attack]) -> tuple[Attack, ...]:
+        return tuple(a for a in given if all(getattr(model, f) is not None for f in a.needs))
+
+    if shown(every) != every:
+        names = ", ".join(describe(a) for a in every if a not in shown(every))
         notes.append(f"The model does not show what these stages ask for: {names}.")
-    stages = tuple(a for a in suite.attacks if a not in hidden)
+    stages, plans, curve = shown(suite.attacks), [(p, shown(plan)) for p, plan in suite.plans], suite.curve
     if (model.classes or 0) < 4 and any(getattr(a, "loss", "") == "dlr" for a in stages):
         notes.append("With fewer than 4 classes the targeted difference of logits ratio is undefined: plain margins.")
     if model.random:
-        stages = tuple(Eot(a, PASSES) if "module" in a.needs else a for a in stages)
+        stages, plans = _averaged(stages), [(p, _averaged(plan)) for p, plan in plans]
+        curve = None if curve is None else _averaged([curve])[0]
         notes.append(f"The model draws random numbers: gradients are means of {PASSES} passes.")
-    substitutes = tuple(a for a in suite.substitutes if a not in hidden)
+    substitutes = shown(suite.substitutes)
     if not stages:
-        stages, substitutes = substitutes, ()
-    return dataclasses.replace(suite, attacks=stages, substitutes=substitutes, note=" ".join(notes))
+        stages, substitutes, plans = substitutes, (), []
+    return dataclasses.replace(
+        suite,
+        attacks=stages,
+        substitutes=substitutes,
+        note=" ".join(notes),
+        plans=tuple(plans),
+        curve=curve if suite.curve is not None and shown([suite.curve]) else None,
+    )
+
+
+def _averaged(stages: Sequence[Attack]) -> tuple[Attack, ...]:
+    """Those that follow gradients, with means of many passes."""
+    return tuple(Eot(a, PASSES) if "module" in a.needs else a for a in stages)
 
 
 def stage_of(attack: Attack) -> Stage:
@@ -149,11 +176,21 @@ def _named() -> dict[str, Suite]:
         attacks.FabT(steps=100, targets=9),
         attacks.Square(steps=5000),
     )
-    frugal = (attacks.LocalSearch(), attacks.Square(steps=200))
+    checked = attacks.Square(steps=2000, hope=4.0)
+    frugal = (attacks.LocalSearch(), checked)
+    # Under L2 a descent in the ball misses what walks on the boundary find, most of all behind thresholds.
+    frugal_l2 = (attacks.Ddn(steps=50), attacks.LocalSearch(), attacks.FabT(steps=30, targets=3, bias=0.3), checked)
     sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
     return {
         "quick": Suite("quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
-        "frugal": Suite("frugal", frugal, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
+        "frugal": Suite(
+            "frugal",
+            frugal,
+            substitutes=(*sparse, attacks.HopSkipJump(steps=5)),
+            adapts=True,
+            plans=((2.0, frugal_l2),),
+            curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
+        ),
         "standard": Suite("standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True),
     }
 

@@ -254,8 +254,8 @@ def cost(case: Case, others: Sequence[Question]) -> Cost:
     searches: list[SearchRow] = []
     for threat in case.view.threats:
         attacks = case.view.attacks(threat)
-        first = case.view.first(threat)
-        pairs = [(threat, a) for a in attacks] + [(threat.at(r), first) for r in radii(threat, case.view.threats)]
+        curve = case.view.curve(threat)
+        pairs = [(threat, a) for a in attacks] + [(threat.at(r), curve) for r in radii(threat, case.view.threats)]
         for t, a in pairs:
             rows = case.view.searched(t, a)
             searches += [rows[key] for key in case.view.keys if key in rows]

@@ -56,6 +56,11 @@ class LocalSearch(Attack):
     short: Count = 8
     hope: Positive = 0.5
 
+    @property
+    def thins(self) -> bool:
+        """Most rows leave before the rounds."""
+        return True
+
     def search(self, probe: Probe) -> None:
         """Descend toward the goal and its ways, then disturb and descend."""
         self._descend(probe, probe.region.sample(probe.draw), losses.margin, self.steps, FIRST)

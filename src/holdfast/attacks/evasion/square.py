@@ -10,13 +10,14 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
-from holdfast.core.params import Count, PositiveShare
+from holdfast.core.params import Count, Positive, PositiveShare
 from holdfast.geometry import projections
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.rows import expand, pick, unit
 from holdfast.threats.regions import Region
 
 MARKS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # steps of 10,000 after which the window's area halves
+LOOK = 100  # proposals before the first look at what is left to hope for
 FAR = 1e4  # a displacement so long that projecting it fills the ball, coordinates stopped by the box aside
 
 DUST = 1e-12  # share of the largest displacement below which one is rounding, that no factor may blow up
@@ -37,12 +38,15 @@ class Square(Attack):
     until it has the full length inside the box, where the paper's is clipped. The loss is the margin, for a target too.
     L1 is that of Croce and Hein, ICML 2021, arXiv:2103.01208: all lengths, also those of units, are sums.
 
-    Cost: for each start `steps` + 1 queries of the scores.
+    Cost: for each start `steps` + 1 queries of the scores; with `hope`, fewer.
 
     Args:
         steps: Proposals for each start.
         restarts: Starting points tried.
         area: Share of the image the first windows cover.
+        hope: Not in the paper. A row goes on after 100, 200, 400, ... proposals only while its margin is at most `hope`
+            times what fell since the look before. Progress slows down about as the logarithm does, so this is how many
+            doublings may be left. None for no such look.
     """
 
     needs: ClassVar = frozenset({"scores"})
@@ -52,23 +56,35 @@ class Square(Attack):
     steps: Count = 5000
     restarts: Count = 1
     area: PositiveShare = 0.8
+    hope: Positive | None = None
+
+    @property
+    def thins(self) -> bool:
+        """With `hope`, most rows leave at the first look."""
+        return self.hope is not None
 
     def search(self, probe: Probe) -> None:
         """Propose from each start."""
         region, draw, flat = probe.region, probe.draw, probe.x0.shape
         image = probe.x0.reshape(len(probe.x0), *(1,) * (4 - probe.x0.dim()), *flat[1:])
         shape, radius, corners = image.shape[1:], expand(region.radius.to(image), image), region.p == math.inf
+        start = probe.alive.clone()
         for _ in probe.restarts(self.restarts):
             d = radius * stripes(draw, *shape) if corners else FAR * radius * tiles(draw, *shape)
             x = _full(region, (image + d).reshape(flat))
             best = probe.margin(x)
+            before, look = probe.clean.amin(1), LOOK
             for i in probe.steps(self.steps):
+                if self.hope is not None and i == look:
+                    probe.finish(best > self.hope * (before - best))
+                    before, look = best, 2 * look
                 h, w = window(self.area * shrink(i, self.steps), shape[1], shape[2], least=1 if corners else 3)
                 propose = _paint if corners else functools.partial(_shift, p=region.p)
                 trial = _full(region, propose(draw, x.reshape(image.shape), image, radius, h, w).reshape(flat))
                 margin = probe.margin(trial)
                 better = margin < best
                 x, best = pick(better, trial, x), torch.where(better, margin, best)
+            probe.resume(start)
 
 
 def _full(region: Region, x: Tensor) -> Tensor:
