@@ -84,7 +84,13 @@ def from_adv_lib(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         theirs = lambda: adv.alma(net, x, y, distance=norm, **more)  # noqa: E731
         return Pair(norm, A.Alma(steps=steps, smoothing=kept), "adv_lib", f"{steps} steps", theirs)
 
+    def pdpgd(norm: str, steps: int, rate: float, step: float) -> Pair:
+        more = {"proximal_operator": 23 if norm == "l0" else None, "primal_lr": step, "dual_lr": rate}
+        theirs = lambda: adv.pdpgd(net, x, y, norm=EXPONENTS[norm], num_steps=steps, **more)  # noqa: E731
+        return Pair(norm, A.Pdpgd(steps=steps, rate=rate, step=step), "adv_lib", f"{steps} steps", theirs)
+
     return [
+        *(pdpgd(norm, steps, rate, 0.3) for norm in EXPONENTS for steps, rate in ((100, 0.3), (300, 0.1))),
         *(fmn(norm, steps) for norm in EXPONENTS for steps in (100, 300)),
         *(alma(norm, steps, kept) for norm in ("l2", "l1") for steps, kept in ((100, 0.5), (1000, 0.9))),
         Pair("l0", A.SigmaZero(steps=100), "adv_lib", "100 steps", lambda: adv.sigma_zero(net, x, y, num_steps=100)),
@@ -125,7 +131,12 @@ def from_others(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         attack = getattr(evasion, kind)(classifier, verbose=False, **more)
         return lambda: torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(y, classes).numpy()))
 
+    def brendel_bethge(norm: str, kind: str) -> Pair:
+        theirs = lambda: foolish(getattr(foolbox.attacks, kind + "BrendelBethgeAttack")(steps=200))()  # noqa: E731
+        return Pair(norm, A.BrendelBethge(steps=200), "Foolbox", "200 steps", theirs)
+
     return [
+        *(brendel_bethge(*which) for which in (("linf", "Linfinity"), ("l2", "L2"), ("l1", "L1"))),
         Pair(
             "l1",
             A.Ead(steps=100, searches=6),

@@ -26,6 +26,7 @@ from holdfast.attacks.evasion.nes import Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.one_pixel import OnePixel
+from holdfast.attacks.evasion.pdpgd import Pdpgd
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.pointwise import Pointwise
 from holdfast.attacks.evasion.ray_s import RayS
@@ -94,6 +95,7 @@ class Case:
 
 
 STARTS = "a random start decides which class the walk ends in"
+DUAL = "the weight of the distance still swings when the steps end"
 SAMPLED = "the slope is estimated from 50 samples"
 
 CASES = [
@@ -169,6 +171,10 @@ CASES = [
     Case(BrendelBethge(steps=30, step=0.3), Linf(), 0.1, why=STARTS, scale_free=True, slow=True),
     Case(BrendelBethge(steps=30, step=0.3), L2(), 0.4, curved=0.01, why=STARTS, scale_free=True),
     Case(BrendelBethge(steps=30, step=0.3), L1(), 0.4, why=STARTS, scale_free=True, slow=True),
+    Case(Pdpgd(), Linf(), 0.03, why=DUAL, scale_free=True),
+    Case(Pdpgd(), L2(), 0.03, curved=0.02, why=DUAL, scale_free=True),
+    Case(Pdpgd(), L1(), 0.015, why=DUAL, scale_free=True),
+    Case(Pdpgd(), L0(), 1.0, why="the sum of |z|^(2/3) stands in for the count", scale_free=True),
     Case(SuperDeepFool(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(SparseFool(), L1(), 0.02, why="greedy, and bisection lowers all values alike", scale_free=True),
     Case(NewtonFool(), L2(), 0.3, curved=0.2, why="greedy: it lowers one probability, wherever that leads"),

@@ -22,6 +22,7 @@ from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool as NewtonFool
 from holdfast.attacks.evasion.noise import Noise as Noise
 from holdfast.attacks.evasion.one_pixel import OnePixel as OnePixel
+from holdfast.attacks.evasion.pdpgd import Pdpgd as Pdpgd
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.pointwise import Pointwise as Pointwise
 from holdfast.attacks.evasion.ray_s import RayS as RayS
@@ -62,6 +63,7 @@ __all__ = [
     "NewtonFool",
     "Noise",
     "OnePixel",
+    "Pdpgd",
     "Pgd",
     "Pointwise",
     "RayS",

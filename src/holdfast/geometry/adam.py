@@ -21,5 +21,8 @@ class Adam:
         self.count += 1
         self.first = FIRST * self.first + (1 - FIRST) * gradient
         self.second = SECOND * self.second + (1 - SECOND) * gradient.square()
-        first, second = self.first / (1 - FIRST**self.count), self.second / (1 - SECOND**self.count)
-        return first / (second.sqrt() + SMALL)
+        return self.first / (1 - FIRST**self.count) / self.root()
+
+    def root(self) -> Tensor:
+        """What the last direction was divided by: `(batch, ...)`."""
+        return (self.second / (1 - SECOND**self.count)).sqrt() + SMALL
