@@ -30,6 +30,7 @@ import holdfast as hf
 from holdfast.attacks.attack import Attack
 from holdfast.models.files import load_model
 from holdfast.models.source import source_of
+from holdfast.threats.goals import Target
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
@@ -65,6 +66,11 @@ class Victim:
     x: Tensor
     y: Tensor
 
+    def second(self) -> Tensor:
+        """The class of the second score, `(n,)`."""
+        with torch.no_grad():
+            return self.counted.ask(self.x).argsort(1, descending=True)[:, 1]
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities, as ART asks."""
         with torch.no_grad():
@@ -83,6 +89,7 @@ class Row:
         theirs: Victim -> adversarial inputs.
         forest: Whether the victim is the forest.
         queries: What both may ask for a row; None for as many as the peer asks.
+        second: Whether both aim at the class of the second score, for peers that know targets only.
     """
 
     ours: Attack
@@ -91,6 +98,7 @@ class Row:
     theirs: Callable[[Victim], Any]
     forest: bool = False
     queries: int | None = None
+    second: bool = False
 
 
 def network(count: int) -> Victim:
@@ -128,6 +136,15 @@ def foolish(make: Callable[[Any], Any], eps: float | None = None) -> Callable[[V
         return make(foolbox)(foolbox.PyTorchModel(v.counted.eval(), bounds=(0, 1)), v.x, v.y, epsilons=eps)[1]
 
     return theirs
+
+
+def bred(v: Victim) -> Any:
+    """Foolbox's GenAttack, which knows targets only."""
+    import foolbox
+
+    attack = foolbox.attacks.GenAttack(steps=60, population=10)
+    goal = foolbox.criteria.TargetedMisclassification(v.second())
+    return attack(foolbox.PyTorchModel(v.counted.eval(), bounds=(0, 1)), v.x, goal, epsilons=0.1)[1]
 
 
 def torched(make: Callable[[Any, nn.Module], Any]) -> Callable[[Victim], Any]:
@@ -208,6 +225,7 @@ def by_scores() -> list[Row]:
             "ART",
             art("simba", "SimBA", alone=True, attack="dct", epsilon=0.06, max_iter=300, freq_dim=8, verbose=False),
         ),
+        Row(A.GenAttack(), "linf:0.1", "Foolbox, targets", bred, second=True),
         Row(
             A.OnePixel(),
             "l0:2",
@@ -315,7 +333,7 @@ def measured(row: Row, v: Victim) -> None:
     if row.forest:
         budget = dataclasses.replace(budget, knowledge="labels")
     began = time.process_time()
-    out = hf.run(row.ours, v.model, v.x, v.y, budget, seed=0)
+    out = hf.run(row.ours, v.model, v.x, Target(v.second()) if row.second else v.y, budget, seed=0)
     our_time = time.process_time() - began
     ours = torch.where(out.success[:, None, None, None], out.adversarial, v.x)
     print(

@@ -17,6 +17,7 @@ from holdfast.attacks.evasion.deep_fool import DeepFool
 from holdfast.attacks.evasion.ead import Ead
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.fmn import Fmn
+from holdfast.attacks.evasion.gen_attack import GenAttack
 from holdfast.attacks.evasion.geo_da import GeoDa
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma
@@ -185,6 +186,7 @@ CASES = [
     Case(HopSkipJump(steps=10, samples=50), Linf(), 0.5, why=STARTS, scale_free=True),
     Case(Nes(steps=50), Linf(0.15), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
     Case(Nes(steps=50), L2(0.5), 0.03, why=SAMPLED, scale_free=True, roams=1.1),
+    Case(GenAttack(steps=100), Linf(0.15), 0.1, why="a search without gradients", scale_free=True),
     Case(Spsa(steps=50, samples=50), Linf(0.15), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
     Case(Spsa(steps=50, samples=50), L2(0.5), 0.04, why=SAMPLED, scale_free=True, roams=1.2),
     Case(SimBa(steps=300), L2(0.5), 0.08, why="single values traded for others by a fixed step", scale_free=True),

@@ -13,6 +13,7 @@ from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.ead import Ead as Ead
 from holdfast.attacks.evasion.fab_t import FabT as FabT
 from holdfast.attacks.evasion.fmn import Fmn as Fmn
+from holdfast.attacks.evasion.gen_attack import GenAttack as GenAttack
 from holdfast.attacks.evasion.geo_da import GeoDa as GeoDa
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
@@ -54,6 +55,7 @@ __all__ = [
     "FabT",
     "FirstOf",
     "Fmn",
+    "GenAttack",
     "GeoDa",
     "HopSkipJump",
     "Jsma",
