@@ -95,3 +95,12 @@ def test_the_command(tmp_path, capsys):
     assert main(["corrupt", "digits-mlp", "breast_cancer"]) == 3
     assert main(["corrupt", "digits-mlp", "digits", "--only", "rain", "-q"]) == 2
     assert "HF001" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_nothing_is_kept(capsys, monkeypatch):
+    def interrupted(*asked, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("holdfast.evaluation.corruptions.corrupt", interrupted)
+    assert main(["corrupt", "digits-mlp", "digits", "--limit", "10"]) == 130
+    assert "Interrupted. Nothing is kept; --only NAME" in capsys.readouterr().err

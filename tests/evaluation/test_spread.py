@@ -1,6 +1,7 @@
 """Several seeds side by side: rates, the union, the samples that depend on the seed, the command."""
 
 import json
+import signal
 
 import pytest
 
@@ -8,6 +9,7 @@ from evaluation.world import data, model
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.cli.main import main
 from holdfast.core.errors import IntegrityError, UsageError
+from holdfast.evaluation import work
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.spread import Spread, spread
@@ -74,3 +76,28 @@ def test_what_does_not_go_together(option, tmp_path, capsys):
     words = ["audit", "digits-mlp", "digits", "--seeds", "2", "-o", str(tmp_path / "runs"), *option]
     assert main(words) == 2
     assert "--seeds cannot be combined" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_there_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
+    words = ["audit", "digits-mlp", "digits", "--threat", "linf:0.1", "--suite", "pgd(steps=3)", "--limit", "40"]
+    words += ["-o", str(tmp_path / "runs"), "--seeds", "3"]
+    search, calls = work.search, []
+
+    def interrupted(*asked):
+        calls.append(asked)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return search(*asked)
+
+    monkeypatch.setattr(work, "search", interrupted)
+    assert main(words) == 130
+    told = capsys.readouterr()
+    assert "seed 0 of 0 to 2" in told.err
+    assert "resume: same command" in told.err
+    assert not told.out
+    assert not (tmp_path / "runs" / "seed-2").exists()
+    monkeypatch.undo()
+    assert main(words) in (0, 4)
+    told = capsys.readouterr()
+    assert "over 3 seeds" in " ".join(told.out.split())
+    assert told.out.count("seeds:") <= 1

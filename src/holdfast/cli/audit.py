@@ -53,6 +53,7 @@ class Request:
     seeds: int = 1
     replay: str = ""
     deadline: str = ""
+    part: bool = False  # one of several audits: the result is not shown
 
 
 def command(
@@ -142,7 +143,8 @@ def run(request: Request) -> int:
         )
     page = ended.path / "report.html"
     Run(ended).report(page)
-    result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
+    if not request.part:
+        result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
     code = result.exit_code(ended.summary, request.max_errors)
     if (code == ExitCode.INTERRUPTED or not ended.summary.complete) and request.quiet < 2:
         say("resume: same command")

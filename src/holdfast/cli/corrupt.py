@@ -44,17 +44,20 @@ def command(
     form = form_of(out, FORMS)
     dataset = load_data(data, split, bounds)
     asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
-    with Show(-1 if quiet else 0) as show:
-        found = corruptions(
-            asked,
-            dataset,
-            names=only or (),
-            severities=sorted(set(severity or SEVERITIES)),
-            seed=seed,
-            limit=limit or None,
-            batch=batch,
-            on_event=show,
-        )
+    try:
+        with Show(-1 if quiet else 0) as show:
+            found = corruptions(
+                asked,
+                dataset,
+                names=only or (),
+                severities=sorted(set(severity or SEVERITIES)),
+                seed=seed,
+                limit=limit or None,
+                batch=batch,
+                on_event=show,
+            )
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("Nothing is kept; --only NAME asks for one corruption, --limit for less") from error
     if out:
         write(out, render(found, form))
     if as_json:

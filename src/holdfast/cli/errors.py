@@ -53,7 +53,7 @@ def report(error: BaseException, words: Sequence[str]) -> ExitCode:
             else f"{'' if line[-1] in '.?!' else '.'} More: holdfast explain {error.code}"
         )
     elif isinstance(error, KeyboardInterrupt | Interrupted):
-        line = "Interrupted. resume: same command"
+        line = f"Interrupted. {error}" if str(error) else "Interrupted. resume: same command"
         document |= {"error": line, "code": "HF890", "kind": "KeyboardInterrupt", "fix": "run the same command again"}
     else:
         line, document = _crash(error, words, document)

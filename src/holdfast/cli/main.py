@@ -26,6 +26,7 @@ VERBS = {
     "baseline": ("holdfast.cli.baseline", "write the small folder that later runs are held against"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
+    "bench": ("holdfast.cli.bench", "what attacks cost here, beside the plain loop and other toolkits"),
     "list": ("holdfast.cli.catalog", "what there is: attacks, threats, data, models, suites, networks, codes"),
     "explain": ("holdfast.cli.explain", "what an error code, an attack or a word of the report means"),
     "schema": ("holdfast.cli.schema", "the JSON schema of a document that holdfast writes"),
@@ -34,7 +35,7 @@ VERBS = {
 GROUPS = {
     "Run": ("audit", "corrupt", "demo"),
     "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
-    "Set up and look up": ("doctor", "list", "explain", "schema", "completion"),
+    "Set up and look up": ("doctor", "bench", "list", "explain", "schema", "completion"),
 }
 
 
@@ -109,7 +110,7 @@ def _careful(function: Callable[..., int]) -> Callable[..., int]:
         try:
             return function(*words, **options)
         except KeyboardInterrupt as error:
-            raise errors.Interrupted from error
+            raise errors.Interrupted(*error.args) from error
 
     return called
 

@@ -28,15 +28,13 @@ def repeated(request: Request, audit: Callable[[Request], int]) -> int:
     runs = [folder / f"seed-{seed}" for seed in range(seeds)]
     for seed, out in enumerate(runs):
         subset = (request.subset_seed or 0) if request.limit else None
-        quiet = dataclasses.replace(
-            request, seeds=1, seed=seed, subset_seed=subset, out=str(out), quiet=2, as_json=False
-        )
-        code = ExitCode(audit(quiet))
+        if not request.quiet:
+            say(f"seed {seed} of 0 to {seeds - 1}, {out}")
+        one = dataclasses.replace(request, seeds=1, seed=seed, subset_seed=subset, out=str(out), part=True)
+        code = ExitCode(audit(one))
         if code == ExitCode.INTERRUPTED:
             return code
         worst = max(worst, code)
-        if not request.quiet:
-            say(f"seed {seed} of 0 to {seeds - 1}: done, {out}")
     show(runs, request)
     return worst
 
