@@ -49,10 +49,18 @@ def test_a_second_attack_takes_fewer_parts_and_keeps_the_nearest_of_each_team(tm
 def test_groups_start_together_where_most_rows_leave_early(tmp_path, monkeypatch, hope, parts):
     """The rows are the same, in whatever company they were searched."""
     monkeypatch.setattr(manifest, "GROUP", 8)
+    monkeypatch.setattr(steps, "TOGETHER", 32)
     attack, alone = Square(steps=3, hope=hope), tmp_path / "alone"
     folder = audit(model()[0], data(40), threat="linf:0.01", suite=[attack], out=tmp_path / "a")
     assert sum(c.question["kind"] == "search" for c in folder.parts.commits) == parts
-    monkeypatch.setattr(steps, "TOGETHER", 1)
+    monkeypatch.setattr(steps, "TOGETHER", 0)
     other = audit(model()[0], data(40), threat="linf:0.01", suite=[attack], out=alone)
     assert folder.summary.rates == other.summary.rates
     assert folder.summary.cost.queries == other.summary.cost.queries
+
+
+@pytest.mark.parametrize(
+    ("sample", "width"), [((1, 16, 16), 256), ((1, 28, 28), 167), ((3, 32, 32), 128), ((3, 224, 224), 64), ((30,), 256)]
+)
+def test_groups_of_small_samples_are_large(sample, width):
+    assert manifest.width_of(sample) == width

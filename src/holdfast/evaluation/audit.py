@@ -260,7 +260,9 @@ def _enrolled(store: Store, request: Request) -> Bench:
     keys = manifest.keys_of(data.digests)
     ids = list(range(len(data))) if data.ids is None else data.ids.tolist()
     store.grow(
-        samples=manifest.grow(found.samples, keys, ids, data.y.tolist(), clusters.of(data)),
+        samples=manifest.grow(
+            found.samples, keys, ids, data.y.tolist(), clusters.of(data), manifest.width_of(data.x.shape[1:])
+        ),
         stages=manifest.appended(found.stages, request.stages),
         threats=manifest.appended(found.threats, [t.literal for t in request.threats]),
     )

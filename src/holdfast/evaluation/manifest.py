@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +15,9 @@ from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.summary import RESULT_VERSION
 
 FORMAT = "urn:holdfast:manifest:1"
-GROUP = 64  # samples that are searched together and committed together
+GROUP = 256  # samples that are searched together and committed together, at most
+LEAST = 64  # and at least, however large they are
+VALUES = 2**17  # in one channel of a group: small samples in small groups keep a processor busy with everything else
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,11 @@ def keys_of(digests: Sequence[str]) -> tuple[str, ...]:
 def number_of(key: str) -> int:
     """The whole number of 60 bits that a sample's random draws depend on, the same in whatever company it comes."""
     return int(hashlib.blake2b(key.encode(), digest_size=8).hexdigest()[:15], 16)
+
+
+def width_of(sample: Sequence[int]) -> int:
+    """Samples of a group, from the shape of a sample."""
+    return min(GROUP, max(LEAST, VALUES // max(1, math.prod(sample[-2:]))))
 
 
 def grow(

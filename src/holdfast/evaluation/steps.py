@@ -23,7 +23,7 @@ from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
 
-TOGETHER = 4  # groups that start together in a search which gives most rows up early: a few rows cost as many do
+TOGETHER = 256  # samples that start together in a search which gives most rows up early: a few rows cost as many do
 
 
 @dataclasses.dataclass(eq=False)
@@ -197,7 +197,7 @@ def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told
         needed,
         lambda keys: work.search(w.bench, keys, _ready(w.view, attack, threat, keys), threat),
         told,
-        TOGETHER if attack.thins else 1,
+        TOGETHER if attack.thins else 0,
     )
 
 
@@ -216,15 +216,15 @@ def fill(
     needed: Sequence[str],
     ask: Callable[[Sequence[str]], Answers],
     told: Told,
-    together: int = 1,
+    together: int = 0,
 ) -> int:
-    """Ask for the samples that have no committed answer, up to so many groups at once; how many had one."""
+    """Ask for the samples that have no committed answer, a group or so many samples at once; how many had one."""
     known = w.store.parts.rows(asked, kind)
     missing = [key for key in needed if key not in known]
     done = len(needed) - len(missing)
     reused, spent = done, 0.0
     samples = w.store.manifest.samples
-    for teams in bundles(manifest.teams(samples, missing), together * max(map(len, samples.groups))):
+    for teams in bundles(manifest.teams(samples, missing), max(together, *map(len, samples.groups))):
         if w.stopping():
             break
         keys = [key for team in teams for key in team]
