@@ -71,7 +71,7 @@ $(BENCH): constraints.txt
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
 	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python -c constraints.txt \
 	    -e . foolbox adversarial-robustness-toolbox numba packaging
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1 adv-lib==0.2.8
 	touch $(BENCH)
 
 bench-env: $(BENCH) ## the other toolkits, for comparisons, in .venv-bench

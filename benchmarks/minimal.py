@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
+from speed import Inside
 from torch import Tensor, nn
 
 import holdfast as hf
@@ -195,7 +196,7 @@ def main() -> None:
     part = part.take(torch.arange(min(2 * options.count, len(part.x))))
     right = (model.predict(part.x) == part.y).nonzero()[: options.count, 0]
     x, y = part.x[right], part.y[right]
-    net = copy.deepcopy(source_of(model).ask.net).eval().requires_grad_(False)
+    net = Inside(copy.deepcopy(source_of(model).ask)).eval().requires_grad_(False)
     print(f"{options.data}, {name}: {len(x)} inputs it gets right, median distance (share found), 1 thread")
     print(f"{'attack':20s} {'norm':4s} {'peer':13s} {'budget':16s} {'ours':>14s} {'theirs':>14s} {'seconds':>13s}")
     for pair in pairs(net, x, y):
