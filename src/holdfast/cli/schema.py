@@ -19,6 +19,7 @@ RECORDS = {
     "board": ("holdfast.evaluation.board", "Board"),
     "spread": ("holdfast.evaluation.spread", "Spread"),
     "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
+    "bench": ("holdfast.evaluation.bench.records", "Bench"),
 }
 DOCUMENTS = (*RECORDS, "error")
 
@@ -27,7 +28,7 @@ def command(
     document: Annotated[
         str,
         typer.Argument(
-            metavar="DOCUMENT", help="summary, comparison, gate, policy, board, spread, corruptions, error."
+            metavar="DOCUMENT", help="summary, comparison, gate, policy, board, spread, corruptions, bench, error."
         ),
     ] = "summary",
 ) -> int:

@@ -1,0 +1,84 @@
+"""`holdfast bench MODEL DATA`: what attacks cost here, beside the plain loop and beside other toolkits."""
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import options
+from holdfast.cli.codes import ExitCode
+from holdfast.cli.compare import form_of, write
+from holdfast.cli.terminal import clean, emit
+from holdfast.core.errors import UsageError
+
+Threat = Annotated[str, typer.Option("--threat", metavar="THREAT", help="Such as linf:8/255 or l2:inf.")]
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option("--attack", metavar="ATTACK", help="Such as 'pgd(steps=40)'; may be given several times."),
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Samples, all attacked at once.")]
+Repeat = Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Times each side runs.")]
+Peers = Annotated[str, typer.Option("--peers", metavar="NAMES", help="auto, none, or of foolbox,torchattacks,art.")]
+Growth = Annotated[bool, typer.Option("--growth", help="Batches, sides and classes too.")]
+Memory = Annotated[bool, typer.Option("--memory", help="Memory of audits of growing size too; minutes.")]
+MemoryTo = Annotated[int, typer.Option("--memory-to", metavar="N", min=1, help="Samples of the largest of them.")]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", min=1, help="Of torch.")]
+Out = Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="Write it too: .html, .md, .json, .txt or .csv.")]
+
+
+def command(
+    model: options.Model,
+    data: options.Data,
+    threat: Threat = "",
+    attack: Attacks = None,
+    batch: Batch = 64,
+    repeat: Repeat = 3,
+    peers: Peers = "auto",
+    growth: Growth = False,
+    memory: Memory = False,
+    memory_to: MemoryTo = 60_000,
+    threads: Threads = 1,
+    seed: options.Seed = 0,
+    split: options.Split = "test",
+    bounds: options.Bounds = "",
+    trust: options.Trust = "",
+    out: Out = "",
+    as_json: options.Json = False,
+    quiet: options.Quiet = 0,
+    debug: options.Debug = False,
+) -> int:
+    """Time attacks on MODEL, side by side with the loop of a textbook and with other toolkits that are installed."""
+    from holdfast.cli.progress import Show
+    from holdfast.cli.subject import default_threat, load_data, load_model
+    from holdfast.evaluation.bench.measure import SIZES, bench
+    from holdfast.evaluation.document import to_json
+    from holdfast.report.bench import FORMS, page, render
+    from holdfast.report.sheet import text
+
+    form = form_of(out, FORMS)
+    counts = tuple(count for count in SIZES if count <= memory_to) if memory else ()
+    if memory and not counts:
+        raise UsageError("HF805", "--memory-to is below the smallest audit", seen=memory_to, expected=f"{SIZES[0]}")
+    dataset = load_data(data, split, bounds)
+    asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+    with Show(-1 if quiet else 1) as show:
+        found = bench(
+            asked,
+            dataset,
+            threat=threat or default_threat(dataset),
+            attacks=attack or (),
+            batch=batch,
+            repeat=repeat,
+            others=peers,
+            growth=growth,
+            memory=counts,
+            seed=seed,
+            threads=threads,
+            on_event=show,
+        )
+    if out:
+        write(out, render(found, form))
+    if as_json:
+        emit(to_json(found), end="")
+    elif quiet < 2:
+        emit(clean(str(found)) if quiet else text(page(found)).rstrip())
+    return ExitCode.PASSED if found.complete else ExitCode.INTERRUPTED

@@ -1,0 +1,1 @@
+"""What an attack costs on this machine: beside the plain loop, beside other toolkits, as inputs grow."""
