@@ -15,12 +15,14 @@ import holdfast as hf
 from holdfast.cli.main import main
 from holdfast.core.errors import DataError, MissingExtra, ThreatError, UsageError
 from holdfast.core.progress import Note, StageDone
+from holdfast.evaluation.audit import audit
 from holdfast.evaluation.bench import machine, measure, memory, peers
 from holdfast.evaluation.bench.measure import bench
 from holdfast.evaluation.bench.plain import Plain
 from holdfast.evaluation.bench.records import Bench, MemoryRow
 from holdfast.evaluation.bench.timing import alternated
 from holdfast.evaluation.document import schema, to_json
+from holdfast.evaluation.parts import Parts
 from holdfast.models.settle import settle
 from holdfast.report.bench import FORMS, page, render
 
@@ -305,7 +307,21 @@ def test_a_model_that_takes_one_size_only_is_said():
 def test_memory_of_an_audit_in_a_process_of_its_own():
     row = memory.remembered(40, 0)
     assert (row.samples, row.data) == (40, 40 * 28 * 28 * 4)
+    assert 0 < row.broken < 40
     assert row.peak >= row.before > 2**24
+
+
+def test_an_input_that_a_run_keeps_does_not_hold_its_whole_batch(net, data, tmp_path, monkeypatch):
+    made, first = [], Parts.__init__
+    monkeypatch.setattr(
+        Parts, "__init__", lambda self, *words, **more: made.append(self) or first(self, *words, **more)
+    )
+    audit(hf.wrap(net, bounds=(0, 1)), data, threat="linf:0.1", suite="pgd(steps=3)", out=tmp_path / "run")
+    kept = [
+        array for p in made for names in p._arrays.values() for arrays in names.values() for array in arrays.values()
+    ]
+    assert kept
+    assert all(array.base is None for array in kept)
 
 
 def test_a_child_without_an_answer_is_a_sentence(monkeypatch):
@@ -320,7 +336,9 @@ def test_larger_audits_are_announced_with_their_time(net, data, monkeypatch):
         events.append(count)
         if count == 600:
             return "Memory: no."
-        return MemoryRow(samples=count, data=4 * count, before=2**20, peak=2**20 + 8 * count, seconds=count / 10)
+        return MemoryRow(
+            samples=count, broken=1, data=4 * count, before=2**20, peak=2**20 + 8 * count, seconds=count / 10
+        )
 
     monkeypatch.setattr(measure, "remembered", remembered)
     found = measured(net, data, memory=(200, 100, 600), on_event=events.append)
@@ -381,7 +399,7 @@ def test_ctrl_c_keeps_what_is_finished(net, data):
 def test_the_document_and_every_form_of_the_page(net, data, monkeypatch):
     jsonschema = pytest.importorskip("jsonschema")
     fake(monkeypatch, "torchattacks", PGD=making(lambda net, x, y: x))
-    row = MemoryRow(samples=10, data=40, before=2**20, peak=2**21, seconds=1.0)
+    row = MemoryRow(samples=10, broken=1, data=40, before=2**20, peak=2**21, seconds=1.0)
     monkeypatch.setattr(measure, "remembered", lambda count, seed: row)
     found = measured(net, data, others="auto", growth=True, memory=(10,))
     jsonschema.validate(json.loads(to_json(found)), schema(Bench))

@@ -154,13 +154,13 @@ class Parts:
     def _keep(
         self, question: Question, commit: Commit, answers: Sequence[Any], arrays: Mapping[str, Mapping[str, Array]]
     ) -> None:
-        """Remember an answer; a sample that has one already keeps it."""
+        """Remember an answer; a sample that has one already keeps it. A row of a batch would hold it all: copies."""
         known, store = self._rows[question.digest], self._arrays[question.digest]
         new = {a.key: a for a in answers if a.key not in known}
         known.update(new)
         self._good[question.digest].append((commit, tuple(a.key for a in answers)))
         for name, values in arrays.items():
-            store.setdefault(name, {}).update({key: value for key, value in values.items() if key in new})
+            store.setdefault(name, {}).update({key: value.copy() for key, value in values.items() if key in new})
 
 
 def _parquet(found: pa.Table, question: Question) -> bytes:

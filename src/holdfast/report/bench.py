@@ -108,12 +108,12 @@ def _growth(found: Bench) -> Table:
 
 def _memory(found: Bench) -> Table:
     rows = tuple(
-        (number(row.samples), *map(_mib, (row.data, row.before, row.peak, row.peak - row.before)), f"{row.seconds:.0f}")
+        (number(row.samples), number(row.broken), *map(_mib, (row.data, row.before, row.peak, row.peak - row.before)), f"{row.seconds:.0f}")
         for row in found.memory
     )
     return Table(
         caption="Resident memory of an audit in MiB: seeded noise of MNIST's shape, a small network",
-        heads=(">samples", ">inputs", ">before", ">peak", ">difference", ">seconds"),
+        heads=(">samples", ">broken", ">inputs", ">before", ">peak", ">difference", ">seconds"),
         rows=rows,
     )
 

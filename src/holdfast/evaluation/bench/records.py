@@ -129,6 +129,7 @@ class MemoryRow:
 
     Args:
         samples: How many were audited.
+        broken: How many an attack broke: their adversarial inputs are kept too.
         data: Size of the inputs.
         before: Resident before the audit, the data and the model among it.
         peak: Most that was resident during the audit.
@@ -136,6 +137,7 @@ class MemoryRow:
     """
 
     samples: int
+    broken: int
     data: int
     before: int
     peak: int
