@@ -29,6 +29,7 @@ from holdfast.data.dataset import Dataset as Dataset
 from holdfast.evaluation.effect import effect as effect
 from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
+from holdfast.learning.surrogate import Surrogate as Surrogate
 from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
@@ -59,6 +60,7 @@ __all__ = [
     "ResourceError",
     "Run",
     "Stop",
+    "Surrogate",
     "Target",
     "ThreatError",
     "Train",
