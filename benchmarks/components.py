@@ -16,10 +16,10 @@ import time
 import warnings
 
 import torch
-from speed import Inside
 from torch import Tensor
 
 import holdfast as hf
+from holdfast.evaluation.bench.peers import Asked
 from holdfast.evaluation.suites import describe, resolve
 from holdfast.models.files import load_model
 from holdfast.models.source import source_of
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     file, eps = MODELS[options.data]
     model = load_model(options.runs / file)
-    net = Inside(source_of(model).ask).eval().requires_grad_(False)
+    net = Asked(source_of(model).ask)
     rows = torch.tensor(json.loads((HERE / f"{options.data}_500.json").read_text()))[: options.limit]
     part = hf.data.load(options.data).test.take(rows)
     x, y = part.x, part.y

@@ -25,11 +25,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from speed import Inside
 from torch import Tensor
 
 import holdfast as hf
 from holdfast.defenses.training.adversarial_training import AdversarialTraining
+from holdfast.evaluation.bench.peers import Asked
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
 from holdfast.models.source import source_of
@@ -138,7 +138,7 @@ def network(victim: Victim, runs: pathlib.Path) -> hf.Model:
     return load_model(file)
 
 
-class Counted(Inside):
+class Counted(Asked):
     """The network as a peer wants it; counts rows forward, and rows backward where a gradient is asked."""
 
     passes = 0
@@ -153,7 +153,7 @@ def autoattack(model: hf.Model, x: Tensor, y: Tensor, threat: Threat, seed: int)
     """Broken by the published components and budgets, each on what the ones before left, `(n,)`, and its passes."""
     import torchattacks as ta
 
-    net = Counted(source_of(model).ask).eval().requires_grad_(False)
+    net = Counted(source_of(model).ask)
     eps, norm = float(threat.radius), {"linf": "Linf", "l2": "L2"}[threat.norm]
     common = {"eps": eps, "norm": norm, "seed": seed, "n_restarts": 1}
     components = (

@@ -11,7 +11,6 @@ thread.
 """
 
 import argparse
-import copy
 import dataclasses
 import importlib
 import math
@@ -24,11 +23,11 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from speed import Inside
 from torch import Tensor, nn
 
 import holdfast as hf
 from holdfast.attacks.attack import Attack
+from holdfast.evaluation.bench.peers import Asked
 from holdfast.models.files import load_model
 from holdfast.models.source import source_of
 
@@ -196,7 +195,7 @@ def main() -> None:
     part = part.take(torch.arange(min(2 * options.count, len(part.x))))
     right = (model.predict(part.x) == part.y).nonzero()[: options.count, 0]
     x, y = part.x[right], part.y[right]
-    net = Inside(copy.deepcopy(source_of(model).ask)).eval().requires_grad_(False)
+    net = Asked(source_of(model).ask)
     print(f"{options.data}, {name}: {len(x)} inputs it gets right, median distance (share found), 1 thread")
     print(f"{'attack':20s} {'norm':4s} {'peer':13s} {'budget':16s} {'ours':>14s} {'theirs':>14s} {'seconds':>13s}")
     for pair in pairs(net, x, y):

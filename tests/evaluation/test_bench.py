@@ -18,12 +18,13 @@ from holdfast.core.progress import Note, StageDone
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.bench import machine, measure, memory, peers
 from holdfast.evaluation.bench.measure import bench
-from holdfast.evaluation.bench.plain import Plain
+from holdfast.evaluation.bench.plain import Plain, weights_asking
 from holdfast.evaluation.bench.records import Bench, MemoryRow
 from holdfast.evaluation.bench.timing import alternated
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.parts import Parts
 from holdfast.models.settle import settle
+from holdfast.models.source import source_of
 from holdfast.report.bench import FORMS, page, render
 
 COUNT = 24
@@ -157,6 +158,15 @@ def test_everything_is_left_as_it_was(net, data):
     assert net.training
 
 
+def test_weights_ask_for_gradients_in_the_loop_of_a_textbook_only(net, data):
+    net.requires_grad_(False)
+    with weights_asking(net):
+        net(data.x).sum().backward()
+        assert net.flat.weight.grad is not None
+    assert not net.flat.weight.requires_grad
+    assert net.flat.weight.grad is None
+
+
 def test_rows_do_not_stop_early_and_minimal_attacks_are_held_at_the_radius(net, data):
     found = measured(net, data, threat="l2:0.05", attacks=["pgd(steps=5)", "deep_fool"])
     assert found.attacks[0].gradients == 5
@@ -204,8 +214,11 @@ def test_a_peer_gets_a_frozen_copy_and_our_numbers(net, data, monkeypatch):
     measured(net, data, others="auto", attacks=["pgd(steps=3, step=0.5, random_start=False)"])
     assert (seen["eps"], seen["steps"], seen["random_start"]) == (0.2, 3, False)
     assert seen["alpha"] == pytest.approx(0.1)
-    assert not any(p.requires_grad for p in seen["net"].parameters())
     assert seen["net"].net is not net
+    alone = peers.Asked(source_of(hf.wrap(net.train(), bounds=(0, 1))).ask)
+    assert not any(p.requires_grad for p in alone.parameters())
+    assert not alone.net.training
+    assert net.flat.weight.requires_grad
 
 
 def test_where_only_labels_are_seen_ours_gets_the_questions_of_the_peer(net, data, monkeypatch):

@@ -57,7 +57,7 @@ def _attacks(found: Bench) -> Table:
             f"{row.gradients:.0f}/{row.queries:.0f}",
             percent(row.held),
             "–" if row.held_plain is None else percent(row.held_plain),
-            _far(row.distance) if row.minimal else "",
+            _far(row.distance) if row.minimal else "–",
         )
         for row in found.attacks
     )
@@ -73,7 +73,7 @@ def _peers(found: Bench) -> Table:
             f"{_spent(row.ours)}/{_spent(row.theirs)}",
             _ratio(row.ratio),
             f"{_share(row.held)}/{_share(row.held_theirs)} %",
-            "" if not _minimal(row) else f"{_far(row.distance)}/{_far(row.distance_theirs)}",
+            "–" if not _minimal(row) else f"{_far(row.distance)}/{_far(row.distance_theirs)}",
             f"{len(row.only_ours)}/{len(row.only_theirs)}",
         )
         for row in found.peers
@@ -108,7 +108,12 @@ def _growth(found: Bench) -> Table:
 
 def _memory(found: Bench) -> Table:
     rows = tuple(
-        (number(row.samples), number(row.broken), *map(_mib, (row.data, row.before, row.peak, row.peak - row.before)), f"{row.seconds:.0f}")
+        (
+            number(row.samples),
+            number(row.broken),
+            *map(_mib, (row.data, row.before, row.peak, row.peak - row.before)),
+            f"{row.seconds:.0f}",
+        )
         for row in found.memory
     )
     return Table(
