@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from holdfast.geometry.rows import dot, expand, norm, pick, put, take, unit
+from holdfast.geometry.rows import dot, expand, norm, pick, put, sigmoid, take, unit
 
 
 @pytest.mark.parametrize("p", [1, 2, math.inf])
@@ -33,3 +33,10 @@ def test_rows_are_taken_put_and_picked():
     assert pick(torch.tensor([True, False, True]), x, -x).tolist() == [[0, 1], [-2, -3], [4, 5]]
     assert dot(x, x).tolist() == [1, 13, 41]
     assert expand(torch.ones(3), x).shape == (3, 1)
+
+
+def test_sigmoid_is_the_same_in_every_batch():
+    v = torch.linspace(-40, 40, 500, dtype=torch.float64)
+    assert torch.allclose(sigmoid(v), torch.sigmoid(v), rtol=1e-14)
+    assert torch.equal(torch.cat([sigmoid(part) for part in v.split(7)]), sigmoid(v))
+    assert sigmoid(torch.tensor([-1e9, 1e9])).tolist() == [0.0, 1.0]

@@ -10,7 +10,7 @@ from holdfast.attacks.losses import log_odds
 from holdfast.attacks.probe import Probe
 from holdfast.attacks.starts import bisect
 from holdfast.core.params import Count, Natural, Positive
-from holdfast.geometry.rows import expand, norm, unit
+from holdfast.geometry.rows import expand, norm, sigmoid, unit
 
 LOWER = 0.99  # of the guess: with two classes it lies on the boundary, and Newton steps only ever come close
 
@@ -53,7 +53,7 @@ class NewtonFool(Attack):
             going &= margin >= -probe.model.noise
             if not going[probe.alive].any():
                 break
-            p = torch.sigmoid(-loss)
+            p = sigmoid(-loss)
             size = p * (1 - p) * norm(g, 2)
             newton = torch.where(size > 0, (p - guess).clamp(min=0) / torch.where(size > 0, size, 1.0), torch.inf)
             length = torch.where(going, torch.minimum(longest, newton), 0.0)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import margin as minus_margin
@@ -15,7 +15,7 @@ from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Positive
 from holdfast.geometry.adam import Adam
 from holdfast.geometry.projections import l1_ball
-from holdfast.geometry.rows import expand, norm, unit
+from holdfast.geometry.rows import expand, norm, sigmoid, unit
 
 COLD = 5.0  # margin of the input in the units in which log(1 + exp) is taken
 START, MOST = math.log(100.0), math.log(1e6)  # log weight of the constraint over the distance: first, and its bound
@@ -62,9 +62,9 @@ class Pdpgd(Attack):
         clean = probe.clean.amin(1).abs()
         cold = torch.where(clean > 0, COLD / clean, 1.0).clamp(max=1e12)
         log = torch.full_like(width, START)
-        share, d = torch.sigmoid(log), torch.zeros_like(x0)
+        share, d = sigmoid(log), torch.zeros_like(x0)
         for i in probe.steps(self.steps):
-            g, _, margin = probe.slope(x, lambda margins, scores: -softplus(-cold * minus_margin(margins, scores)))
+            g, _, margin = probe.slope(x, lambda margins, scores: logsigmoid(cold * minus_margin(margins, scores)))
             step = self.step * LAST ** (i / self.steps)
             d = d + step * adam.direction(expand(width, g) * g)
             d = torch.minimum(torch.maximum(d, low), high)
@@ -72,7 +72,7 @@ class Pdpgd(Attack):
             x = torch.minimum(torch.maximum(x0 + expand(width, d) * d, region.low), region.high)
             rate = self.rate * (1 - (1 - LATE) * i / self.steps)
             log = (log + rate * torch.where(margin < 0, -1.0, 1.0).to(log)).clamp(-MOST, MOST)
-            share = KEPT * share + (1 - KEPT) * torch.sigmoid(log)
+            share = KEPT * share + (1 - KEPT) * sigmoid(log)
         probe.margin(x)
 
 
