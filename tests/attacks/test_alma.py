@@ -88,6 +88,19 @@ def test_the_first_rate_counts_what_the_box_cuts_off():
 
 
 @pytest.mark.parametrize("threat", [L2(), L1()], ids=str)
+def test_where_the_box_allows_no_step_so_long_the_rate_stays_small(threat):
+    """One of 64 values matters: no step along the slope is 0.7 long for most inputs, and none need end in a corner."""
+    w = torch.zeros(1, 64, dtype=torch.float64)
+    w[0, 5] = 4.0
+    x = torch.rand(50, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = linear(w, -2.0)
+    out = run(Alma(), model, x, model.labels(x), threat)
+    exact = (x[:, 5] - 0.5).abs()
+    assert out.success.all()
+    assert ((out.adversarial - x).norm(dim=1) / exact).max() < 1.1
+
+
+@pytest.mark.parametrize("threat", [L2(), L1()], ids=str)
 def test_a_flat_start_is_left_at_random(threat):
     w = weights(1, 12)
 

@@ -31,8 +31,8 @@ class Alma(Attack):
         mu <- smoothing mu + (1 - smoothing) P'(y)    rho <- 1.2 rho  every ten steps without success or 5 % progress
         x <- clip(x - rate * m),    m, s: momentum and mean square of the gradient, m <- smoothing m + g / sqrt(s)
 
-    The first rate makes a step along the first gradient, clipped to the box, `step` long; from the first success on it
-    falls to a hundredth.
+    The first rate makes a step along the first gradient, clipped to the box, `step` long, or half as long as the box
+    allows where that is less; from the first success on it falls to a hundredth.
 
     Cost: `steps` forward and backward passes and one more forward pass.
 
@@ -99,18 +99,20 @@ def _pull(d: Tensor, p: float) -> Tensor:
 
 
 def _rate(region: Region, d: Tensor, length: Tensor) -> Tensor:
-    """The multiple of a step against `d`, clipped to the box, that is `length` long: `(batch,)`."""
+    """The multiple of a step against `d`, clipped to the box, that is `length` or half its reach long: `(batch,)`."""
 
-    def short(rate: Tensor) -> Tensor:
+    def clipped(rate: Tensor) -> Tensor:
         x = torch.minimum(torch.maximum(region.x0 - expand(rate, d) * d, region.low), region.high)
-        return norm(x - region.x0, 2) < length
+        return norm(x - region.x0, 2)
 
     low, high = torch.zeros_like(length), length / norm(d, 2)
+    reach = clipped(2**DOUBLINGS * high)
+    length = torch.minimum(length, reach / 2)
     for _ in range(DOUBLINGS):
-        more = short(high)
+        more = clipped(high) < length
         low, high = torch.where(more, high, low), torch.where(more, 2 * high, high)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        more = short(middle)
+        more = clipped(middle) < length
         low, high = torch.where(more, middle, low), torch.where(more, high, middle)
     return (low + high) / 2
