@@ -117,6 +117,27 @@ def test_any_model_card_takes_the_block_at_its_end(start, ends):
     assert card.render(SUMMARY, new) == new
 
 
+@pytest.mark.parametrize("start", ["", "---\nlicense: mit\n---\n"])
+def test_a_byte_order_mark_stays_first_and_hides_no_head(start):
+    new = card.render(SUMMARY, f"\ufeff{start}# My model\n")
+    assert new == "\ufeff" + card.render(SUMMARY, f"{start}# My model\n")
+    assert set(head(new[1:])) == {"model-index", *(["license"] if start else [])}
+    assert card.render(SUMMARY, new) == new
+
+
+def test_line_ends_that_differ_stay_as_they_are():
+    before = "---\r\nlicense: mit\n---  \r\n# My model\r\n\nIt sorts\ndigits.\r\n"
+    new = card.render(SUMMARY, before)
+    assert new.count("\r\n") == before.count("\r\n")
+    assert new.startswith("---\r\nlicense: mit\n# holdfast begin\n")
+    assert "# holdfast end\n---  \r\n# My model\r\n\nIt sorts\ndigits.\r\n" in new
+    assert card.render(SUMMARY, new) == new
+
+
+def test_a_head_at_the_end_of_the_file_is_closed():
+    assert head(card.render(SUMMARY, "---\nlicense: mit\n---"))["license"] == "mit"
+
+
 BROKEN = {
     "no end": lambda page: page.replace(card.TEXT[1], ""),
     "no begin": lambda page: page.replace(card.HEAD[0], "", 1),
@@ -127,6 +148,11 @@ BROKEN = {
     "own model-index": lambda page: page.replace("---\n", "---\nmodel-index: []\n", 1),
     "no YAML": lambda page: page.replace("---\n", "---\na: [\n", 1),
     "no mapping": lambda page: "---\njust words\n---\ntext\n",
+    "indented": lambda page: "---\n  license: mit\n---\ntext\n",
+    "in braces": lambda page: "---\n{license: mit}\n---\ntext\n",
+    "ended": lambda page: "---\nlicense: mit\n...\n---\ntext\n",
+    "no such day": lambda page: "---\nday: 2026-02-31\n---\ntext\n",
+    "inside a text": lambda page: f'---\na: "x\n{card.HEAD[0]}\n{card.HEAD[1]}\n"\n---\ntext\n',
 }
 
 
@@ -179,3 +205,6 @@ def test_the_command(tmp_path, capsys):
         assert main(["export", *words]) != 0
         assert code in capsys.readouterr().err
     assert readme.read_bytes() == b"\xff\xfe"
+    readme.write_bytes(b"---\n{license: mit}\n---\n")
+    assert main(["export", "card", str(tmp_path / "run"), "-o", str(readme)]) == 2
+    assert readme.read_bytes() == b"---\n{license: mit}\n---\n"

@@ -32,18 +32,20 @@ Nothing here follows from a measurement, so nothing is filled in. A later export
 """
 TASKS = {"image": "image-classification", "vector": "tabular-classification"}
 NAME = 100
-_FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+MARK = "\ufeff"  # a byte order mark
+_FRONT = re.compile(r"\A(---[ \t]*\r?\n)(.*?)^(---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Card:
-    """A file in two pieces: what stands between the first two `---` lines, and the rest."""
+    """A file in two pieces: what stands between the first two `---` lines, as they are written there, and the rest."""
 
     head: str
     text: str
+    lines: tuple[str, str] = ("---\n", "---\n")
 
     def __str__(self) -> str:
-        return f"---\n{self.head}---\n{self.text}"
+        return f"{self.lines[0]}{self.head}{self.lines[1]}{self.text}"
 
 
 def render(summary: Summary, before: str = "") -> str:
@@ -51,22 +53,29 @@ def render(summary: Summary, before: str = "") -> str:
 
     Args:
         summary: Of the run.
-        before: What the file holds now: an earlier card, or any model card; empty for a new file.
+        before: What the file holds now: an earlier card, or any model card; empty for a new file. A byte order mark
+            at its start stays, and so do its line ends; new lines end like the others where those agree.
 
     Raises:
-        UsageError: HF829 where the file's markers or its head are broken, or it has a `model-index` of its own.
+        UsageError: HF829 where the file's markers or its head are broken, or it has a `model-index` of its own, or the
+            head would be broken by what is added.
     """
+    if before.startswith(MARK):
+        return MARK + render(summary, before.removeprefix(MARK))
+    if before.count("\n") == before.count("\r\n") > 0:
+        return render(summary, before.replace("\r\n", "\n")).replace("\n", "\r\n")
     summary = cleaned(summary)
     head, text = _head(summary), _text(summary)
     if not before.strip():
         title = f"# Robustness card: {quoted(summary.model.name, NAME)}"
         return str(_Card(_marked(HEAD, head), f"{title}\n\n{OWNER}\n{_marked(TEXT, text)}"))
-    ends = "\r\n" if "\r\n" in before else "\n"
-    card = _parted(before.replace("\r\n", "\n"))
-    own = _put(card.head, HEAD, "")
-    _refuse_head(own)
-    new = _Card(_put(card.head, HEAD, head), _put(card.text, TEXT, text, first=OWNER))
-    return str(new).replace("\n", ends)
+    card = _parted(before)
+    if "model-index" in _mapping(_put(card.head, HEAD, "")):
+        raise _refused("it has a model-index of its own", "model-index outside the markers", "none there")
+    new = _put(card.head, HEAD, head)
+    if _mapping(new).get("model-index") != _mapping(head).get("model-index"):
+        raise _refused("its YAML head hides the model-index", "another value in its place", "keys with values")
+    return str(dataclasses.replace(card, head=new, text=_put(card.text, TEXT, text, first=OWNER)))
 
 
 def model_index(summary: Summary) -> dict[str, Any]:
@@ -137,7 +146,10 @@ def _marked(marks: tuple[str, str], block: str) -> str:
 def _parted(page: str) -> _Card:
     """Head and text of a file; without a head the whole file is text."""
     found = _FRONT.match(page)
-    return _Card(found[1], page[found.end() :]) if found else _Card("", page)
+    if not found:
+        return _Card("", page)
+    last = found[3] if found[3].endswith("\n") else f"{found[3]}\n"
+    return _Card(found[2], page[found.end() :], (found[1], last))
 
 
 def _put(page: str, marks: tuple[str, str], block: str, first: str = "") -> str:
@@ -156,16 +168,15 @@ def _put(page: str, marks: tuple[str, str], block: str, first: str = "") -> str:
     return "".join(lines[: begins[0]]) + _marked(marks, block) + "".join(lines[ends[0] + 1 :])
 
 
-def _refuse_head(own: str) -> None:
-    """Refuse a head that nobody could read, or whose `model-index` ours would hide."""
+def _mapping(head: str) -> dict[str, Any]:
+    """The keys of a head; one that nobody could read is refused."""
     try:
-        found = yaml.safe_load(own)
-    except yaml.YAMLError as error:
+        found = yaml.safe_load(head)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a day that is in no calendar
         raise _refused("its YAML head cannot be read", " ".join(str(error).split())[:120], "YAML") from error
     if found is not None and not isinstance(found, dict):
         raise _refused("its YAML head is no mapping", type(found).__name__, "keys with values")
-    if found and "model-index" in found:
-        raise _refused("it has a model-index of its own", "model-index outside the markers", "none there")
+    return found or {}
 
 
 def _refused(why: str, seen: str, expected: str) -> UsageError:
