@@ -76,6 +76,24 @@ def test_the_penalty_grows_after_ten_steps_without_progress(monkeypatch):
     assert not torch.equal(grown[11], kept[11])
 
 
+def test_the_penalty_stays_after_the_goal_was_reached(monkeypatch):
+    """A margin that is below 0 once and then stays above: the points are those without growth."""
+    asks = []
+
+    def scores(z):
+        asks.append(len(z))
+        return (z - z.detach()).sum(1, keepdim=True) + (1 if len(asks) == 6 else -1)
+
+    def points():
+        asks.clear()
+        return asked(torch_model(scores, 2, Box((-1e6, 1e6))), x, y, Alma(steps=30), L2())
+
+    x, y = torch.full((1, 3), 0.5, dtype=torch.float64), torch.tensor([0])
+    usual = points()
+    monkeypatch.setattr(alma, "GROWTH", 1.0)
+    assert torch.equal(usual, points())
+
+
 def test_the_first_rate_counts_what_the_box_cuts_off():
     """One value has no room; the other's step, at a slope of 4, is as long as asked until the mean square scales it."""
     w = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)

@@ -1,5 +1,7 @@
 """GenAttack: the first generation, what stays, how parents are chosen, the exact budget, nothing to find."""
 
+import math
+
 import pytest
 import torch
 
@@ -61,6 +63,47 @@ def test_chances_choose_by_their_sizes():
     chance = torch.tensor([[0.2, 0.5, 0.3]])
     u = torch.tensor([[0.0, 0.19, 0.2, 0.69, 0.7, 0.999]])[:, None]
     assert GenAttack()._chosen(chance, u)[0, 0].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_value_comes_from_a_parent_by_its_odds(monkeypatch):
+    """Two members, nine times as likely one as the other: a child of both has nine tenths of the first."""
+    monkeypatch.setattr(gen_attack, "RARE", 0.0)
+    first = []
+
+    def ranked(z):
+        """The first point asked about is ahead by the log of nine, in units where the input's margin is 5."""
+        first.append(z.clone())
+        ahead = len(first) == 2
+        margin = 5.0 - (math.log(9.0) if ahead else 0.0)
+        return torch.tensor([margin, 0.0]).to(z).expand(len(z), 2)
+
+    x = torch.full((1, 2000), 0.5, dtype=torch.float64)
+    attack = GenAttack(steps=1, samples=2, mutation=0.0, temperature=1.0)
+    monkeypatch.setattr(GenAttack, "_chosen", lambda self, chance, u: torch.tensor([[[0], [1]]]))
+    run(attack, torch_model(ranked, 2), x, torch.zeros(1, dtype=torch.long), Linf(0.1, knowledge="scores"))
+    _, better, _, child = first[:4]
+    assert (child == better).double().mean().item() == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_progress_begins_the_wait_for_a_plateau_anew(monkeypatch, better):
+    """Three generations without progress make a plateau; where every second one brings some there is none."""
+    monkeypatch.setattr(gen_attack, "PATIENCE", 3)
+    seen, plateaus, mutated = [], [], GenAttack._mutated
+
+    def spy(attack, probe, x, count):
+        plateaus.append(int(count))
+        return mutated(attack, probe, x, count)
+
+    def scores(z):
+        """Two points begin, then one a generation."""
+        seen.append(z)
+        return torch.tensor([1.0 - 1e-3 * (len(seen) // 2 if better else 0), 0.0]).to(z).expand(len(z), 2)
+
+    monkeypatch.setattr(GenAttack, "_mutated", spy)
+    x, y = torch.full((1, 12), 0.5, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
+    run(GenAttack(steps=13, samples=2), torch_model(scores, 2), x, y, Linf(0.1, knowledge="scores"))
+    assert plateaus == ([0] * 13 if better else [k // 3 for k in range(13)])
 
 
 @pytest.mark.parametrize("queries", [3, 10, 19, 40])
