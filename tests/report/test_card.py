@@ -138,6 +138,25 @@ def test_a_head_at_the_end_of_the_file_is_closed():
     assert head(card.render(SUMMARY, "---\nlicense: mit\n---"))["license"] == "mit"
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("audit /tmp/x/net.py:make mnist --replay /tmp/x/before", "audit net.py:make mnist --replay before"),
+        ("audit 'onnx:/a b/m.onnx' d -o ../up/out/ --log=~max/log", "audit onnx:m.onnx d -o out/ --log=log"),
+        ("audit 'C:\\Users\\max\\m.pt' ./d.npz", "audit m.pt d.npz"),
+        ("audit 'it /tmp/x", "audit ''\"'\"'it' x"),
+        ("audit runs/m.pt d --threat linf:8/255 --seed 1", "audit runs/m.pt d --threat linf:8/255 --seed 1"),
+        (
+            "audit https://host/m --suite 'pgd(step=1/255,steps=2)'",
+            "audit https://host/m --suite 'pgd(step=1/255,steps=2)'",
+        ),
+    ],
+)
+def test_the_command_says_nothing_of_the_machine(given, told):
+    found = dataclasses.replace(SUMMARY, provenance=dataclasses.replace(SUMMARY.provenance, command=given))
+    assert f"```text\n{told}\n```" in card.render(found)
+
+
 BROKEN = {
     "no end": lambda page: page.replace(card.TEXT[1], ""),
     "no begin": lambda page: page.replace(card.HEAD[0], "", 1),

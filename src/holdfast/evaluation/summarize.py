@@ -1,6 +1,7 @@
 """From verdicts to the document: every number of `summary.json` is computed here and in `metrics/`."""
 
 import dataclasses
+import pathlib
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -222,7 +223,7 @@ def earlier_run(case: Case) -> EarlierRun | None:
         if final.status == "broken" and final.asked in asked
     }
     return EarlierRun(
-        run=found.run,
+        run=pathlib.Path(found.run).resolve().name,
         model=found.stage.model,
         inputs=found.stage.inputs,
         stored=found.stored,

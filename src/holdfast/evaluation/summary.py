@@ -323,7 +323,7 @@ class Provenance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EarlierRun:
-    """A folder whose adversarial inputs were tried first: fingerprint of its model, digest of all its inputs.
+    """A run whose adversarial inputs were tried first: its folder's name, its model's fingerprint, its inputs' digest.
 
     Of the samples, it had one for `stored`, for `tried` one inside a threat; these broke `broken`.
     """

@@ -6,6 +6,7 @@ is between them and nothing else. What a person must state is listed once and ne
 
 import dataclasses
 import re
+import shlex
 from typing import Any
 
 import yaml
@@ -33,6 +34,9 @@ Nothing here follows from a measurement, so nothing is filled in. A later export
 TASKS = {"image": "image-classification", "vector": "tabular-classification"}
 NAME = 100
 MARK = "\ufeff"  # a byte order mark
+_PLACE = re.compile(
+    r"(?:^|(?<=[=:,('\"@]))(?:~[^=:,/\\]*|\.{1,2}|[A-Za-z]:)?[/\\](?!/)(?:[^=:,]*[/\\](?=[^=:,/\\]))?"
+)  # before a name
 _FRONT = re.compile(r"\A(---[ \t]*\r?\n)(.*?)^(---[ \t]*(?:\r?\n|\Z))", re.DOTALL | re.MULTILINE)
 
 
@@ -64,7 +68,7 @@ def render(summary: Summary, before: str = "") -> str:
         return MARK + render(summary, before.removeprefix(MARK))
     if before.count("\n") == before.count("\r\n") > 0:
         return render(summary, before.replace("\r\n", "\n")).replace("\n", "\r\n")
-    summary = cleaned(summary)
+    summary = _unplaced(cleaned(summary))
     head, text = _head(summary), _text(summary)
     if not before.strip():
         title = f"# Robustness card: {quoted(summary.model.name, NAME)}"
@@ -137,6 +141,19 @@ def _text(summary: Summary) -> str:
     lines = [f"#{line}" if line.startswith("## ") else line for line in told(summary)]
     page = trimmed(["## Robustness, measured by holdfast", "", *trust, *lines])
     return "".join(line for line in page.splitlines(keepends=True) if line.strip() not in TEXT)
+
+
+def _unplaced(summary: Summary) -> Summary:
+    """The summary with a command that says nothing of this machine: of the paths in it the last part is left."""
+    told = summary.provenance.command
+    try:
+        given = shlex.split(told)
+    except ValueError:
+        given = told.split()  # a quote that nothing closes
+    kept = [_PLACE.sub("", word) for word in given]
+    if kept == given:
+        return summary
+    return dataclasses.replace(summary, provenance=dataclasses.replace(summary.provenance, command=shlex.join(kept)))
 
 
 def _marked(marks: tuple[str, str], block: str) -> str:
