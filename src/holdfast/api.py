@@ -43,7 +43,7 @@ def audit(
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
-    replay: Run | str | os.PathLike[str] = "",
+    replay: Run | str | os.PathLike[str] | None = None,
     new: bool = False,
     on_event: Listener = silent,
 ) -> Run:

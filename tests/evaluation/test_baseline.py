@@ -101,15 +101,25 @@ def test_nothing_else_is_written_over(runs, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "manifest.json").write_text('{"name": "my web app"}')
+    (tmp_path / "web" / "index.html").write_text("mine")
 
     def everything():
         return {p: p.read_bytes() for top in (tmp_path, runs) for p in top.rglob("*") if p.is_file()}
 
     before = everything()
-    for out in (tmp_path / "notes", tmp_path / "file", runs / "moved", runs / "means"):
+    for out in (tmp_path / "notes", tmp_path / "web", tmp_path / "file", runs / "moved", runs / "means"):
         with pytest.raises(IntegrityError, match="HF406"):
             update(Folder(runs / "means"), out)
     assert everything() == before
+
+
+def test_a_first_update_that_was_killed_is_mended_by_the_same_call(runs, tmp_path):
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / ".manifest.json.new.tmp").write_text("half")
+    update(Folder(runs / "means"), tmp_path / "baseline")
+    assert files(tmp_path / "baseline") == {name: (runs / "means" / name).read_bytes() for name in FILES}
 
 
 def test_a_note_of_ones_own_in_the_folder_stays(runs, tmp_path):

@@ -1,6 +1,7 @@
 """A deadline stops by the clock: between two parts, said in words, resumable. The clock here counts events."""
 
 import os
+import signal
 
 import pytest
 
@@ -98,3 +99,19 @@ def test_what_is_no_time_is_refused(tmp_path, clock, text):
 def test_no_text_is_no_deadline():
     assert deadline_of("", 0.0) is None
     assert deadline_of(" 1m", 5.0) == interrupt.Deadline(65.0, "1m")
+
+
+def test_the_first_ctrl_c_after_the_deadline_lets_the_running_part_finish(clock):
+    stop = interrupt.Interrupt(lambda event: None, interrupt.Deadline(0.0, "1s"))
+    with stop:
+        clock.now = 5.0
+        assert stop.stops(begun=True)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert stop.reason == "stopped by clock after 1s"
+
+
+def test_a_time_that_is_no_text_is_refused_in_a_line():
+    with pytest.raises(UsageError, match=r"HF827 .* 60\.0"):
+        deadline_of(60.0, 0.0)

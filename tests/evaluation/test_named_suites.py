@@ -7,6 +7,7 @@ import torch
 
 import holdfast as hf
 from holdfast import attacks
+from holdfast.evaluation.plan import estimate, passes, radii
 from holdfast.evaluation.suites import PASSES, adapted, describe, left_out, resolve
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
@@ -58,6 +59,31 @@ def test_frugal_has_a_plan_of_its_own_under_l2_and_ends_without_gradients(model,
     assert [describe(a) for a in suite.serving(threat).attacks] == expected
     assert bool(left_out(suite, threat)) == left
     assert bool(suite.note) == (model is not FULL)
+
+
+def test_the_note_speaks_of_the_threats_that_are_asked_for():
+    note = adapted(resolve("frugal"), shown(scores=lambda x: x), [parse("linf:0.1")]).note
+    assert "local_search" in note
+    assert "ddn" not in note
+    assert "ddn" in adapted(resolve("frugal"), shown(scores=lambda x: x), [parse("linf:0.1"), parse("l2:1")]).note
+
+
+def test_the_plan_counts_what_searches_the_curve():
+    """Five radii of a single descent, not of the first stage."""
+    threat = parse("linf:0.1")
+    frugal, bare = resolve("frugal"), dataclasses.replace(resolve("frugal"), curve=None)
+    costs = [estimate(suite, [threat], 10, 1.0, 4).forwards for suite in (frugal, bare)]
+    first, curve = passes(attacks.LocalSearch()), passes(attacks.LocalSearch(targets=1, ways=1, rounds=0))
+    assert costs[1] - costs[0] == 10 * len(radii(threat, [threat])) * (first - curve)
+
+
+def test_each_searcher_of_a_curve_is_named():
+    x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = hf.wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), bounds=(0, 1))
+    run = hf.audit(model, (x, model.predict(x)), threat=["linf:0.001", "l1:0.01"], suite="frugal")
+    (line,) = [line for line in run.summary.limits if line.startswith("The curve below")]
+    assert "square(steps=2000, hope=4.0)" in line
+    assert "local_search(targets=1, ways=1, rounds=0)" in line
 
 
 def test_the_curve_of_frugal_is_searched_by_one_descent_where_gradients_are_seen():

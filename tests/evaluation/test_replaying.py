@@ -14,6 +14,9 @@ from holdfast.core.errors import IntegrityError, Stop, UsageError
 from holdfast.core.progress import BatchDone, Note, StageDone
 from holdfast.evaluation import comparable, manifest
 from holdfast.evaluation.audit import audit, plan
+from holdfast.evaluation.board import board
+from holdfast.evaluation.comparison import compare
+from holdfast.evaluation.document import to_json
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
 from holdfast.evaluation.store import Folder
@@ -61,7 +64,9 @@ def test_what_was_replayed_is_named(tmp_path, before):
     assert config == {"inputs": after.replay.inputs, "model": before.manifest.fingerprint}
     assert Folder(tmp_path / "after").manifest.stages[0].config == config
     assert (after.replay.tried, after.replay.broken) == (len(broken(before)), len(broken(before)))
-    assert any(after.replay.inputs in line and str(before.path) in line for line in after.limits)
+    assert after.replay.run == before.path.name
+    assert any(after.replay.inputs in line and f"the run {before.path.name} holds" in line for line in after.limits)
+    assert str(before.path.parent) not in to_json(after)
     assert "(replay" in after.verdict.text
     count = len(broken(before))
     assert f"{count} of 40 samples had an input to try first, {count} broke." in " ".join(text(after).split())
@@ -92,7 +97,7 @@ def test_only_inputs_inside_the_threat_are_tried(tmp_path, before):
     assert after.replay.stored == len(broken(before))
     assert after.replay.tried == 0
     assert [t.attacks[0].attempted for t in after.threats] == [0, 0]
-    assert f"({after.replay.stored} more are outside these threats), 0 broke." in " ".join(text(after).split())
+    assert f"({after.replay.stored} more do not fit these threats), 0 broke." in " ".join(text(after).split())
 
 
 def test_of_several_inputs_the_farthest_inside_the_threat_is_tried(tmp_path):
@@ -149,6 +154,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(IntegrityError, match="HF407"):
         run(tmp_path / "after", replay=tmp_path / "nothing")
     assert not (tmp_path / "after").exists()
+
+
+@pytest.mark.parametrize("earlier", ["", 5, ["a"]])
+def test_what_names_no_run_is_refused_in_a_line(tmp_path, earlier):
+    with pytest.raises(IntegrityError, match="HF407"):
+        run(tmp_path / "a", replay=earlier)
 
 
 def test_a_run_cannot_replay_itself(tmp_path, before):
@@ -218,9 +229,19 @@ def test_a_claim_of_a_replay_is_rechecked_and_repeated(tmp_path, before, monkeyp
 
 def test_runs_compare_only_where_both_replayed_the_same(tmp_path, before):
     plain, after = run(tmp_path / "plain"), run(tmp_path / "after", replay=before.path)
-    with pytest.raises(IntegrityError, match=r"HF413.*replay"):
+    with pytest.raises(IntegrityError, match=r"HF413.*replay") as refused:
         comparable.refuse(after, plain, common=False)
-    comparable.refuse(after, run(tmp_path / "again", replay=before.path), common=False)
+    assert "the same --replay, or none" in str(refused.value.fix)
+    again = run(tmp_path / "again", replay=before.path)
+    assert {side.suite for side in compare([after, again]).runs} == {"replay+pgd(steps=4)"}
+    tables = board([plain, after, again]).rankings
+    assert [table.suite for table in tables] == ["replay+pgd(steps=4)", "pgd(steps=4)"]
+
+
+def test_another_plan_without_a_replay_hints_at_none(tmp_path, before):
+    with pytest.raises(IntegrityError, match="HF413") as refused:
+        comparable.refuse(before, run(tmp_path / "other", suite=Pgd(steps=2)), common=False)
+    assert refused.value.fix == "audit both with one --suite"
 
 
 def test_the_plan_counts_one_question_for_each_input(before):

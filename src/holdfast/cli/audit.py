@@ -51,7 +51,7 @@ class Request:
     log: str = ""
     subset_seed: int | None = None
     seeds: int = 1
-    replay: str = ""
+    replay: str | None = None
     deadline: str = ""
     part: bool = False  # one of several audits: the result is not shown
 
@@ -73,7 +73,7 @@ def command(
     decide: options.Decide = "",
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
-    replay: options.Replay = "",
+    replay: options.Replay = None,
     trust: options.Trust = "",
     batch: options.Batch = 256,
     device: options.Device = "cpu",

@@ -85,7 +85,7 @@ TransferTo = Annotated[
     list[str] | None, typer.Option("--transfer-to", metavar="MODEL2", help="Try what breaks MODEL on this model too.")
 ]
 Replay = Annotated[
-    str, typer.Option("--replay", metavar="RUN", help="Try that run's adversarial inputs before all attacks.")
+    str | None, typer.Option("--replay", metavar="RUN", help="Try that run's adversarial inputs before all attacks.")
 ]
 Trust = Annotated[
     str,

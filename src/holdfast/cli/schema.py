@@ -16,6 +16,7 @@ RECORDS = {
     "comparison": ("holdfast.evaluation.comparison", "Comparison"),
     "gate": ("holdfast.evaluation.gate", "Gate"),
     "policy": ("holdfast.evaluation.policy", "Document"),
+    "baseline": ("holdfast.evaluation.baseline", "Updated"),
     "board": ("holdfast.evaluation.board", "Board"),
     "spread": ("holdfast.evaluation.spread", "Spread"),
     "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
@@ -28,7 +29,8 @@ def command(
     document: Annotated[
         str,
         typer.Argument(
-            metavar="DOCUMENT", help="summary, comparison, gate, policy, board, spread, corruptions, bench, error."
+            metavar="DOCUMENT",
+            help="summary, comparison, gate, policy, board, spread, bench, ...",
         ),
     ] = "summary",
 ) -> int:

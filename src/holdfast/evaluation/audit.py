@@ -84,7 +84,7 @@ def audit(
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
-    replay: str | os.PathLike[str] = "",
+    replay: str | os.PathLike[str] | None = None,
     deadline: Deadline | None = None,
     new: bool = False,
     on_event: Listener = silent,
@@ -124,7 +124,7 @@ def audit(
     request = settled(
         model, data, threat, suite, seed, batch, limit, expect_accuracy, transfer_to, command, subset_seed
     )
-    if replay:
+    if replay is not None:
         request = _after(request, replay, None if new else pathlib.Path(out))
     return _carried_out(request, pathlib.Path(out), new, Interrupt(on_event, deadline))
 
@@ -172,11 +172,11 @@ def plan(
     suite: str | Suite | Attack | Sequence[Attack] = "standard",
     limit: int | None = None,
     batch: int = 256,
-    replay: str | os.PathLike[str] = "",
+    replay: str | os.PathLike[str] | None = None,
 ) -> Plan:
     """What `audit` would do and cost, from one measured batch; writes nothing."""
     request = settled(model, data, threat, suite, 0, batch, limit, None, None, "")
-    return _estimated(_after(request, replay, None) if replay else request)
+    return _estimated(_after(request, replay, None) if replay is not None else request)
 
 
 def settled(
@@ -200,7 +200,7 @@ def settled(
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
     settled_model = prepared(settle(model, part.x), part.x)
-    chosen = adapted(resolve(suite), settled_model)
+    chosen = adapted(resolve(suite), settled_model, read)
     _check(settled_model, part)
     for t in read:
         for attack in chosen.serving(t).attacks:

@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 from typing import Literal
 
 from holdfast.core.errors import HoldfastError, IntegrityError
 from holdfast.core.files import sync_folder, write_atomic, writing
-from holdfast.evaluation import comparable
+from holdfast.evaluation import comparable, manifest
 from holdfast.evaluation.comparison import compare
 from holdfast.evaluation.store import Folder
 
@@ -120,12 +121,26 @@ def _refuse_foreign(run: Folder, out: pathlib.Path) -> None:
         seen = "it is the run itself"
     elif (out / "journal.jsonl").exists() or (out / "parts").exists():
         seen = "it is a whole run, whose inputs would be lost"
-    elif out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in FILES):
-        seen = f"it holds {min(path.name for path in out.iterdir())}"
+    elif out.is_dir() and _others(out) and not _is_ours(out):
+        seen = f"it holds {min(_others(out))}"
     elif out.exists() and not out.is_dir():
         seen = "it is a file"
     if seen:
         raise IntegrityError("HF406", f"'{out}' is not the folder of a baseline", seen=seen, fix="-o baseline")
+
+
+def _others(out: pathlib.Path) -> list[str]:
+    """What lies in the folder, without what an update that was killed has left."""
+    return [p.name for p in out.iterdir() if not (p.name.startswith(".") and p.name.endswith(".tmp"))]
+
+
+def _is_ours(out: pathlib.Path) -> bool:
+    """Whether its manifest is that of a run; another program's file may have the same name."""
+    try:
+        found = json.loads((out / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("format") == manifest.FORMAT
 
 
 def _change(run: Folder, out: pathlib.Path) -> str:

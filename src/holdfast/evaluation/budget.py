@@ -25,7 +25,7 @@ def seconds_of(budget: str, what: str = "budget") -> float:
     Raises:
         UsageError: HF827 for anything else.
     """
-    text = budget.strip().lower()
+    text = budget.strip().lower() if isinstance(budget, str) else ""
     found = _PART.findall(text)
     if not found or "".join(number + unit for number, unit in found) != text or not _total(found):
         raise UsageError(

@@ -173,10 +173,10 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
             f"accuracy and success rate come from a cluster bootstrap that draws groups (BCa, {clusters.RESAMPLES} "
             f"times, seed {case.view.seed}). Every other interval takes samples for independent and is too narrow."
         )
-    if any(t.bounded for t in case.view.threats):
+    curves = dict.fromkeys(describe(case.view.curve(t)) for t in case.view.threats if t.bounded)
+    if curves:
         more.append(
-            f"The curve below a radius comes from {describe(case.view.curve(case.view.threats[0]))} alone, "
-            "on the samples that broke at the radius."
+            f"The curve below a radius comes from {' or '.join(curves)} alone, on the samples that broke at the radius."
         )
     if case.image:
         more.append(

@@ -94,7 +94,7 @@ class Earlier:
         left = self.stored - self.tried
         if not self.stored:
             return f"{told}; it holds no adversarial input for any of these samples"
-        return told + (f"; those of {left} more are outside these threats" if left else "")
+        return told + (f"; those of {left} more do not fit these threats" if left else "")
 
 
 def earlier(
@@ -116,6 +116,8 @@ def earlier(
         IntegrityError: HF407 where there is no run, HF411 where its committed files were changed.
         UsageError: HF828 where it is the folder of this audit.
     """
+    if not isinstance(run, str | os.PathLike) or not str(run):
+        raise IntegrityError("HF407", "There is no run to replay", seen=repr(run), expected="the folder of a run")
     folder, damaged = Folder(pathlib.Path(run)), list[str]()
     if out is not None and folder.path.resolve() == out.resolve():
         raise UsageError("HF828", "A run cannot replay itself", seen=str(run), fix="give this audit another --out")

@@ -70,7 +70,7 @@ class View:
 
     def curve(self, threat: Threat) -> Attack:
         """The attack that searches the smaller radii."""
-        return self.suite.serving(threat).curve or self.first(threat)
+        return self.suite.curve_of(threat)
 
     def tries(self, threat: Threat, attack: Attack, key: str) -> bool:
         """Whether the stage has anything to try on the sample: a replay only where there is an input."""

@@ -36,7 +36,7 @@ class Interrupt:
     """
 
     def __init__(self, listener: Listener, deadline: Deadline | None = None):
-        self.listener, self.deadline, self.reason = listener, deadline, ""
+        self.listener, self.deadline, self.reason, self.signaled = listener, deadline, "", False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
@@ -65,6 +65,7 @@ class Interrupt:
         return bool(self.reason)
 
     def _caught(self, number: int, frame: types.FrameType | None) -> None:
-        if self.reason:
+        if self.signaled:
             raise KeyboardInterrupt
-        self.reason = "interrupted" if number == signal.SIGINT else "terminated"
+        self.signaled = True
+        self.reason = self.reason or ("interrupted" if number == signal.SIGINT else "terminated")

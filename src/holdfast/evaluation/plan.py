@@ -127,10 +127,6 @@ def _plain(radius: float) -> float:
     return value if math.isclose(value, radius, rel_tol=1e-12) else radius
 
 
-def _curve(serving: Suite) -> Attack:
-    return serving.curve or serving.attacks[0]
-
-
 def estimate(
     suite: Suite,
     threats: Sequence[Threat],
@@ -149,7 +145,7 @@ def estimate(
         for attack in suite.serving(threat).attacks:
             forwards = samples * passes(attack)
             stages.append(Stage(threat, attack, samples, forwards, forwards * second))
-    curve = sum(samples * len(radii(t, threats)) * passes(_curve(suite.serving(t))) for t in threats)
+    curve = sum(samples * len(radii(t, threats)) * passes(suite.curve_of(t)) for t in threats)
     forwards = sum(s.forwards for s in stages) + curve + limits.count(samples) * limits.MOST * len(threats)
     return Plan(
         suite.name,

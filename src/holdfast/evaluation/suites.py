@@ -52,6 +52,11 @@ class Suite:
         """The stages that are meant for the threat's norm, whether or not they serve it."""
         return dict(self.plans).get(threat.p, self.attacks)
 
+    def curve_of(self, threat: Threat) -> Attack:
+        """What searches the smaller radii of a threat: the suite's own choice where it serves, else the first stage."""
+        serving = self.serving(threat)
+        return serving.curve or serving.attacks[0]
+
     def stages(self) -> tuple[Stage, ...]:
         """Names and parameters, as the manifest keeps them."""
         return tuple(stage_of(attack) for attack in self.attacks)
@@ -85,17 +90,19 @@ def left_out(suite: Suite, threat: Threat) -> str:
     return line + (f"; instead: {', '.join(instead)}." if instead else ".") if absent else ""
 
 
-def adapted(suite: Suite, model: Model) -> Suite:
+def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite:
     """A suite by name, as this model can be asked: what was left out or replaced is said in its note.
 
     Args:
         suite: As `resolve` gives it.
         model: Settled.
+        threats: Whose stages the note speaks of; all there are where none is given.
     """
     if not suite.adapts:
         return suite
     notes = [suite.note] if suite.note else []
-    every = tuple(dict.fromkeys((*suite.attacks, *(a for _, plan in suite.plans for a in plan))))
+    planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
+    every = tuple(dict.fromkeys(a for plan in planned for a in plan))
 
     def shown(given: Sequence[Attack]) -> tuple[Attack, ...]:
         return tuple(a for a in given if all(getattr(model, f) is not None for f in a.needs))

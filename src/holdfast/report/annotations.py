@@ -5,6 +5,7 @@ fenced in by `fenced` before the annotations follow.
 """
 
 import os
+import pathlib
 import secrets
 
 from holdfast.evaluation.gate import Gate
@@ -54,5 +55,6 @@ def _property(text: str) -> str:
 
 def _below(path: str, base: str) -> str:
     """The file as the repository knows it; its name alone where it lies elsewhere."""
-    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(base))
-    return os.path.basename(inside) if inside.startswith(os.pardir) else inside.replace(os.sep, "/")
+    file = pathlib.Path(os.path.realpath(path))
+    root = pathlib.Path(os.path.realpath(base))
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
