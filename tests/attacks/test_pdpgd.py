@@ -39,7 +39,10 @@ def test_an_operator_of_whole_rows(operator, p):
 
 
 def test_first_steps_by_hand():
-    """A plane at 0.2 along (3, 4) / 5 in a box of width 1: Adam's first step is `step` in each value; L2 shrinks it."""
+    """A plane at 0.2 along (3, 4) / 5 in a box of width 1: Adam's first step is `step` in each value; L2 shrinks it.
+
+    The second step is a tenth as long, and its weight nine tenths of the first one's.
+    """
     w = torch.tensor([[0.0, 0.0], [3.0, 4.0]], dtype=torch.float64)
     model = linear(w, torch.tensor([0.0, -1.0]), space=Box((-0.5, 0.5)))
     seen = []
@@ -49,14 +52,29 @@ def test_first_steps_by_hand():
         return model.module(z)
 
     x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([0])
-    run(Pdpgd(steps=1, step=0.1), torch_model(spy, 2, model.space), x, y, L2())
-    d = np.array([0.1, 0.1])
-    root = 5 * np.array([3.0, 4.0]) / (1 + math.exp(-5))  # the slope of log(1 + exp(5 (1 - <w, x>))) at the input
-    z, weight = d, 0.1 / 100 / root.max()
-    for _ in range(5):
-        z = z - root / root.max() * (z - d)
-        z = z * max(0, 1 - weight / np.linalg.norm(z))
-    assert seen[-1][0].numpy() == pytest.approx(z, rel=1e-6)
+    run(Pdpgd(steps=2, step=0.1, rate=2.0), torch_model(spy, 2, model.space), x, y, L2())
+
+    plane, z, first, second, share = np.array([3.0, 4.0]), np.zeros(2), 0.0, 0.0, 100 / 101
+    for count, step in ((1, 0.1), (2, 0.01)):
+        g = -5 * plane / (1 + math.exp(-5 * (1 - plane @ z)))  # of log(1 + exp(5 (1 - <w, x>)))
+        first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g**2
+        root = np.sqrt(second / (1 - 0.999**count))
+        d = z - step * first / (1 - 0.9**count) / root
+        z, weight = d, step * (1 - share) / share / root.max()
+        for _ in range(5):
+            z = z - root / root.max() * (z - d)
+            z = z * max(0, 1 - weight / np.linalg.norm(z))
+        assert seen[count - 3][0].numpy() == pytest.approx(z, rel=1e-6)
+        share = 0.9 * share + 0.1 / (1 + math.exp(-2) / 100)  # the goal is not reached: the log weight grows by 2
+
+
+def test_a_flat_start_stays_at_the_input():
+    """A slope that begins a tenth away is never found."""
+    x, y = torch.full((2, 12), 0.5, dtype=torch.float64), torch.zeros(2, dtype=torch.long)
+    flat = torch_model(lambda z: ((z - 0.5).abs() - 0.1).relu().sum(1, keepdim=True) - 0.5, 2)
+    out = run(Pdpgd(steps=20), flat, x, y, L2(), perturb=True)
+    assert not out.success.any()
+    assert torch.equal(out.adversarial, x)
 
 
 @pytest.mark.parametrize("threat", [Linf(), L2(), L1(), L0()], ids=str)

@@ -34,14 +34,16 @@ class Pdpgd(Attack):
     The minimum is sought by five proximal steps, each of them closed: shrinking every value (L1), the whole change (L2)
     or its largest values (Linf). In L0 the sum of |z|^(2/3) takes the place of the count.
 
+    Where the gradient at the input is zero the attack stays there; nothing is drawn at random.
+
     Cost: `steps` forward and backward passes and one more forward pass.
 
     Deviations: lengths are fractions of the box's width, which is 1 in the paper, and margins are taken in units where
     the input's is 5, so that a factor on the logits changes nothing.
 
     Args:
-        steps: Forward and backward passes. The weight of the distance begins at a hundredth and moves by `rate`, so
-            that fewer steps want a higher rate: 0.3 for 100.
+        steps: Forward and backward passes. The weight of the distance begins at a hundredth and moves by `rate`: with
+            far fewer steps it stays too small, and the points found stay too far.
         step: Length of Adam's first step in each value, as a fraction of the box's width; falls to a hundredth.
         rate: First step of the log weight; falls to a tenth.
     """
