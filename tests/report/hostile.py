@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from holdfast.evaluation.summary import Summary
+from holdfast.evaluation.summary import EarlierRun, Summary
 
 CORPUS = (
     "<script>globalThis.pwned = 1</script>",
@@ -69,7 +69,13 @@ FIXED = {"schema", "state", "kind", "method", "denominator", "schema_version"}
 
 def everywhere(summary: Summary, text: str) -> Summary:
     """The summary with the text in every field that can hold one."""
-    return _walk(summary, text)
+    return _walk(replaying(summary), text)
+
+
+def replaying(summary: Summary) -> Summary:
+    """The summary of a run that tried inputs of an earlier one first."""
+    found = EarlierRun(run="before", model="b", inputs="0123456789", stored=5, tried=3, broken=1)
+    return dataclasses.replace(summary, replay=found)
 
 
 def _walk(value, text):

@@ -122,6 +122,15 @@ def test_verdict_comes_first_then_the_figure(text, folder):
     assert order == sorted(order)
 
 
+def test_a_replay_is_told_below_the_headline(text, folder):
+    found = hostile.replaying(folder.summary)
+    page = html.render(found, folder.samples, folder.examples, "runs/digits")
+    assert page.index("</h1>") < page.index(words.replayed(found)) < page.index('class="bracket"')
+    assert f"suite replay+{found.provenance.suite}, seed" in page
+    assert "Replay of" not in text
+    assert f"suite {found.provenance.suite}, seed" in text
+
+
 def test_every_rate_carries_count_and_interval(text, folder):
     shown = re.findall(r'<span class="rate">(.*?)</span></span>', text)
     assert len(shown) > 20

@@ -38,6 +38,17 @@ def test_one_verdict_in_every_view():
     assert told in text.rich(SUMMARY).plain.replace("\n", " ")
 
 
+def test_a_replay_is_told_in_every_view():
+    found = hostile.replaying(SUMMARY)
+    told = "Replay of before (inputs 01234567): 3 of 120 samples had an input to try first (2 more do not fit these "
+    told += "threats), 1 broke."
+    page = MarkdownIt().render(markdown.render(found))
+    assert page.index(words.masking(found)) < page.index(told) < page.index("Findings")
+    assert told in " ".join(text.text(found).split())
+    assert f"suite replay+{SUMMARY.provenance.suite}," in page
+    assert "eplay" not in markdown.render(SUMMARY)
+
+
 def test_markdown_shows_every_rate_with_count_and_interval():
     page = markdown.render(SUMMARY)
     percents = re.findall(r"\d\u00a0%.{0,40}", page)

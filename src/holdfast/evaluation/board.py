@@ -148,7 +148,7 @@ def _ranking(members: Sequence[tuple[Folder, Seen]]) -> Ranking:
     return Ranking(
         data=first.data.name,
         threats=tuple(sorted(t.literal for t in first.threats)),
-        suite=first.provenance.suite,
+        suite=first.suite,
         samples=len(members[0][1].ids),
         tests=n * (n - 1) // 2,
         rows=tuple(sorted(rows, key=lambda r: (r.best, r.worst, -r.robust.point, -r.clean.point, r.run))),

@@ -193,7 +193,7 @@ def _side(folder: Folder) -> Side:
         model=s.model.name,
         fingerprint=s.model.fingerprint,
         data=s.data.name,
-        suite=s.provenance.suite,
+        suite=s.suite,
         seed=s.provenance.seed,
         n=s.data.n,
         state=s.verdict.state,

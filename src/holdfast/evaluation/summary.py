@@ -361,6 +361,11 @@ class Summary:
     cost: Cost
     provenance: Provenance
 
+    @property
+    def suite(self) -> str:
+        """All that was tried: the suite's name, `replay+` before it where inputs of an earlier run came first."""
+        return ("replay+" if self.replay else "") + self.provenance.suite
+
 
 def read(document: bytes | str | Mapping[str, Any]) -> Summary:
     """A summary from its JSON text or values. Fields of a later minor version are left out.

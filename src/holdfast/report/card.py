@@ -89,13 +89,12 @@ def model_index(summary: Summary) -> dict[str, Any]:
     """
     data = summary.data
     metrics = [_metric("accuracy", "clean accuracy", summary.rates.clean_accuracy, {})]
-    suite = ("replay+" if summary.replay else "") + summary.provenance.suite
     for threat in summary.threats:
-        args = {**_ball(threat), "suite": suite, "seed": summary.provenance.seed}
+        args = {**_ball(threat), "suite": summary.suite, "seed": summary.provenance.seed}
         name = f"not broken under {threat.literal} (upper bound)"
         metrics.append(_metric("robust_accuracy", name, threat.empirical_robust_accuracy, args))
     if len(summary.threats) > 1:
-        args = {"threat": " or ".join(t.literal for t in summary.threats), "suite": suite}
+        args = {"threat": " or ".join(t.literal for t in summary.threats), "suite": summary.suite}
         name = "not broken under any of the threats (upper bound)"
         metrics.append(_metric("robust_accuracy", name, summary.rates.empirical_robust_accuracy, args))
     result = {

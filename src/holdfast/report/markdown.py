@@ -33,7 +33,9 @@ def trimmed(lines: Sequence[str]) -> str:
 def told(summary: Summary) -> list[str]:
     """What the page says below its title, of a summary that is cleaned; sections begin with `##`."""
     lines = [] if summary.complete else [f"> **Partial run.** {quoted(words.stopped(summary))}", ""]
-    lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary), *_findings(summary), *_untested(summary)]
+    lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary)]
+    replayed = words.replayed(summary)
+    lines += [*([quoted(replayed), ""] if replayed else []), *_findings(summary), *_untested(summary)]
     for threat in summary.threats:
         lines += _threat(summary, threat)
     return lines + _transfer(summary) + _masking(summary) + _provenance(summary)
@@ -162,7 +164,7 @@ def _provenance(summary: Summary) -> list[str]:
         for line in (
             f"model {summary.model.name}, fingerprint {summary.model.fingerprint}",
             f"data {summary.data.name} {summary.data.split}, digest {summary.data.digest}",
-            f"suite {p.suite}, seed {p.seed}; {p.started} to {p.finished}",
+            f"suite {summary.suite}, seed {p.seed}; {p.started} to {p.finished}",
             f"holdfast {summary.holdfast}, Python {p.python}, torch {p.torch}, numpy {p.numpy}",
             f"{p.platform}, {p.device}, {p.precision}",
             words.cost(summary),

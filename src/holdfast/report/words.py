@@ -207,11 +207,11 @@ def replayed(summary: Summary) -> str:
     found = summary.replay
     if found is None:
         return ""
-    n = summary.data.n
-    told = f"Replay of {found.run} (inputs {found.inputs[:8]}): {found.tried} of {n} samples had an input to try first"
+    source = f"{short(found.run, 60)} (inputs {found.inputs[:8]})"
+    told = f"Replay of {source}: {found.tried} of {summary.data.n} samples had an input to try first"
     if not found.stored:
         return f"{told}; that run holds none for these samples."
-    beyond = f" ({found.stored - found.tried} more are outside these threats)" if found.stored > found.tried else ""
+    beyond = f" ({found.stored - found.tried} more do not fit these threats)" if found.stored > found.tried else ""
     return f"{told}{beyond}, {found.broken} broke."
 
 
