@@ -62,7 +62,7 @@ def refuse(first: Folder, other: Folder, common: bool) -> None:
                 f"they were attacked in other ways under {literal}",
                 " and ".join(_told(threats[i][literal], threats[1 - i][literal]) for i in (0, 1)),
                 "the same attacks with the same parameters",
-                "audit both with one --suite",
+                "audit both with one --suite" + (", and the same --replay, or none" if a.replay or b.replay else ""),
             )
 
 
