@@ -9,6 +9,7 @@ import holdfast.attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evidence import EVIDENCE
 from holdfast.cli.catalog import attacks
+from holdfast.core.lazy import snake
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -27,4 +28,4 @@ def test_the_command_exists(name):
     assert (ROOT / file).is_file()
     text = (ROOT / file).read_text()
     if evidence.kind == "cross-checked" and name != "LocalSearch":
-        assert re.search(rf"\b{name}\b", text), "the script does not run it"
+        assert re.search(rf"\b({name}|{snake(name)})\b", text), "the script does not run it"

@@ -39,7 +39,7 @@ def test_texts_that_cannot_be_read_are_refused(text):
 
 def test_unknown_names_get_a_suggestion():
     with pytest.raises(UsageError, match="HF811.*did you mean pgd"):
-        resolve("pdg")
+        resolve("pgdd")
     with pytest.raises(UsageError, match="HF811"):
         resolve("standart")
     with pytest.raises(UsageError, match="HF812"):
