@@ -6,8 +6,7 @@ import typer
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.compare import form_of, write
-from holdfast.cli.terminal import clean, emit
+from holdfast.cli.output import form_of, tell, write
 from holdfast.core.errors import UsageError
 
 Threat = Annotated[str, typer.Option("--threat", metavar="THREAT", help="Such as linf:8/255 or l2:inf.")]
@@ -50,9 +49,7 @@ def command(
     from holdfast.cli.progress import Show
     from holdfast.cli.subject import default_threat, load_data, load_model
     from holdfast.evaluation.bench.measure import SIZES, bench
-    from holdfast.evaluation.document import to_json
     from holdfast.report.bench import FORMS, page, render
-    from holdfast.report.sheet import text
 
     form = form_of(out, FORMS)
     counts = tuple(count for count in SIZES if count <= memory_to) if memory else ()
@@ -77,8 +74,5 @@ def command(
         )
     if out:
         write(out, render(found, form))
-    if as_json:
-        emit(to_json(found), end="")
-    elif quiet < 2:
-        emit(clean(str(found)) if quiet else text(page(found)).rstrip())
+    tell(found, page, as_json, quiet)
     return ExitCode.PASSED if found.complete else ExitCode.INTERRUPTED

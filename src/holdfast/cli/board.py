@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.compare import form_of, write
 from holdfast.cli.options import Json, Quiet
+from holdfast.cli.output import form_of, write
 from holdfast.cli.terminal import emit
 
 Places = Annotated[list[str], typer.Argument(metavar="RUNS", help="Run folders, or folders that hold some.")]

@@ -6,8 +6,7 @@ import typer
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.compare import form_of, write
-from holdfast.cli.terminal import clean, emit
+from holdfast.cli.output import form_of, tell, write
 
 
 def command(
@@ -37,9 +36,7 @@ def command(
     from holdfast.cli.subject import load_data, load_model
     from holdfast.data.corruptions.corrupt import SEVERITIES
     from holdfast.evaluation.corruptions import corruptions
-    from holdfast.evaluation.document import to_json
     from holdfast.report.corruptions import FORMS, page, render
-    from holdfast.report.sheet import text
 
     form = form_of(out, FORMS)
     dataset = load_data(data, split, bounds)
@@ -60,8 +57,5 @@ def command(
         raise KeyboardInterrupt("Nothing is kept; --only NAME asks for one corruption, --limit for less") from error
     if out:
         write(out, render(found, form))
-    if as_json:
-        emit(to_json(found), end="")
-    elif quiet < 2:
-        emit(clean(str(found)) if quiet else text(page(found)).rstrip())
+    tell(found, page, as_json, quiet)
     return ExitCode.PASSED

@@ -7,8 +7,8 @@ import typer
 
 from holdfast.cli import result
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.compare import form_of, write
 from holdfast.cli.options import Quiet, Run
+from holdfast.cli.output import form_of, write
 from holdfast.cli.terminal import clean, emit
 from holdfast.core.errors import UsageError
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.compare import Common, form_of, write
+from holdfast.cli.compare import Common
 from holdfast.cli.options import Json, Quiet, Run
+from holdfast.cli.output import form_of, write
 from holdfast.cli.terminal import clean, emit
 
 if TYPE_CHECKING:
