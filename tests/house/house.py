@@ -6,7 +6,11 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "holdfast"
-CATALOGS = ("attacks/evasion", "defenses/training")
+CATALOGS = (
+    "attacks/evasion",
+    *(f"defenses/{folder}" for folder in ("preprocessing", "validation", "detection", "training")),
+    *(f"defenses/{folder}" for folder in ("distillation", "ensembles", "regularization")),
+)
 """Folders where a module is one published method: one public class, the paper in the first line."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -14,7 +14,7 @@ from holdfast.core.lazy import camel
 from holdfast.core.params import Range, parameters
 from house.house import METHODS, PACKAGE
 
-KINDS = {"Attack", "Learner", "Defense"}
+KINDS = {"Attack", "Learner", "Stage", "Fitted"}
 """Interfaces whose implementations are configurations."""
 
 

@@ -10,10 +10,10 @@ from holdfast.core.errors import UsageError
 from holdfast.core.files import write_atomic, writing
 
 if TYPE_CHECKING:
-    from holdfast.report.sheet import Page
+    from holdfast.report.sheet import Sheet
 
 
-def tell(found: Any, page: "Callable[[Any], Page]", as_json: bool, quiet: int) -> None:
+def tell(found: Any, page: "Callable[[Any], Sheet]", as_json: bool, quiet: int) -> None:
     """Print a result: one JSON document, its sentence for `-q`, nothing for `-qq`, else its page."""
     if as_json:
         from holdfast.evaluation.document import to_json

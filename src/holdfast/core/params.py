@@ -12,6 +12,7 @@ import typing
 from typing import Annotated, Any
 
 from holdfast.core.errors import ParameterError
+from holdfast.core.lazy import snake
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,18 @@ def check(record: Any) -> None:
             raise ParameterError(
                 "HF001", f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {value!r}"
             )
+
+
+def told(record: Any) -> str:
+    """A configuration as text, `jpeg(quality=75)`: its name and the parameters that are not at their defaults."""
+    kind: type = type(record)
+    shown = {field.name for field in dataclasses.fields(record) if field.repr}
+    changed = [
+        f"{p.name}={getattr(record, p.name)!r}"
+        for p in parameters(kind)
+        if p.name in shown and getattr(record, p.name) != p.default
+    ]
+    return snake(kind.__name__) + (f"({', '.join(changed)})" if changed else "")
 
 
 def _required(hint: Any) -> tuple[Any, bool]:

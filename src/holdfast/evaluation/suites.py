@@ -16,7 +16,7 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
 from holdfast.core.errors import UsageError
 from holdfast.core.lazy import camel, catalog, snake
-from holdfast.core.params import parameters
+from holdfast.core.params import parameters, told
 from holdfast.core.records import config
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.model import Model
@@ -143,13 +143,7 @@ def stage_of(attack: Attack) -> Stage:
 
 def describe(attack: Attack) -> str:
     """`pgd(steps=10)`: the name and the parameters that are not at their defaults, digests left out."""
-    shown = {field.name for field in dataclasses.fields(attack) if field.repr}
-    changed = [
-        f"{p.name}={getattr(attack, p.name)!r}"
-        for p in parameters(type(attack))
-        if p.name in shown and getattr(attack, p.name) != p.default
-    ]
-    return snake(type(attack).__name__) + (f"({', '.join(changed)})" if changed else "")
+    return told(attack)
 
 
 def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:

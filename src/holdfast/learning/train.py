@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from holdfast.core.errors import ModelError
 from holdfast.core.params import Count, Fraction, Natural, NonNegative, Positive, Share
@@ -21,6 +20,7 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.learning.augment import Augmentation, named
 from holdfast.learning.learner import Learner
+from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
 from holdfast.learning.schedule import one_cycle
 from holdfast.learning.state import State, begin
@@ -57,6 +57,7 @@ class Train(Learner):
         normalize: Take off the training data's mean and divide by its deviation, per channel, inside the model.
         perturb: A function (logits of x, x, y, generator) -> x that makes a step's inputs harder, or None to leave
             them as they are; the network it asks is frozen and in evaluation mode.
+        objective: What a step minimizes, a function of a `learning.objective.Step`.
         patience: Epochs without a better validation score after which to stop, with the best weights; 0 to go on to the
             end and take the last.
         holdout: Share of the data to validate on, where patience is given and `fit` gets no validation part.
@@ -80,6 +81,7 @@ class Train(Learner):
     augment: str | Augmentation = ""
     normalize: bool = True
     perturb: Perturb | None = None
+    objective: Objective = CrossEntropy()
     patience: Natural = 0
     holdout: Fraction = 0.1
     judge: Judge | None = None
@@ -190,13 +192,26 @@ class _Work:
         for k, rows in enumerate(torch.split(order, self.size)):
             x, y = self.data.x[rows], self.data.y[rows].to(self.device)
             x = (x if self.augment is None else self.augment(x, draw)).to(self.device)
-            self._step(state, self._harder(state.net, x, y, draw), y, state.epoch * self.per_epoch + k)
+            self._step(state, x, y, draw, state.epoch * self.per_epoch + k)
         state.epoch += 1
 
-    def _step(self, state: State, x: Tensor, y: Tensor, step: int) -> None:
+    def _step(self, state: State, x: Tensor, y: Tensor, draw: Generator, step: int) -> None:
+        steps = self.how.epochs * self.per_epoch
         for group in state.optimizer.param_groups:
-            group["lr"] = one_cycle(step, self.how.epochs * self.per_epoch, self.how.rate)
-        loss = cross_entropy(self._logits(state.net, x).float(), y, label_smoothing=self.how.smoothing)
+            group["lr"] = one_cycle(step, steps, self.how.rate)
+        loss = self.how.objective(
+            Step(
+                net=state.net,
+                logits=lambda inputs: self._logits(state.net, inputs),
+                x=x,
+                harder=self._harder(state.net, x, y, draw),
+                y=y,
+                smoothing=self.how.smoothing,
+                classes=self.data.n_classes,
+                done=step / steps,
+                draw=draw,
+            )
+        )
         if not bool(torch.isfinite(loss)):
             raise ModelError(
                 "HF218",

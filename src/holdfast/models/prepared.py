@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from holdfast.models.model import Model, Swift
+from holdfast.models.model import Guarded, Model, Swift
 from holdfast.models.source import Scores, source_of
+from holdfast.models.stage import Stage
 from holdfast.models.torch_module import Normalized
 from holdfast.threats.space import Box
 
@@ -39,6 +40,8 @@ def prepared(model: Model, x: Tensor) -> Model:
         model: A settled model.
         x: Inputs `(n, ...)`; the first few are compared.
     """
+    if model.guarded is not None:
+        return _behind(model, model.guarded, x)
     source = source_of(model)
     if model.swift is not None or model.module is None or model.random or source is None or not source.settled:
         return model
@@ -52,6 +55,33 @@ def prepared(model: Model, x: Tensor) -> Model:
         copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
         slack = _slack(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
+
+
+def _behind(model: Model, guard: Guarded, x: Tensor) -> Model:
+    """A guarded model that searches on the copy of its base, where the stage draws no random numbers."""
+    if model.swift is not None or model.module is None or model.random or not len(x):
+        return model
+    with model.borrowed(), torch.no_grad():
+        inside = guard.stage.apply(x[:ROWS], model.space)
+    base = prepared(guard.base, inside)
+    if base.swift is None:
+        return model
+    copied = _Through(guard.stage, model.space, base.swift.ask)
+    swift = dataclasses.replace(base.swift, ask=copied)
+    return dataclasses.replace(model, swift=swift, guarded=dataclasses.replace(guard, base=base))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Through:
+    """The copy behind a stage."""
+
+    stage: Stage
+    space: Box
+    ask: Ask
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores, differentiable as the stage declares."""
+        return self.ask(self.stage.passed(x, self.space))
 
 
 def piece_of(x: Tensor) -> int:

@@ -1,9 +1,11 @@
 """Look at a wrapped model on a small batch: what its outputs are, how many classes, whether it repeats itself."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
 from holdfast.models.source import Source, source_of
+from holdfast.models.stage import checked, guarded
 from holdfast.threats.space import space_of
 
 ROWS = 32  # rows looked at, and as many random ones
@@ -55,7 +58,9 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
             where they mean none, HF205 where they are not finite, HF210 where the number of classes is unknown or
             contradicts what was said.
     """
-    source = source_of(wrapped(model))
+    if wrapped(model).guarded is not None:
+        return _settled_behind(model, x, classes)
+    source = source_of(model)
     if source is None or source.settled:
         return model if model.classes is not None else dataclasses.replace(model, classes=_counted(model, x, classes))
     if not len(x):
@@ -66,8 +71,8 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
             source = _with_members(source, x, classes)
         source, notes = _read(source, x, _random_inputs(model, x), classes)
         notes = [*(source.ask.notes if isinstance(source.ask, Together) else ()), *notes]
-        wavers = _wavers(source, x)
-        noise, remark = (0.0, "") if wavers else _company(source, x)
+        wavers = _wavers(functools.partial(_answers, source), x)
+        noise, remark = (0.0, "") if wavers else _company(functools.partial(_answers, source), x)
     if wavers:
         notes.append("two passes over the same input differ: the model is random")
     notes += [remark] if remark else []
@@ -82,6 +87,33 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     )
     hidden = {field: None for field in ("scores", "module") if getattr(model, field) is None}
     return dataclasses.replace(settled, **hidden)  # type: ignore[arg-type]
+
+
+def _settled_behind(model: Model, x: Tensor, classes: int | None) -> Model:
+    """A guarded model whose base has been looked at, and whose stage keeps its word."""
+    behind = model.guarded
+    if behind is None or behind.checked:
+        return model
+    if not len(x):
+        raise ModelError("HF210", "A model cannot be looked at without inputs", seen="an empty batch")
+    stage, x = behind.stage, x[:ROWS]
+    with model.borrowed(), torch.no_grad():
+        space = space_of(x, model.space.bounds)
+        inside = stage.apply(x, space)
+    base = dataclasses.replace(settle(behind.base, inside, classes), space=space)
+    with model.borrowed():
+        checked(stage, x, space)
+    made = guarded(base, stage)
+    hidden = {field: None for field in ("scores", "module") if getattr(model, field) is None}
+    made = dataclasses.replace(made, guarded=dataclasses.replace(made.guarded, checked=True), **hidden)  # type: ignore
+
+    def ask(rows: Tensor) -> Tensor:
+        return made.answer(rows).scores.double()
+
+    with made.borrowed(), torch.no_grad():
+        noise, remark = (0.0, "") if made.random else _company(ask, x)
+    notes = (*made.notes, remark) if remark else made.notes
+    return dataclasses.replace(made, noise=max(noise, base.noise), notes=tuple(dict.fromkeys(notes)))
 
 
 def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> str:
@@ -248,15 +280,15 @@ def _spread(scores: Tensor) -> float:
     return float(scores.amax() - scores.amin()) or 1.0
 
 
-def _wavers(source: Source, x: Tensor) -> bool:
-    first, second = _answers(source, x), _answers(source, x)
+def _wavers(ask: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    first, second = ask(x), ask(x)
     return bool((first - second).abs().max() > ROUNDING * _spread(first))
 
 
-def _company(source: Source, x: Tensor) -> tuple[float, str]:
+def _company(ask: Callable[[Tensor], Tensor], x: Tensor) -> tuple[float, str]:
     """How far a margin moves when a row is asked alone, as a power of ten above it, and a remark where that is much."""
-    together = _answers(source, x)
-    alone = torch.cat([_answers(source, row[None]) for row in x[:ALONE]])
+    together = ask(x)
+    alone = torch.cat([ask(row[None]) for row in x[:ALONE]])
     moved = 2 * float((alone - together[: len(alone)]).abs().max())
     if not moved:
         return 0.0, ""

@@ -1,0 +1,1 @@
+"""Detectors: how suspicious is an input?"""

@@ -1,0 +1,1 @@
+"""Several models that decide together, as Learners."""

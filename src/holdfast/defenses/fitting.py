@@ -1,0 +1,142 @@
+"""Defenses that learn from clean data before they can stand in front of a model."""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import DataError
+from holdfast.core.params import Fraction, Range, check, told
+from holdfast.core.progress import Listener, silent
+from holdfast.data.dataset import Dataset
+from holdfast.models.model import Model
+from holdfast.models.stage import Gradient, Stage
+from holdfast.threats.space import Box
+
+Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,), higher = more suspicious
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fitted(abc.ABC):
+    """A defense whose stage is made from a model and clean data; its fields are its configuration."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @abc.abstractmethod
+    def fit(self, model: Model, data: Dataset, seed: int = 0, on_event: Listener = silent) -> Stage:
+        """A stage for `stage.guard(model)`; the same arguments give the same stage on the same machine.
+
+        Args:
+            model: What the stage will stand in front of, settled.
+            data: Clean samples that the model was not tested on.
+            seed: Seeds every random number; the global random state stays as it is.
+            on_event: Told about progress.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Detector(Fitted):
+    """A score of suspicion, and a threshold that clean data exceed at a stated rate.
+
+    `fit` learns the score on one part of the data and sets the threshold on the other: the smallest value that keeps
+    the share of rejected clean inputs at `fpr` or below in expectation (the conformal quantile). The threshold never
+    sees an attack.
+
+    Args:
+        fpr: Share of clean inputs that may be rejected.
+        held_out: Share of the data that sets the threshold.
+    """
+
+    fpr: Fraction = 0.05
+    held_out: Fraction = 0.5
+
+    @property
+    def slope(self) -> Gradient:
+        """Whether suspicion can be differentiated: "exact", or "none"."""
+        return "exact"
+
+    @abc.abstractmethod
+    def learn(self, model: Model, data: Dataset, seed: int) -> Score:
+        """The score, higher for more suspicious inputs: batch -> `(batch,)`, differentiable where `slope` is exact.
+
+        What it learned stays as it is; a score may keep tensors, never the data themselves unless it needs them.
+        """
+
+    def fit(self, model: Model, data: Dataset, seed: int = 0, on_event: Listener = silent) -> "Flag":
+        """The detector as a stage.
+
+        Raises:
+            DataError: HF130 where the held-out part is too small for the stated rate.
+        """
+        learned, held = data.divide(1 - self.held_out, seed)
+        with model.borrowed():
+            score = self.learn(model, learned, seed)
+        return Flag(of=told(self), score=score, threshold=threshold(values(score, held.x), self.fpr), slope=self.slope)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Flag(Stage):
+    """A fitted detector in front of a model: inputs pass unchanged, suspicious ones are rejected.
+
+    Args:
+        threshold: Above which an input is rejected.
+        of: The detector as text.
+        score: Of suspicion.
+        slope: "exact" where the score can be differentiated, "none" where attacks must do without.
+    """
+
+    threshold: Annotated[float, Range(-math.inf, math.inf)]
+    of: str
+    score: Score = dataclasses.field(repr=False)
+    slope: Gradient = "exact"
+
+    def suspicion(self, x: Tensor, space: Box) -> Tensor:
+        """The score above the threshold."""
+        return self.score(x) - self.threshold
+
+    def reasons(self, x: Tensor, space: Box) -> list[str]:
+        """The detector, its score and its threshold."""
+        found = self.score(x)
+        return [
+            f"{self.of}: score {value:.4g} above {self.threshold:.4g}" if value > self.threshold else ""
+            for value in found.tolist()
+        ]
+
+    def learned(self) -> bytes:
+        """The threshold to 6 digits; the score itself shows in what is rejected."""
+        return f"{self.threshold:.6g}".encode()
+
+    def __str__(self) -> str:
+        return self.of
+
+
+def values(score: Score, x: Tensor, batch: int = 256) -> Tensor:
+    """Scores `(n,)` in batches, float64, without gradients."""
+    with torch.no_grad():
+        return torch.cat([score(rows).detach().double().cpu() for rows in torch.split(x, batch)])
+
+
+def threshold(clean: Tensor, fpr: float) -> float:
+    """The conformal quantile: of n clean scores the ceil((n + 1)(1 - fpr))-th smallest.
+
+    A fresh clean input from the same source exceeds it with a probability of at most `fpr`, whatever the scores are
+    (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005).
+
+    Raises:
+        DataError: HF130 where n is too small for such a value to exist.
+    """
+    rank = math.ceil((len(clean) + 1) * (1 - fpr) - 1e-9)
+    if rank > len(clean) or rank < 1:
+        raise DataError(
+            "HF130",
+            "Too few held-out samples for the false-positive rate",
+            seen=f"{len(clean)} samples, fpr={fpr:g}",
+            expected=f"at least {math.ceil(1 / fpr) - 1}",
+            fix="more data, or a higher fpr",
+        )
+    return float(clean.sort().values[rank - 1])

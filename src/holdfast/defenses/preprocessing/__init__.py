@@ -1,0 +1,1 @@
+"""Transformations of an input in front of a model."""

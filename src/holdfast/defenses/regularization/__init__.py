@@ -1,0 +1,1 @@
+"""Penalties, noise and augmentation at training time, as Learners."""

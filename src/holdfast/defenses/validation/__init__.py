@@ -1,0 +1,1 @@
+"""Checks that refuse inputs which no honest source produces."""
