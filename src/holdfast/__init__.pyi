@@ -34,6 +34,7 @@ from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
+from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.threats import L0 as L0
@@ -43,6 +44,7 @@ from holdfast.threats.threats import Linf as Linf
 
 __version__: str
 __all__ = [
+    "Accepted",
     "DataError",
     "Dataset",
     "Fit",
