@@ -1,6 +1,20 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
+from holdfast.defenses.distillation.defensive_distillation import DefensiveDistillation as DefensiveDistillation
+from holdfast.defenses.distillation.robust_distillation import RobustDistillation as RobustDistillation
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
+from holdfast.defenses.regularization.aug_mix import AugMix as AugMix
+from holdfast.defenses.regularization.cut_mix import CutMix as CutMix
+from holdfast.defenses.regularization.dropout import Dropout as Dropout
+from holdfast.defenses.regularization.early_stopping import EarlyStopping as EarlyStopping
+from holdfast.defenses.regularization.input_gradient import InputGradient as InputGradient
+from holdfast.defenses.regularization.jacobian_regularization import JacobianRegularization as JacobianRegularization
+from holdfast.defenses.regularization.l1_penalty import L1Penalty as L1Penalty
+from holdfast.defenses.regularization.l2_penalty import L2Penalty as L2Penalty
+from holdfast.defenses.regularization.label_smoothing import LabelSmoothing as LabelSmoothing
+from holdfast.defenses.regularization.mixup import Mixup as Mixup
+from holdfast.defenses.regularization.spectral_normalization import SpectralNormalization as SpectralNormalization
+from holdfast.defenses.regularization.weight_decay import WeightDecay as WeightDecay
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds as AdversarialRounds
 from holdfast.defenses.training.adversarial_training import AdversarialTraining as AdversarialTraining
 from holdfast.defenses.training.fast_adversarial_training import FastAdversarialTraining as FastAdversarialTraining
@@ -13,11 +27,25 @@ from holdfast.defenses.training.weight_perturbation import WeightPerturbation as
 __all__ = [
     "AdversarialRounds",
     "AdversarialTraining",
+    "AugMix",
     "BitDepth",
+    "CutMix",
+    "DefensiveDistillation",
+    "Dropout",
+    "EarlyStopping",
     "FastAdversarialTraining",
     "FreeAdversarialTraining",
     "GaussianAugmentation",
+    "InputGradient",
+    "JacobianRegularization",
+    "L1Penalty",
+    "L2Penalty",
+    "LabelSmoothing",
     "Mart",
+    "Mixup",
+    "RobustDistillation",
+    "SpectralNormalization",
     "Trades",
+    "WeightDecay",
     "WeightPerturbation",
 ]
