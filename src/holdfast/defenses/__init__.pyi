@@ -3,6 +3,15 @@
 from holdfast.defenses.distillation.defensive_distillation import DefensiveDistillation as DefensiveDistillation
 from holdfast.defenses.distillation.robust_distillation import RobustDistillation as RobustDistillation
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
+from holdfast.defenses.preprocessing.dither import Dither as Dither
+from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing as GaussianSmoothing
+from holdfast.defenses.preprocessing.jpeg import Jpeg as Jpeg
+from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing as MedianSmoothing
+from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans as NonLocalMeans
+from holdfast.defenses.preprocessing.purifier import Purifier as Purifier
+from holdfast.defenses.preprocessing.rescale import Rescale as Rescale
+from holdfast.defenses.preprocessing.resize_pad import ResizePad as ResizePad
+from holdfast.defenses.preprocessing.total_variation import TotalVariation as TotalVariation
 from holdfast.defenses.regularization.aug_mix import AugMix as AugMix
 from holdfast.defenses.regularization.cut_mix import CutMix as CutMix
 from holdfast.defenses.regularization.dropout import Dropout as Dropout
@@ -31,20 +40,29 @@ __all__ = [
     "BitDepth",
     "CutMix",
     "DefensiveDistillation",
+    "Dither",
     "Dropout",
     "EarlyStopping",
     "FastAdversarialTraining",
     "FreeAdversarialTraining",
     "GaussianAugmentation",
+    "GaussianSmoothing",
     "InputGradient",
     "JacobianRegularization",
+    "Jpeg",
     "L1Penalty",
     "L2Penalty",
     "LabelSmoothing",
     "Mart",
+    "MedianSmoothing",
     "Mixup",
+    "NonLocalMeans",
+    "Purifier",
+    "Rescale",
+    "ResizePad",
     "RobustDistillation",
     "SpectralNormalization",
+    "TotalVariation",
     "Trades",
     "WeightDecay",
     "WeightPerturbation",
