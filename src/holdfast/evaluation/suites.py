@@ -20,6 +20,7 @@ from holdfast.core.params import parameters, told
 from holdfast.core.records import config
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.model import Model
+from holdfast.models.stage import Stage as Guard
 from holdfast.threats.threats import Threat
 
 PASSES = 20  # for each gradient of a model that draws random numbers
@@ -38,6 +39,8 @@ class Suite:
             runs as it is written, or is refused.
         plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
         curve: What searches the smaller radii of a threat; None for its first stage.
+        critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
+            after the stages.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Suite:
     adapts: bool = False
     plans: tuple[tuple[float, tuple[Attack, ...]], ...] = ()
     curve: Attack | None = None
+    critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
         """The stages that are meant for the threat's norm, whether or not they serve it."""
@@ -77,7 +81,8 @@ class Suite:
                 fix="holdfast list attacks; --suite 'name+name'",
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
-        return dataclasses.replace(self, attacks=fitting, plans=(), curve=curve)
+        against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
+        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=())
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
@@ -120,6 +125,8 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     substitutes = shown(suite.substitutes)
     if not stages:
         stages, substitutes, plans = substitutes, (), []
+    critics = {t.literal: published(model, t) for t in threats}
+    notes += aware(model, tuple(dict.fromkeys(a for found in critics.values() for a in found)))
     return dataclasses.replace(
         suite,
         attacks=stages,
@@ -127,12 +134,51 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         note=" ".join(notes),
         plans=tuple(plans),
         curve=curve if suite.curve is not None and shown([suite.curve]) else None,
+        critics=tuple((literal, found) for literal, found in critics.items() if found),
     )
+
+
+def published(model: Model, threat: Threat) -> tuple[Attack, ...]:
+    """The attacks that critics of the stages before a model have published, as far as threat and model allow them."""
+    found: list[Attack] = []
+    behind = model.guarded
+    while behind is not None:
+        found += [a for a in behind.stage.attacks(threat) if _serves(a, threat)]
+        behind = behind.base.guarded
+    fit = tuple(a for a in dict.fromkeys(found) if all(getattr(model, f) is not None for f in a.needs))
+    return _averaged(fit) if model.random else fit
+
+
+def aware(model: Model, critics: Sequence[Attack] = ()) -> list[str]:
+    """What is done about each stage in front of a model, a sentence each; empty without stages.
+
+    Called automatic because it follows from what the stages declare. Nobody has looked for their weak spot, so it is no
+    adaptive attack in the sense of Tramer et al., NeurIPS 2020, arXiv:2002.08347.
+    """
+    told: list[str] = []
+    behind = model.guarded
+    while behind is not None:
+        told += [_way(behind.stage)]
+        if type(behind.stage).suspicion is not Guard.suspicion:
+            told.append(f"must be accepted by {behind.stage}")
+        behind = behind.base.guarded
+    told += [f"runs what was published against them: {', '.join(describe(a) for a in critics)}"] if critics else []
+    return [f"Defense-aware (automatic): the attack {way}." for way in told if way]
+
+
+def _way(stage: Guard) -> str:
+    """How an attack gets through a stage, after what the stage declares."""
+    if stage.gradient == "none":
+        return f"asks scores only because of {stage}"
+    ways = [f"passes straight through {stage}"] if stage.gradient == "straight-through" else []
+    ways += [f"averages {PASSES} passes over {stage}"] if stage.random else []
+    changes = type(stage).apply is not Guard.apply
+    return " and ".join(ways) or (f"follows the gradient through {stage}" if changes else "")
 
 
 def _averaged(stages: Sequence[Attack]) -> tuple[Attack, ...]:
     """Those that follow gradients, with means of many passes."""
-    return tuple(Eot(a, PASSES) if "module" in a.needs else a for a in stages)
+    return tuple(Eot(a, PASSES) if "module" in a.needs and not isinstance(a, Eot) else a for a in stages)
 
 
 def stage_of(attack: Attack) -> Stage:
