@@ -1,5 +1,12 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
+from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing as FeatureSqueezing
+from holdfast.defenses.detection.kernel_density import KernelDensity as KernelDensity
+from holdfast.defenses.detection.local_dimensionality import LocalDimensionality as LocalDimensionality
+from holdfast.defenses.detection.mahalanobis import Mahalanobis as Mahalanobis
+from holdfast.defenses.detection.nearest_neighbors import NearestNeighbors as NearestNeighbors
+from holdfast.defenses.detection.outlier_model import OutlierModel as OutlierModel
+from holdfast.defenses.detection.reconstruction import Reconstruction as Reconstruction
 from holdfast.defenses.distillation.defensive_distillation import DefensiveDistillation as DefensiveDistillation
 from holdfast.defenses.distillation.robust_distillation import RobustDistillation as RobustDistillation
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
@@ -44,20 +51,27 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "FastAdversarialTraining",
+    "FeatureSqueezing",
     "FreeAdversarialTraining",
     "GaussianAugmentation",
     "GaussianSmoothing",
     "InputGradient",
     "JacobianRegularization",
     "Jpeg",
+    "KernelDensity",
     "L1Penalty",
     "L2Penalty",
     "LabelSmoothing",
+    "LocalDimensionality",
+    "Mahalanobis",
     "Mart",
     "MedianSmoothing",
     "Mixup",
+    "NearestNeighbors",
     "NonLocalMeans",
+    "OutlierModel",
     "Purifier",
+    "Reconstruction",
     "Rescale",
     "ResizePad",
     "RobustDistillation",

@@ -113,6 +113,7 @@ def guarded(model: Model, stage: Stage) -> Model:
         labels=after(model.labels),
         scores=after(model.scores),
         module=None if stage.gradient == "none" else after(model.module, passing=True),
+        features=after(model.features, passing=True),
         suspicion=suspicion if suspects else None,
         stages=(str(stage), *model.stages),
         parameters=lambda: digest([_own(model), str(stage), stage.learned().hex()]).encode(),
