@@ -9,6 +9,11 @@ from holdfast.defenses.detection.outlier_model import OutlierModel as OutlierMod
 from holdfast.defenses.detection.reconstruction import Reconstruction as Reconstruction
 from holdfast.defenses.distillation.defensive_distillation import DefensiveDistillation as DefensiveDistillation
 from holdfast.defenses.distillation.robust_distillation import RobustDistillation as RobustDistillation
+from holdfast.defenses.ensembles.adaptive_diversity import AdaptiveDiversity as AdaptiveDiversity
+from holdfast.defenses.ensembles.bagging import Bagging as Bagging
+from holdfast.defenses.ensembles.boosting import Boosting as Boosting
+from holdfast.defenses.ensembles.stacking import Stacking as Stacking
+from holdfast.defenses.ensembles.voting import Voting as Voting
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
 from holdfast.defenses.preprocessing.dither import Dither as Dither
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing as GaussianSmoothing
@@ -41,10 +46,13 @@ from holdfast.defenses.training.trades import Trades as Trades
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation as WeightPerturbation
 
 __all__ = [
+    "AdaptiveDiversity",
     "AdversarialRounds",
     "AdversarialTraining",
     "AugMix",
+    "Bagging",
     "BitDepth",
+    "Boosting",
     "CutMix",
     "DefensiveDistillation",
     "Dither",
@@ -76,8 +84,10 @@ __all__ = [
     "ResizePad",
     "RobustDistillation",
     "SpectralNormalization",
+    "Stacking",
     "TotalVariation",
     "Trades",
+    "Voting",
     "WeightDecay",
     "WeightPerturbation",
 ]

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -24,6 +25,7 @@ def from_members(
     space: Box,
     *,
     vote: Vote = "probabilities",
+    weights: Sequence[float] | None = None,
     classes: int | None = None,
     name: str | None = None,
 ) -> Model:
@@ -34,11 +36,13 @@ def from_members(
         space: What an input is.
         vote: Mean of the probabilities, mean of the scores ("logits"), or majority of the decisions ("labels": no
             gradient; ties go to the lowest class).
+        weights: How much each member counts, one number of at least 0 a member; all the same unless given.
         classes: Number of classes, where known.
         name: What reports call it.
 
     Raises:
-        ModelError: HF209 for fewer than two members, an unknown vote, or members that show less than the vote needs.
+        ModelError: HF209 for fewer than two members, an unknown vote, members that show less than the vote needs, or
+            weights that do not fit them.
     """
     members = tuple(members)
     if len(members) < 2 or vote not in VOTES:
@@ -56,7 +60,7 @@ def from_members(
             seen=f"vote={vote!r}",
             fix='vote="labels"',
         )
-    together = Together(members, vote)
+    together = Together(members, vote, _shares(weights, len(members)))
     slope = together.slope if vote != "labels" and all(member.module is not None for member in members) else None
     source = Source(ask=together, slope=slope, output="labels" if vote == "labels" else "logits", classes=classes)
     return source.model(
@@ -64,7 +68,7 @@ def from_members(
             space=space,
             name=name or f"ensemble of {len(members)}",
             adapter="ensemble",
-            stages=(f"vote of {vote}",),
+            stages=(f"{'weighted ' if weights is not None else ''}vote of {vote}",),
             notes=together.notes,
             parameters=together.digest,
             borrowed=together.borrowed,
@@ -78,16 +82,17 @@ class Together:
 
     members: tuple[Model, ...]
     vote: Vote
+    shares: tuple[float, ...] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Without gradients."""
         if self.vote == "labels":
             return self._majority(x)
-        return self._mean([scores(x) for member in self.members if (scores := member.scores) is not None])
+        return self.mean([scores(x) for member in self.members if (scores := member.scores) is not None])
 
     def slope(self, x: Tensor) -> Tensor:
         """Differentiable."""
-        return self._mean([module(x) for member in self.members if (module := member.module) is not None])
+        return self.mean([module(x) for member in self.members if (module := member.module) is not None])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -97,6 +102,7 @@ class Together:
     def digest(self) -> bytes:
         """Of the vote and all members; members whose numbers cannot be seen count by their names."""
         made = hashlib.blake2b(self.vote.encode(), digest_size=16)
+        made.update(b"" if self.shares is None else repr(self.shares).encode())
         for member in self.members:
             made.update(member.name.encode() if member.parameters is None else member.parameters())
         return made.digest()
@@ -109,15 +115,39 @@ class Together:
                 stack.enter_context(member.borrowed())
             yield
 
-    def _mean(self, answers: list[Tensor]) -> Tensor:
+    def mean(self, answers: list[Tensor]) -> Tensor:
+        """The members' scores as one, for votes of probabilities and logits."""
         widths = {answer.shape[1] for answer in answers}
         if len(widths) > 1:
             raise ModelError("HF209", "The members have different numbers of classes", seen=sorted(widths))
         z = torch.stack(answers)  # (members, batch, classes)
+        if self.shares is not None:
+            share = torch.tensor(self.shares).to(z)[:, None, None]
+            if self.vote == "logits":
+                return (share * z).sum(0)
+            return (z.log_softmax(2) + share.log()).logsumexp(0)
         if self.vote == "logits":
             return z.mean(0)
         return z.log_softmax(2).logsumexp(0) - torch.tensor(float(len(answers))).log().to(z)
 
     def _majority(self, x: Tensor) -> Tensor:
         said = torch.stack([labels(x) for member in self.members if (labels := member.labels) is not None])
-        return one_hot(said).sum(0).argmax(1)
+        votes = one_hot(said)
+        if self.shares is not None:
+            return (votes * torch.tensor(self.shares, dtype=torch.float64)[:, None, None]).sum(0).argmax(1)
+        return votes.sum(0).argmax(1)
+
+
+def _shares(weights: Sequence[float] | None, members: int) -> tuple[float, ...] | None:
+    """The weights, so that they add up to 1."""
+    if weights is None:
+        return None
+    found = [float(w) for w in weights]
+    if len(found) != members or not all(math.isfinite(w) and w >= 0 for w in found) or not sum(found):
+        raise ModelError(
+            "HF209",
+            "These weights make no vote",
+            seen=f"{found} for {members} members",
+            expected="a finite number of at least 0 for each member, not all 0",
+        )
+    return tuple(w / sum(found) for w in found)

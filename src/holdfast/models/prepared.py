@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from holdfast.models.ensemble import Together
 from holdfast.models.model import Guarded, Model, Swift
-from holdfast.models.source import Scores, source_of
+from holdfast.models.source import Scores, Source, source_of
 from holdfast.models.stage import Stage
 from holdfast.models.torch_module import Normalized
 from holdfast.threats.space import Box
@@ -46,6 +47,8 @@ def prepared(model: Model, x: Tensor) -> Model:
     if model.swift is not None or model.module is None or model.random or source is None or not source.settled:
         return model
     ask = source.ask
+    if isinstance(ask, Together):
+        return _together(model, ask, source, x)
     if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
         return model
     with model.borrowed():
@@ -54,6 +57,20 @@ def prepared(model: Model, x: Tensor) -> Model:
             return model
         copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
         slack = _slack(model.module, copied, compared(model.space, x))
+    return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
+
+
+def _together(model: Model, ask: Together, source: Source, x: Tensor) -> Model:
+    """An ensemble that searches on the copies of its members, where each of them has one."""
+    if source.slope is None or x.dim() != 4 or not len(x):
+        return model
+    swifts = [prepared(member, x).swift for member in ask.members]
+    found = [swift for swift in swifts if swift is not None]
+    if len(found) < len(swifts):
+        return model
+    copied = Scores(source, lambda rows: ask.mean([swift.ask(rows) for swift in found]), True)
+    with model.borrowed():
+        slack = None if model.module is None else _slack(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 

@@ -1,7 +1,7 @@
 """One door for models: torch modules, scikit-learn estimators, predict functions, lists of them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -25,6 +25,7 @@ def wrap(
     classes: int | None = None,
     name: str | None = None,
     vote: Vote = "probabilities",
+    weights: Sequence[float] | None = None,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -38,6 +39,7 @@ def wrap(
         classes: Number of classes; needed for functions that return bare labels.
         name: What reports call it.
         vote: How the members of a list decide together: mean of "probabilities" or "logits", or majority of "labels".
+        weights: How much each member of a list counts; all the same unless given.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
@@ -51,7 +53,11 @@ def wrap(
         return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
     if isinstance(x, list | tuple):
         members = [wrap(one, bounds, output=output, mean=mean, std=std, classes=classes) for one in x]
-        return from_members(members, space, vote=vote, classes=classes, name=name)
+        return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
+    if weights is not None:
+        raise ModelError(
+            "HF207", "weights= are for lists of models", seen=type(x).__name__, fix="wrap([a, b], weights=[2, 1])"
+        )
     if mean is not None or std is not None:
         raise ModelError(
             "HF207",
