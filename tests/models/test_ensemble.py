@@ -93,3 +93,67 @@ def test_members_with_different_classes_are_refused(x):
 def test_scores_of_members_that_only_decide_cannot_be_averaged(x):
     with pytest.raises(ModelError, match="HF209"):
         wrap([wrap(lambda x: x, output="labels", classes=3), members()[0]])
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "logits", "labels"])
+def test_weights_count(x, vote):
+    nets, w = members(), torch.tensor([0.5, 0.3, 0.2])
+    model = settle(wrap(nets, vote=vote, weights=[5, 3, 2]), x)
+    z = torch.stack([net(x) for net in nets])
+    if vote == "labels":
+        votes = torch.nn.functional.one_hot(z.argmax(2), 4) * w[:, None, None]
+        assert torch.equal(model.labels(x), votes.sum(0).argmax(1))
+        return
+    want = (w[:, None, None] * (z if vote == "logits" else z.softmax(2))).sum(0)
+    assert torch.allclose(model.scores(x) if vote == "logits" else model.scores(x).exp(), want, atol=1e-6)
+    assert fingerprint(model, (5,)) != fingerprint(settle(wrap(nets, vote=vote), x), (5,))
+
+
+def test_all_weight_on_one_member_is_that_member(x):
+    nets = members()
+    model = settle(wrap(nets, weights=[0, 1, 0]), x)
+    assert torch.allclose(model.scores(x), nets[1](x).log_softmax(1), atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [1, -1, 1], [0, 0, 0], [1, float("nan"), 1]], ids=str)
+def test_weights_that_make_no_vote_are_refused(weights):
+    with pytest.raises(ModelError, match="HF209"):
+        wrap(members(), weights=weights)
+    with pytest.raises(ModelError, match="HF207"):
+        wrap(members()[0], weights=weights)
+
+
+def test_an_ensemble_is_searched_on_copies_of_its_members():
+    from holdfast.models.networks import build
+    from holdfast.models.prepared import prepared
+
+    torch.manual_seed(0)
+    nets = [build("cnn", shape=(1, 12, 12), classes=3, width=4).eval() for _ in range(2)]
+    x = torch.rand(10, 1, 12, 12)
+    model = settle(wrap(nets), x)
+    fast = prepared(model, x)
+    assert fast.swift is not None
+    assert torch.allclose(fast.swift.ask(x), model.scores(x), atol=1e-5)
+    assert prepared(settle(wrap(nets, vote="labels"), x), x).swift is None
+    mixed = settle(wrap([nets[0], nn.Sequential(nn.Flatten(), nn.Linear(144, 3))]), x)
+    assert prepared(mixed, x).swift is None
+
+
+@pytest.mark.parametrize("kind", ["vote", "bag", "boost", "stack"])
+def test_meta_estimators_of_scikit_learn(kind):
+    from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, StackingClassifier, VotingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier
+
+    x = torch.rand(120, 3, generator=torch.Generator().manual_seed(0)).double()
+    y = ((x.sum(1) * 1.99).long() % 3).numpy()
+    pair = [("a", LogisticRegression()), ("b", DecisionTreeClassifier(max_depth=3, random_state=0))]
+    made = {
+        "vote": lambda: VotingClassifier(pair, voting="soft"),
+        "bag": lambda: BaggingClassifier(DecisionTreeClassifier(max_depth=3), 4, random_state=0),
+        "boost": lambda: AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=4, random_state=0),
+        "stack": lambda: StackingClassifier(pair, cv=3),
+    }[kind]().fit(x.numpy(), y)
+    model = settle(wrap(made), x)
+    assert torch.equal(model.predict(x), torch.from_numpy(made.predict(x.numpy())))
+    assert model.scores is not None
