@@ -44,6 +44,8 @@ from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentatio
 from holdfast.defenses.training.mart import Mart as Mart
 from holdfast.defenses.training.trades import Trades as Trades
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation as WeightPerturbation
+from holdfast.defenses.validation.camera_realism import CameraRealism as CameraRealism
+from holdfast.defenses.validation.range_check import RangeCheck as RangeCheck
 
 __all__ = [
     "AdaptiveDiversity",
@@ -53,6 +55,7 @@ __all__ = [
     "Bagging",
     "BitDepth",
     "Boosting",
+    "CameraRealism",
     "CutMix",
     "DefensiveDistillation",
     "Dither",
@@ -79,6 +82,7 @@ __all__ = [
     "NonLocalMeans",
     "OutlierModel",
     "Purifier",
+    "RangeCheck",
     "Reconstruction",
     "Rescale",
     "ResizePad",

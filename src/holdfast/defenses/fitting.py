@@ -112,7 +112,11 @@ class Flag(Stage):
         return torch.where(found.isnan(), torch.inf, found).to(x.dtype)
 
     def reasons(self, x: Tensor, space: Box) -> list[str]:
-        """The detector, its score and its threshold."""
+        """The detector, its score and its threshold; what a score has to tell itself, where it has a method `told`."""
+        told = getattr(self.score, "told", None)
+        if told is not None:
+            flags = (self.suspicion(x, space) > 0).tolist()
+            return [f"{self.of}: {text}" if flag else "" for flag, text in zip(flags, told(x), strict=True)]
         found = self.score(x)
         return [
             f"{self.of}: score {value:.4g} above {self.threshold:.4g}" if not value <= self.threshold else ""
