@@ -25,7 +25,7 @@ def autocontrast(x: Tensor, level: Tensor) -> Tensor:
 def equalize(x: Tensor, level: Tensor) -> Tensor:
     """Each channel with a flat histogram: a shade becomes the share of pixels below it; flat ones stay."""
     n, channels, height, width = x.shape
-    shades = (x.clamp(0, 1) * (BINS - 1)).round().long().reshape(n * channels, -1)
+    shades = (x.clamp(0, 1) * (BINS - 1)).round().long().reshape(n * channels, height * width)
     counts = torch.zeros(n * channels, BINS, dtype=torch.float64, device=x.device)
     counts.scatter_add_(1, shades, torch.ones_like(shades, dtype=torch.float64))
     below = counts.cumsum(1) - counts

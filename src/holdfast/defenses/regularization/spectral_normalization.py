@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization, remove_parametrizations
 
 from holdfast.core.params import Count, Positive
@@ -15,15 +15,18 @@ from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 
+SETTLED = 15  # power iterations from a line that is near already, or from a random one
+TINY = 1e-12  # least singular value that weights are divided by
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpectralNormalization(Learner):
     """Divide every layer's weights by their largest singular value, so that no layer stretches what it gets.
 
-        `steps` times a training step  u <- W v / |W v|,  v <- W^T u / |W^T u|
+        `steps` times a training step  v <- W^T u / |W^T u|,  u <- W v / |W v|
         W' <- bound * W / (u . W v)
 
-    What comes back has plain weights, divided once more by singular values that are exact. Bounded is the matrix of a
+    What comes back has plain weights, divided by singular values that are exact. Bounded is the matrix of a
     linear layer, and of a convolution its kernel as a matrix (outputs, inputs * kernel size): the convolution itself
     stretches by at most the square root of the kernel size times as much. Batch norms are not bounded and can undo
     it, so only networks without them (`mlp`, or your own) are Lipschitz with the product of the bounds.
@@ -52,16 +55,39 @@ class SpectralNormalization(Learner):
         return plain(how.fit(dataset, seed, on_event, validation), _Fix(self.bound), self.of, dataset.x)
 
 
-class _Times(nn.Module):
-    """Weights times a number."""
+class _Bounded(nn.Module):
+    """Weights over their largest singular value, times the bound.
 
-    def __init__(self, bound: float):
+    Args:
+        weight: The weights at the start, `(outputs, ...)`.
+        bound: Largest singular value of what comes out.
+        steps: Power iterations a pass while learning; passes in evaluation mode take `SETTLED` and keep none.
+    """
+
+    def __init__(self, weight: Tensor, bound: float, steps: int):
         super().__init__()
-        self.bound = bound
+        self.bound, self.steps = bound, steps
+        self.line: Tensor
+        self.register_buffer("line", torch.randn(len(weight)).to(weight))
+        self.line.copy_(_lines(weight, self.line, SETTLED)[0])
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The same shape."""
-        return weight * self.bound
+        """The same shape; differentiable in the weights, the singular vectors taken as constants."""
+        u, v = _lines(weight, self.line, self.steps if self.training else SETTLED)
+        if self.training:
+            self.line.copy_(u)
+        largest = u @ weight.flatten(1) @ v
+        return weight * (self.bound / largest.clamp(min=TINY))
+
+
+@torch.no_grad()
+def _lines(weight: Tensor, u: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Left and right singular vectors of the weights as a matrix, by power iteration from a left one."""
+    matrix = weight.flatten(1)
+    for _ in range(steps):
+        v = normalize(u @ matrix, dim=0)
+        u = normalize(matrix @ v, dim=0)
+    return u, v
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +100,8 @@ class _Normalize:
     def __call__(self, net: nn.Module) -> None:
         """In place."""
         for layer in layers(net):
-            spectral_norm(layer, n_power_iterations=self.steps)
-            register_parametrization(layer, "weight", _Times(self.bound))
+            weight = layer.get_parameter("weight")
+            register_parametrization(layer, "weight", _Bounded(weight.detach(), self.bound, self.steps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,4 +119,4 @@ class _Fix:
             remove_parametrizations(layer, "weight", leave_parametrized=False)
             weight = layer.get_parameter("weight")
             largest = torch.linalg.matrix_norm(weight.double().flatten(1), 2)
-            weight.copy_(weight.double() * (self.bound / largest.clamp(min=1e-12)))
+            weight.copy_(weight.double() * (self.bound / largest.clamp(min=TINY)))
