@@ -1,0 +1,6 @@
+"""`holdfast harden MODEL DATA`."""
+
+
+def command() -> int:
+    """Later."""
+    return 0
