@@ -72,7 +72,7 @@ def defenses() -> list[Row]:
 
 
 def gradient_of(defense: Any) -> str:
-    """`straight-through`, `exact random`: what a stage of the defaults declares; empty for what is trained or fitted."""
+    """`straight-through`, `exact random`: what a stage with its defaults declares; empty for other kinds."""
     from holdfast.models.stage import Stage
 
     if not issubclass(defense, Stage):

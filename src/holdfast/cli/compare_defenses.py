@@ -34,7 +34,7 @@ def command(
     from holdfast.core.progress import Event, RunStarted
     from holdfast.evaluation.defending.protocol import read
     from holdfast.evaluation.defending.work import compare_defenses
-    from holdfast.report.defenses import page, render
+    from holdfast.report.defenses import render, screen
 
     asked = read(pathlib.Path(protocol))
     folder = out or f"defenses-{pathlib.Path(protocol).stem}"
@@ -49,7 +49,7 @@ def command(
         found = compare_defenses(asked, folder, on_event=listen, command=words)
     for ending in PAGES:
         write(str(pathlib.Path(folder) / f"comparison{ending}"), render(found, ending))
-    tell(found, page, as_json, quiet)
+    tell(found, screen, as_json, quiet)
     if not quiet:
         say(f"Page: {pathlib.Path(folder) / 'comparison.html'}")
     if not found.complete:

@@ -7,7 +7,6 @@ in the catalog and read as numbers and words, never run.
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from holdfast import attacks
 from holdfast.attacks.attack import Attack

@@ -1,6 +1,7 @@
 """A comparison of defenses as a page: what to take, one table, one plot, what to know before believing them."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterator
 
@@ -12,17 +13,19 @@ from holdfast.report import sheet
 from holdfast.report.csv import safe
 from holdfast.report.pareto import plot, told
 from holdfast.report.sheet import Figure, Sheet, Table
-from holdfast.report.visible import cleaned
+from holdfast.report.visible import cleaned, short
 from holdfast.report.words import counted, percent
 
+REFUSED, TIME, MEMORY, MADE, MASKING = ">refused", ">time", ">memory", ">made in", "masking"
+GAP, NAME = ">gap", 38
 FORMS = (".html", ".md", ".json", ".txt", ".csv")
 NOTES = (
     "Oblivious: the inputs made for the undefended model, shown to the defended one. Aware: an audit of the defended "
     "model that tries those inputs first, so it is never above. Only the second says what a defense is worth.",
-    "Points are paired differences from the undefended model on the same samples, with Tango's 95 % interval; * marks "
+    "Δ: points of paired difference from the undefended model on the same samples, with Tango's 95 % interval; * marks "
     "those that the exact McNemar test finds.",
-    "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this machine, "
-    "medians of processor seconds and the most tensor memory held at once; training and fitting in processor seconds.",
+    "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this "
+    "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in processor seconds.",
 )
 
 
@@ -63,9 +66,10 @@ def _headline(found: DefenseComparison) -> str:
     if not best.defense:
         return f"No defense is clearly better than none under {found.threat}."
     row = next(row for row in found.rows if row.facts.defense == best.defense)
+    change = _points(row.clean_difference, False).rstrip("*")
     return (
         f"{best.defense} withstands {percent(row.aware.point)} under {found.threat}, without a defense "
-        f"{percent(found.undefended.aware.point)}; clean accuracy {_points(row.clean_difference, False)} points."
+        f"{percent(found.undefended.aware.point)}; clean accuracy {change} points."
     )
 
 
@@ -80,41 +84,66 @@ def _advice(found: DefenseComparison) -> Iterator[tuple[str, str]]:
         yield f"{who[:1].upper()}{who[1:]}{wants}", text
 
 
+def screen(found: DefenseComparison) -> Sheet:
+    """The page for a terminal of 100 columns: what they buy, then what they cost."""
+    whole = page(found)
+    if not found.rows:
+        return whole
+    table = whole.tables[0]
+    columns = {head: place for place, head in enumerate(table.heads)}
+    others = [f">{each.threat}" for each in found.undefended.others]
+    cost = [head for head in (REFUSED, TIME, MEMORY, MADE, *others, MASKING) if head in columns]
+    buys = [head for head in table.heads[1:] if head not in (*cost, GAP)]
+
+    def part(caption: str, heads: list[str]) -> Table:
+        chosen = [table.heads[0], *heads]
+        rows = tuple(tuple(short(row[columns[head]], NAME) for head in chosen) for row in table.rows)
+        return Table(caption=caption, heads=tuple(chosen), rows=rows)
+
+    both = (
+        part("What they buy, the undefended model first", buys),
+        part("What they cost, and the other threats" if others else "What they cost", cost),
+    )
+    return dataclasses.replace(whole, tables=both, figures=())
+
+
 def _table(found: DefenseComparison) -> Table:
-    others = [each.threat for row in found.rows[:1] for each in row.others]
-    heads = ("", "defense", ">clean", ">points", ">oblivious", ">aware", ">points", ">gap")
-    heads = (*heads, *(f">{threat}" for threat in others), ">refused", ">time", ">memory", ">made in", "masking")
-    rows = tuple((str(number), *_cells(row, others)) for number, row in enumerate(found.rows))
+    others = [each.threat for each in found.undefended.others]
+    refuses = any(row.facts.rejected is not None for row in found.rows)
+    heads = ("defense", ">clean", ">Δ clean", ">aware", ">Δ aware", ">oblivious", GAP, *(f">{t}" for t in others))
+    heads = (*heads, *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE, MASKING)
+    names = [f"{number} {row.facts.defense.replace('+', ' + ')}" for number, row in enumerate(found.rows)]
+    rows = tuple((name, *_cells(row, others, refuses)) for name, row in zip(names, found.rows, strict=True))
     return Table(caption="Defenses, the undefended model first; numbers as in the plot", heads=heads, rows=rows)
 
 
-def _cells(row: Row, others: list[str]) -> tuple[str, ...]:
+def _cells(row: Row, others: list[str], refuses: bool) -> tuple[str, ...]:
     facts, passes = row.facts, row.facts.passes
     under = {each.threat: each for each in row.others}
     made = [spent.processor_seconds for spent in (facts.trained, facts.fitted) if spent is not None]
+    refused = "–" if facts.rejected is None else percent(facts.rejected.point)
     return (
-        facts.defense,
         percent(row.clean.point),
-        _points(row.clean_difference),
-        "–" if row.aware_difference is None else percent(row.oblivious.point),
+        _points(row.clean_difference, False),
         percent(row.aware.point),
         _points(row.aware_difference),
+        "–" if row.aware_difference is None else percent(row.oblivious.point),
         "–" if row.aware_difference is None else f"{100 * row.gap:.1f}",
         *(percent(under[t].withstood.point) if t in under else "–" for t in others),
-        "–" if facts.rejected is None else percent(facts.rejected.point),
+        *((refused,) if refuses else ()),
         "1" if passes is None else f"{passes.ratio:.2f}×",
         "1" if passes is None else f"{passes.bytes_ratio:.2f}×",
         f"{sum(made):.3g} s" if made else "–",
-        row.masking if row.state == "measured" else f"{row.masking}, {row.state}",
+        "suspect" if row.masking == "suspect" else "no sign" if row.state == "measured" else row.state,
     )
 
 
 def _points(found: Paired | None, whole: bool = True) -> str:
-    """`+12.0 [+6.1, +18.0]*`."""
+    """`+12.0 [+6.1, +18.0] *`."""
     if found is None:
         return "–"
-    around = f" [{100 * found.low:+.1f}, {100 * found.high:+.1f}]" if whole else ""
-    return f"{100 * found.difference:+.1f}{around}{'*' if found.significant and whole else ''}"
+    around = f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if whole else ""
+    return f"{100 * found.difference:+.1f}{around}{'*' if found.significant else ''}".replace("-", "−")
 
 
 def _caption(found: DefenseComparison) -> str:

@@ -1,5 +1,6 @@
-"""The one plot of a comparison of defenses: clean accuracy against what withstands an attacker who knows the defense."""
+"""The one plot of a comparison of defenses: clean accuracy against what withstands attackers who know the defense."""
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -91,7 +92,7 @@ def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
 def radius(row: Row) -> float:
     """Of a mark: its area grows with the time of a pass, within bounds."""
     ratio = 1.0 if row.facts.passes is None else row.facts.passes.ratio
-    return min(LARGEST, SMALLEST * max(ratio, 1.0) ** 0.5)
+    return min(LARGEST, SMALLEST * math.sqrt(max(ratio, 1.0)))
 
 
 class _Axes:

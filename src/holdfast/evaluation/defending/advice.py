@@ -145,7 +145,8 @@ def _told(
         text.append(f"On robustness it cannot be told apart from {named}: their intervals overlap; it is the cheaper.")
     if reader == "security" and row.gap > LARGE:
         text.append(
-            f"Against attackers who do not know it the share is {row.oblivious.point:.1%}: do not count on that [{row.run}]."
+            f"Against attackers who do not know it the share is {row.oblivious.point:.1%}: do not count on that "
+            f"[{row.run}]."
         )
     runs = dict.fromkeys([row.run, *(other.run for other in equal)])
     return Advice(reader=reader, wants=WANTS[reader], defense=name, text=" ".join(text), runs=tuple(runs))
@@ -160,14 +161,14 @@ def _beyond(row: Row) -> str:
 def _nothing(reader: Reader, rows: Sequence[Row], threat: str) -> Advice:
     """No defense is clearly better."""
     bare, best = rows[0], max(rows[1:], key=lambda row: row.aware.point)
-    text = [
-        f"No defense is clearly better than none under {threat}; without one {bare.aware} withstand [{bare.run}]."
-    ]
+    text = [f"No defense is clearly better than none under {threat}; without one {bare.aware} withstand [{bare.run}]."]
     found = best.aware_difference
     if found is not None and not trusted(best):
         text.append(f"The highest number, {best.aware} of {best.facts.defense}, is in doubt [{best.run}].")
     elif found is not None:
-        drop = "" if found.detectable is None else f"; a difference of {100 * found.detectable:.1f} points would be found"
+        drop = (
+            "" if found.detectable is None else f"; a difference of {100 * found.detectable:.1f} points would be found"
+        )
         text.append(f"Highest is {best.facts.defense}, {_points(found)}, which may be chance{drop} [{best.run}].")
     return Advice(reader=reader, wants=WANTS[reader], defense="", text=" ".join(text), runs=(bare.run, best.run))
 

@@ -77,11 +77,11 @@ def _asked(model: Model, x: Tensor) -> Tensor:
         return model.answer(x).scores
 
 
-class _Held(TorchDispatchMode):
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds a tensor's memory when an operation first touches it, and takes it off when it is freed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.known: weakref.WeakSet[Any] = weakref.WeakSet()
 

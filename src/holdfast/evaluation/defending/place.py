@@ -143,7 +143,7 @@ def refused(model: Model, data: Dataset) -> int | None:
     return sum(int((found > 0).sum()) for found in asked if found is not None)
 
 
-def _read(path: pathlib.Path, kind: type[T]) -> T | None:
+def _read(path: pathlib.Path, kind: Callable[..., T]) -> T | None:
     if not path.is_file():
         return None
     try:

@@ -180,7 +180,7 @@ def write(found: Protocol) -> str:
     return values
 
 
-class _Plain(yaml.SafeLoader):
+class _Plain(yaml.SafeLoader):  # type: ignore[misc]
     """The safe loader without aliases, by which a page becomes gigabytes, and with an end to nesting."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:

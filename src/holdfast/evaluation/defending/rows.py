@@ -75,10 +75,10 @@ def _row(folder: pathlib.Path, place: Place, bare: Place | None, protocol: Proto
         facts=facts,
         run=str(place.run.relative_to(folder)),
         clean=own.rate(own.clean),
-        clean_difference=first and over_groups(*own.beside(first, "clean")),
+        clean_difference=None if first is None else over_groups(*own.beside(first, "clean")),
         oblivious=own.rate(own.held if bare is None else own.oblivious),
         aware=own.rate(own.held),
-        aware_difference=first and over_groups(*own.beside(first, "held")),
+        aware_difference=None if first is None else over_groups(*own.beside(first, "held")),
         others=tuple(unseen),
         state=run.summary.verdict.state,
         masking="not checked" if run.summary.masking is None else run.summary.masking.state,
@@ -88,7 +88,7 @@ def _row(folder: pathlib.Path, place: Place, bare: Place | None, protocol: Proto
 def _against(place: Place, bare: Place | None, literal: str) -> Against:
     own = _Seen(Folder(place.others), literal)
     first = None if bare is None else _Seen(Folder(bare.others), literal)
-    difference = first and over_groups(*own.beside(first, "held"))
+    difference = None if first is None else over_groups(*own.beside(first, "held"))
     return Against(threat=literal, withstood=own.rate(own.held), difference=difference)
 
 
@@ -142,7 +142,9 @@ def _notes(rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], ma
                 f"high, and the defense is not recommended on them ({row.run})."
             )
         if row.facts.random:
-            notes.append(f"{row.facts.defense} draws random numbers: a success counts where most of ten passes repeat it.")
+            notes.append(
+                f"{row.facts.defense} draws random numbers: a success counts where most of ten passes repeat it."
+            )
         notes += [f"{row.facts.defense}: {note}" for note in row.facts.notes]
     notes.append(here.busy(machine))
     return [note for note in notes if note]

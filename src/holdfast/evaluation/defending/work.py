@@ -1,4 +1,4 @@
-"""The work of `holdfast compare-defenses`: defense after defense, each in a folder of its own, so that any call continues.
+"""The work of `holdfast compare-defenses`: defense after defense, each in a folder of its own, so any call continues.
 
 The undefended model comes first. What was found against it is shown to every defended model before any attack, so that
 an audit which knows the defense never finds less than one which does not.
@@ -9,7 +9,6 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
-
 
 from holdfast.core.errors import DataError, IntegrityError, Stop
 from holdfast.core.files import Lock, write_atomic, writing
@@ -120,7 +119,8 @@ def compare_defenses(
         with Interrupt(on_event) as interrupt:
             work = Work(protocol, folder, parts, interrupt, command)
             names = (BARE, *map(str, protocol.chains()))
-            interrupt.tell(RunStarted("compare-defenses", str(folder), len(parts.test), names))
+            judged = _limited(parts.test, protocol.samples, protocol.subset_seed)
+            interrupt.tell(RunStarted("compare-defenses", str(folder), len(judged), names))
             try:
                 _everything(work)
             except (Halted, KeyboardInterrupt, Stop):
@@ -203,9 +203,9 @@ def _one(work: Work, name: str, chain: Chain | None, others: bool) -> None:
         work.alive()
         model = _built(work, place, chain, label)
         first = None if chain is None else work.place(BARE)
-        _audited(work, place.run, model, (work.protocol.under,), label, first and first.run)
+        _audited(work, place.run, model, (work.protocol.under,), label, None if first is None else first.run)
         if others:
-            _audited(work, place.others, model, work.protocol.unseen, label, first and first.others)
+            _audited(work, place.others, model, work.protocol.unseen, label, None if first is None else first.others)
         work.spent.setdefault(kind, []).append(time.monotonic() - began)
     summary = Folder(place.run).summary
     broken = summary.coverage.statuses.get("broken", 0)
