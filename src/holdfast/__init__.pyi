@@ -8,8 +8,10 @@ from . import models as models
 from . import threats as threats
 from holdfast.api import audit as audit
 from holdfast.api import compare as compare
+from holdfast.api import compare_defenses as compare_defenses
 from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
+from holdfast.api import harden as harden
 from holdfast.api import open_run as open_run
 from holdfast.attacks import crafted as crafted
 from holdfast.attacks.run import run as run
@@ -72,6 +74,7 @@ __all__ = [
     "attacks",
     "audit",
     "compare",
+    "compare_defenses",
     "corruptions",
     "crafted",
     "data",
@@ -79,6 +82,7 @@ __all__ = [
     "diversity",
     "effect",
     "gate",
+    "harden",
     "learning",
     "models",
     "open_run",

@@ -4,20 +4,18 @@ A suite is a name, a list of attacks, or a text such as `pgd(steps=10)+square`, 
 in the catalog and read as numbers and words, never run.
 """
 
-import ast
 import dataclasses
-import difflib
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
 from holdfast.core.errors import UsageError
 from holdfast.core.lazy import camel, catalog, snake
-from holdfast.core.params import parameters, told
+from holdfast.core.params import told
 from holdfast.core.records import config
+from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.model import Model
 from holdfast.models.stage import Stage as Guard
@@ -203,7 +201,7 @@ def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:
     if isinstance(suite, Attack):
         return Suite(describe(suite), (suite,))
     if isinstance(suite, str):
-        return _named()[suite] if suite in _named() else Suite(suite, tuple(_parse(text) for text in _split(suite)))
+        return _named()[suite] if suite in _named() else Suite(suite, tuple(_parse(part) for part in split(suite)))
     if not suite:
         raise UsageError("HF812", "A suite needs at least one attack", seen=repr(suite), fix="suite='standard'")
     return Suite("+".join(describe(attack) for attack in suite), tuple(suite))
@@ -253,65 +251,13 @@ def _sees(attack: Attack, threat: Threat) -> bool:
     return not attack.needs & hidden
 
 
-def _split(text: str) -> list[str]:
-    """Cut at the plus signs that are not inside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "+" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
-
-
 def _parse(text: str) -> Attack:
     """`pgd(steps=10)` or `pgd`."""
-    name, values = _call(text)
+    read = call(text, "The suite cannot be read", "HF812", "--suite 'pgd(steps=10)+square'")
     known = {snake(name): name for name in catalog("holdfast.attacks", "evasion")}
-    if snake(camel(name)) not in known:
-        close = difflib.get_close_matches(name, [*known, *_named()], 1)
-        raise UsageError(
-            "HF811",
-            f"There is no attack or suite '{name}'",
-            expected=", ".join([*_named(), *known]),
-            fix=f"did you mean {close[0]}?" if close else "holdfast list attacks",
-        )
-    kind = getattr(attacks, known[snake(camel(name))])
-    unknown = set(values) - {p.name for p in parameters(kind)}
-    if unknown:
-        raise UsageError(
-            "HF812",
-            f"{kind.__name__} has no parameter '{min(unknown)}'",
-            expected=", ".join(p.name for p in parameters(kind)),
-            fix=f"holdfast list attacks {name}",
-        )
-    attack: Attack = kind(**values)
+    if snake(camel(read.name)) not in known:
+        raise unknown("attack or suite", read.name, [*_named(), *known], "HF811", "holdfast list attacks")
+    kind = getattr(attacks, known[snake(camel(read.name))])
+    known_names(kind, read, "HF812", f"holdfast list attacks {read.name}")
+    attack: Attack = kind(**read.values)
     return attack
-
-
-def _call(text: str) -> tuple[str, dict[str, Any]]:
-    """The name and the keyword values of a call whose values are plain literals."""
-    try:
-        tree = ast.parse(text, mode="eval").body
-        if isinstance(tree, ast.Name):
-            return tree.id, {}
-        named = isinstance(tree, ast.Call) and not tree.args and all(k.arg for k in tree.keywords)
-        if named and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            return tree.func.id, {str(k.arg): _number(k.value) for k in tree.keywords}
-    except (SyntaxError, ValueError, TypeError, ZeroDivisionError, RecursionError, MemoryError):
-        pass
-    raise UsageError(
-        "HF812",
-        "The suite cannot be read",
-        seen=repr(text),
-        expected="name or name(parameter=value)+...",
-        fix="--suite 'pgd(steps=10)+square'",
-    )
-
-
-def _number(node: ast.expr) -> Any:
-    """A literal, or a fraction of two literals such as 1/16."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return float(ast.literal_eval(node.left)) / float(ast.literal_eval(node.right))
-    return ast.literal_eval(node)
