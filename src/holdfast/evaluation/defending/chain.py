@@ -176,14 +176,26 @@ def _taught(part: Learner, of: Train, threat: Threat) -> Learner:
     filled: dict[str, Any] = {}
     for p in parameters(type(part)):
         value = getattr(part, p.name)
-        if p.name == "of" and isinstance(value, Learner):
-            if type(value) is Train and value == p.default:
-                filled[p.name] = of
-            elif type(value) is not Train:
-                filled[p.name] = _taught(value, of, threat)
+        if isinstance(value, Learner):
+            filled[p.name] = _inner(value, p.default, of, threat)
+        elif isinstance(value, tuple) and value and all(isinstance(one, Learner) for one in value):
+            defaults = p.default if isinstance(p.default, tuple) and len(p.default) == len(value) else value
+            pairs = zip(value, defaults, strict=True)
+            filled[p.name] = tuple(_inner(one, default, of, threat) for one, default in pairs)
         elif p.name == "threat" and isinstance(value, Threat) and value == p.default:
             filled[p.name] = threat
     return dataclasses.replace(part, **filled) if filled else part
+
+
+def _inner(value: Learner, default: Any, of: Train, threat: Threat) -> Learner:
+    """A learner inside a defense: the base learner where it is the default, with what that default says of its own."""
+    if type(value) is not Train:
+        return _taught(value, of, threat)
+    if value != default:
+        return value
+    plain = Train()
+    own = {f.name: getattr(value, f.name) for f in dataclasses.fields(Train)}
+    return dataclasses.replace(of, **{name: v for name, v in own.items() if v != getattr(plain, name)})
 
 
 def _told(part: Stage | Fitted | Learner) -> str:
