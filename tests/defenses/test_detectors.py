@@ -11,6 +11,7 @@ from sklearn.neighbors import KernelDensity as SklearnDensity
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 
 import holdfast as hf
+from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
 from holdfast.core.errors import DataError, ModelError, ParameterError
@@ -22,6 +23,7 @@ from holdfast.defenses.detection.mahalanobis import Mahalanobis
 from holdfast.defenses.detection.nearest_neighbors import NearestNeighbors
 from holdfast.defenses.detection.outlier_model import OutlierModel
 from holdfast.defenses.detection.reconstruction import Reconstruction
+from holdfast.defenses.fitting import Flag, lead, spread
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
 from holdfast.models.settle import settle
 from laws.oracles import torch_model
@@ -248,14 +250,25 @@ def test_what_cannot_be_is_refused_in_one_line(setting, make, error, code):
     assert "\n" not in str(caught.value)
 
 
+def test_the_unit_weighs_suspicion_like_a_margin(setting):
+    model, data, _, _ = setting
+    stage = Mahalanobis().fit(model, data, 0)
+    _, held = data.divide(0.5, 0)
+    found = stage.suspicion(held.x, model.space)
+    top = model.scores(held.x).topk(2, 1).values
+    assert spread(found) == pytest.approx(float((top[:, 0] - top[:, 1]).median()))
+    assert lead(model, held.x) == pytest.approx(spread(found))
+    assert spread(torch.zeros(9, dtype=torch.float64)) == 1.0
+
+
 def test_an_attack_that_knows_the_detector_gets_past_it():
     """The oblivious one goes as far as it may and is caught; the other stops in the next class. Without a slope too."""
     model, data, _, _ = made(apart=0.1, noise=0.02)
     x, y = data.x[:40], data.y[:40]
     right = model.predict(x) == y
     for detector, attack in (
-        (Mahalanobis(layer="inputs"), Pgd(steps=100, step=0.05)),
-        (OutlierModel(estimator=Upward(), layer="inputs"), Square(steps=400)),
+        (Mahalanobis(layer="inputs"), Apgd(steps=100, loss="dlr", targets=2)),
+        (OutlierModel(estimator=Upward(), layer="inputs"), Pgd(steps=50, step=0.02, random_start=False)),
     ):
         stage = detector.fit(model, data, 0)
         plain = hf.run(Pgd(), model, x, y, "linf:0.3", perturb=True)
@@ -263,8 +276,21 @@ def test_an_attack_that_knows_the_detector_gets_past_it():
         assert plain.success[right].all()
         assert caught.double().mean() > 0.9
         out = hf.run(attack, model | stage, x, y, "linf:0.3")
-        assert out.success[right].double().mean() > 0.5
-        guarded = settle(model | stage, x)
-        answer = guarded.answer(out.adversarial[out.success])
+        assert out.success[right].double().mean() > 0.9
+        answer = settle(model | stage, x).answer(out.adversarial[out.success])
         assert (answer.suspicion <= 0).all()
         assert (answer.scores.argmax(1) != y[out.success]).all()
+
+
+def test_without_a_slope_score_attacks_get_past_a_detector_of_pictures():
+    """A picture is wrong when its left half is bright, and rejected when its right half is: Square finds the way."""
+    x = torch.full((10, 1, 4, 4), 0.4, dtype=torch.float64)
+    model = settle(torch_model(lambda x: (x[..., :2].mean((1, 2, 3))[:, None] - 0.5) * torch.tensor([-1, 1]), 2), x)
+    stage = Flag(
+        threshold=0.45, of="bright", slope="none", score=lambda x: x[..., 2:].mean((1, 2, 3)).detach(), unit=1e-3
+    )
+    y = model.predict(x)
+    plain = hf.run(Square(steps=200), model, x, y, "linf:0.3")
+    assert plain.success.all()
+    assert hf.run(Square(steps=200), model | stage, x, y, "linf:0.3").success.all()
+    assert not hf.run(Square(steps=200), model | stage, x, y, "linf:0.05").success.any()

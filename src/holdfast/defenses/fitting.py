@@ -90,9 +90,9 @@ class Flag(Stage):
         suspicion(x) = (score(x) - threshold) / unit
 
     The unit makes the spread of clean scores as large as the usual lead of the decided class. It changes no decision;
-    it gives suspicion a size that an attack can weigh against a margin, whatever the detector measures. Without a slope it is flattened to
-    its inverse hyperbolic sine, so that where it is huge the slope of the margin is not lost beside it. A score that is
-    no number is suspicious.
+    it gives suspicion a size that an attack can weigh against a margin, whatever the detector measures. Without a slope
+    it is flattened to its inverse hyperbolic sine, so that where it is huge the slope of the margin is not lost beside
+    it. A score that is no number is suspicious.
 
     Args:
         threshold: Above which an input is rejected.

@@ -228,7 +228,8 @@ def _oblivious(
     broken = torch.zeros(len(data), dtype=torch.bool)
     points = data.x[:0]
     if len(rows):
-        out = run(attack, model, data.x[rows], data.y[rows], threat, seed=seed, perturb=True, batch=look.batch)
+        x, y = data.x[rows], data.y[rows]
+        out = run(attack, model, x, y, threat, seed=seed, ids=rows, perturb=True, batch=look.batch)
         broken[rows] = out.success
         points = out.strongest[out.success]
     hit = broken.nonzero()[:, 0]
