@@ -1,4 +1,4 @@
-"""Areas and intervals beside other computations of them; a judgement whose every figure is known in closed form."""
+"""Areas and intervals beside other computations of them; a judgment whose every figure is known in closed form."""
 
 import math
 
@@ -85,7 +85,7 @@ def setting():
     return model, stage, Dataset(x, [0, 0, 0, 0, 0, 1, 0, 1])
 
 
-def test_every_figure_of_a_judgement_is_the_one_in_closed_form():
+def test_every_figure_of_a_judgment_is_the_one_in_closed_form():
     """Oblivious attacks reach 0.55 to 0.65 from 0.35 to 0.45; the joint one needs a place in (0.5, 0.61]."""
     model, stage, data = setting()
     attacks = (Pgd(steps=40, step=0.05), Square(steps=50))
@@ -110,7 +110,7 @@ def test_every_figure_of_a_judgement_is_the_one_in_closed_form():
     assert "joint attack" in str(found)
 
 
-def test_without_success_there_is_no_area_and_without_a_detector_no_judgement():
+def test_without_success_there_is_no_area_and_without_a_detector_no_judgment():
     model, stage, data = setting()
     part = data.take([0, 1])
     found = hf.detection(model, stage, part, "linf:0.1", unseen=(Pgd(steps=5),), joint=(Pgd(steps=5),))

@@ -95,17 +95,17 @@ class Flag(Stage):
     it. A score that is no number is suspicious.
 
     Args:
+        unit: What the distance to the threshold is divided by.
         threshold: Above which an input is rejected.
         of: The detector as text.
         score: Of suspicion.
-        unit: What the distance to the threshold is divided by.
         slope: What the gradient of the score is worth: "exact", "straight-through", or "none".
     """
 
+    unit: Positive = 1.0
     threshold: Annotated[float, Range(-math.inf, math.inf)]
     of: str
     score: Score = dataclasses.field(repr=False)
-    unit: Positive = 1.0
     slope: Gradient = "exact"
 
     def suspicion(self, x: Tensor, space: Box) -> Tensor:

@@ -135,26 +135,14 @@ def detection(
         ThreatError: HF306 for a stage that rejects nothing.
         DataError: HF120 where there are no samples.
     """
-    if not len(data):
-        raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
-    threat, model = parse(threat), settle(model, data.x)
-    guarded = settle(model | stage, data.x)
-    if guarded.suspicion is None:
-        raise ThreatError(
-            "HF306",
-            "There is no detector to judge",
-            seen=f"the stage '{stage}', which rejects nothing",
-            fix="Mahalanobis().fit(model, clean)",
-        )
-    look = _Look(guarded, data, batch)
+    threat = parse(threat)
+    model, look = _ready(model, stage, data, batch)
     right = decided(model, data.x, batch) == data.y
     shown = {"clean": data, **(_mild(data, seed) if harmless is None else harmless)}
     attacked = [_oblivious(model, look, a, right, threat, rates, seed) for a in _able(model, unseen, threat)]
-    stands = right.clone()
-    for _, broken in attacked:
-        stands &= ~broken
+    stands = right & ~torch.stack([torch.zeros_like(right), *(broken for _, broken in attacked)]).any(0)
     accepted = right & (look.clean <= 0)
-    fooled = _fooled(look, _able(guarded, joint, threat), threat, seed, on_event)
+    fooled = _fooled(look, _able(look.model, joint, threat), threat, seed, on_event)
     return Detection(
         detector=str(stage),
         threat=threat.literal,
@@ -205,6 +193,22 @@ class _Look:
     def rejected(self, part: Dataset) -> Rate:
         """Share of samples that are suspicious."""
         return caught(self.suspicion(part.x), 0.0, clusters.of(part), "samples")
+
+
+def _ready(model: Model, stage: Stage, data: Dataset, batch: int) -> tuple[Model, _Look]:
+    """The settled model, and the one behind the detector."""
+    if not len(data):
+        raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
+    model = settle(model, data.x)
+    guarded = settle(model | stage, data.x)
+    if guarded.suspicion is None:
+        raise ThreatError(
+            "HF306",
+            "There is no detector to judge",
+            seen=f"the stage '{stage}', which rejects nothing",
+            fix="Mahalanobis().fit(model, clean)",
+        )
+    return model, _Look(guarded, data, batch)
 
 
 def _able(model: Model, attacks: Sequence[Attack], threat: Threat) -> tuple[Attack, ...]:
