@@ -28,6 +28,7 @@ from holdfast.core.errors import Stop as Stop
 from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
+from holdfast.evaluation.detection import detection as detection
 from holdfast.evaluation.diversity import diversity as diversity
 from holdfast.evaluation.effect import effect as effect
 from holdfast.evaluation.spatial import spatial as spatial
@@ -79,6 +80,7 @@ __all__ = [
     "crafted",
     "data",
     "defenses",
+    "detection",
     "diversity",
     "effect",
     "gate",

@@ -14,7 +14,7 @@ import holdfast.defenses
 from cases.detection import DETECTION
 from holdfast.core.params import told
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.fitting import Detector, Flag, threshold, values
+from holdfast.defenses.fitting import Detector, Flag, lead, threshold, values
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.stage import checked, why
 from holdfast.models.wrap import wrap
@@ -184,11 +184,11 @@ def test_a_score_that_is_no_number_is_suspicious():
     assert all(stage.reasons(x, base().space))
 
 
-def test_the_unit_is_the_clean_spread_and_changes_no_sign():
+def test_the_unit_is_the_clean_spread_by_the_lead_and_changes_no_sign():
     stage = fitted(DETECTION[4].detector)
     x = pictures(200, 11).x
     plain = dataclasses.replace(stage, unit=1.0)
     assert torch.equal(stage.suspicion(x, base().space) > 0, plain.suspicion(x, base().space) > 0)
     scores = values(stage.score, x)
     low, high = torch.quantile(scores, torch.tensor([0.25, 0.75], dtype=scores.dtype))
-    assert float((high - low) / 1.349) == pytest.approx(stage.unit, rel=0.3)
+    assert float((high - low) / 1.349) == pytest.approx(stage.unit * lead(base(), x), rel=0.4)

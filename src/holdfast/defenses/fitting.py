@@ -79,7 +79,8 @@ class Detector(Fitted):
             score = self.learn(model, learned, seed)
             clean = values(score, held.x)
             slope = self.slope if _sloped(score, held.x[:1]) else "none"
-        return Flag(of=told(self), score=score, threshold=threshold(clean, self.fpr), unit=spread(clean), slope=slope)
+            unit = spread(clean) / lead(model, held.x)
+        return Flag(of=told(self), score=score, threshold=threshold(clean, self.fpr), unit=unit, slope=slope)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,27 +89,29 @@ class Flag(Stage):
 
         suspicion(x) = (score(x) - threshold) / unit
 
-    The unit is the spread of clean scores. It changes no decision; it gives the slope of the suspicion a size that an
-    attack can weigh against the slope of a margin, whatever the detector measures. A score that is no number is
-    suspicious.
+    The unit makes the spread of clean scores as large as the usual lead of the decided class. It changes no decision;
+    it gives suspicion a size that an attack can weigh against a margin, whatever the detector measures. Without a slope
+    it is flattened to its inverse hyperbolic sine, so that where it is huge the slope of the margin is not lost beside
+    it. A score that is no number is suspicious.
 
     Args:
+        unit: What the distance to the threshold is divided by.
         threshold: Above which an input is rejected.
         of: The detector as text.
         score: Of suspicion.
-        unit: What the distance to the threshold is divided by.
         slope: What the gradient of the score is worth: "exact", "straight-through", or "none".
     """
 
+    unit: Positive = 1.0
     threshold: Annotated[float, Range(-math.inf, math.inf)]
     of: str
     score: Score = dataclasses.field(repr=False)
-    unit: Positive = 1.0
     slope: Gradient = "exact"
 
     def suspicion(self, x: Tensor, space: Box) -> Tensor:
         """The score above the threshold, in units of the clean spread, `(batch,)` of the type of `x`."""
         found = (self.score(x).double() - self.threshold) / self.unit
+        found = found.asinh() if self.slope == "none" else found
         return torch.where(found.isnan(), torch.inf, found).to(x.dtype)
 
     def reasons(self, x: Tensor, space: Box) -> list[str]:
@@ -142,6 +145,14 @@ def spread(clean: Tensor) -> float:
     low, high = torch.quantile(clean, torch.tensor([0.25, 0.75], dtype=clean.dtype)).tolist()
     found = [(high - low) / MIDDLE, float(clean.std(correction=0))]
     return next((value for value in found if 0 < value < math.inf), 1.0)
+
+
+def lead(model: Model, x: Tensor, batch: int = 256) -> float:
+    """The median lead of the highest score over the second one; 1 where it is none."""
+    with torch.no_grad():
+        top = torch.cat([model.answer(rows).scores.double().topk(2, 1).values for rows in torch.split(x, batch)])
+    found = float((top[:, 0] - top[:, 1]).median())
+    return found if 0 < found < math.inf else 1.0
 
 
 def threshold(clean: Tensor, fpr: float) -> float:

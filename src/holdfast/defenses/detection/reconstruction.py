@@ -2,10 +2,10 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import DataError
@@ -16,6 +16,7 @@ from holdfast.defenses.detection._looks import NEAR, Look, log_probabilities, to
 from holdfast.defenses.fitting import Detector, Score
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
+from holdfast.models.stage import Gradient
 from holdfast.models.torch_module import Normalized
 from holdfast.threats.space import Box
 
@@ -27,8 +28,9 @@ class Reconstruction(Detector):
         by="error"        score(x) = mean of |x - r(x)|^p                  in units of the box
         by="divergence"   score(x) = Jensen-Shannon divergence of the model's softmax(z(x) / temperature), r(x)'s same
 
-    The autoencoder is learned here, or `reconstruct` is one of yours: a torch module has its exact gradient, any other
-    function (a Keras model, say) gets a numpy batch and has none. Broken by Carlini and Wagner 2017, arXiv:1711.08478.
+    The autoencoder is learned here, or `reconstruct` is one of yours: a torch module has its exact gradient. Any other
+    function (a Keras model, say) gets a numpy batch and has none: the slope is that with the reconstruction held still,
+    which leads toward it. Broken by Carlini and Wagner 2017, arXiv:1711.08478.
 
     Cost: one pass through the autoencoder; for the divergence two through the model. Learning: `epochs` passes over the
     data through a network of five small convolutions.
@@ -55,6 +57,12 @@ class Reconstruction(Detector):
     rate: Positive = 3e-3
     noise: NonNegative = 0.1
 
+    @property
+    def slope(self) -> Gradient:
+        """Exact, but for a function that torch cannot differentiate."""
+        opaque = self.reconstruct is not None and not isinstance(self.reconstruct, nn.Module)
+        return "straight-through" if opaque else "exact"
+
     def learn(self, model: Model, data: Dataset, seed: int) -> Score:
         """An autoencoder, or a copy of the given module.
 
@@ -71,7 +79,7 @@ class Reconstruction(Detector):
 
         def divergence(x: Tensor) -> Tensor:
             one, other = look(x), look(back(x))
-            middle = (one.exp() + other.exp()).clamp(min=NEAR).log() - torch.log(torch.tensor(2.0))
+            middle = (one.exp() + other.exp()).clamp(min=NEAR).log() - math.log(2)
             return 0.5 * (one.exp() * (one - middle) + other.exp() * (other - middle)).sum(1)
 
         return error if self.by == "error" else divergence
