@@ -113,7 +113,8 @@ class _Asked(nn.Module):
 
     def __init__(self, net: nn.Module, logits: Callable[[Tensor], Tensor]):
         super().__init__()
-        self.net, self.ask = net, (lambda x: logits(x))  # a module here would be a second name for the weights
+        self.net = net
+        self.ask: Callable[[Tensor], Tensor] = lambda x: logits(x)  # a module would be a second name for the weights
 
     def forward(self, x: Tensor) -> Tensor:
         return self.ask(x)
