@@ -113,10 +113,11 @@ class _Asked(nn.Module):
 
     def __init__(self, net: nn.Module, logits: Callable[[Tensor], Tensor]):
         super().__init__()
-        self.net, self.logits = net, logits
+        self.net = net
+        self.ask: Callable[[Tensor], Tensor] = lambda x: logits(x)  # a module would be a second name for the weights
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.logits(x)
+        return self.ask(x)
 
 
 def _away(w: Tensor, g: Tensor, radius: float) -> Tensor:
