@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -108,18 +109,22 @@ def harden(
         learner = learner_of(choice.recipe, dataclasses.replace(of, epochs=choice.epochs), under)
         watch = _Watch(told, choice)
         made = _trained(learner, start, train, seed, watch, interrupt)
-
-        def audited(name: str, asked: Model) -> Folder:
-            if not finished(out / name):
-                plan = functools.partial(audit, suite=suite, seed=seed, limit=limit, command=command)
-                plan(asked, test, threat=under, out=out / name, on_event=told)
-            if not finished(out / name):
-                raise KeyboardInterrupt(f"The audit {name} is not finished; the same command continues")
-            return Folder(out / name)
-
-        before, after = audited(BEFORE, start), audited(AFTER, made)
+        plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
+        before, after = (_audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared = compare([before, after])
     return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
+
+
+def _audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: Listener) -> Folder:
+    """The run in the folder, carried out where it is not there.
+
+    Raises:
+        KeyboardInterrupt: Where somebody wants to stop.
+    """
+    found = Folder(out) if finished(out) else plan(model, out=out, on_event=on_event)
+    if not finished(out):
+        raise KeyboardInterrupt(f"The audit {out.name} is not finished; the same command continues")
+    return found
 
 
 def _divided(data: Dataset | Splits, seed: int) -> tuple[Dataset, Dataset]:
