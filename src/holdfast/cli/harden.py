@@ -58,15 +58,7 @@ def command(
     from holdfast.evaluation.defending.harden import harden
     from holdfast.report.comparison import page
 
-    file = pathlib.Path(out)
-    if file.suffix != ".safetensors":
-        raise UsageError(
-            "HF820",
-            "Models are written as safetensors",
-            seen=file.name,
-            expected="NAME.safetensors",
-            fix="-o m.safetensors",
-        )
+    file = file_of(out)
     splits = load(data, bounds=options.bounds_of(bounds))
     source = load_model(model, trust, options.bounds_of(bounds) or splits.test.bounds)
     under = threat or default_threat(splits.test)
@@ -91,6 +83,24 @@ def command(
     if not quiet:
         say(f"Model: {file}{note}")
     return ExitCode.PASSED
+
+
+def file_of(out: str) -> pathlib.Path:
+    """Where the model goes.
+
+    Raises:
+        UsageError: HF820 for a file of another kind.
+    """
+    file = pathlib.Path(out)
+    if file.suffix != ".safetensors":
+        raise UsageError(
+            "HF820",
+            "Models are written as safetensors",
+            seen=file.name,
+            expected="NAME.safetensors",
+            fix="-o model.safetensors",
+        )
+    return file
 
 
 def written(found: "Hardened", model: str, file: pathlib.Path, threat: str) -> str:

@@ -25,7 +25,8 @@ NOTES = (
     "Δ: points of paired difference from the undefended model on the same samples, with Tango's 95 % interval; * marks "
     "those that the exact McNemar test finds.",
     "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this "
-    "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in processor seconds.",
+    "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in "
+    "processor seconds.",
 )
 
 

@@ -2,8 +2,10 @@
 
 import copy
 import dataclasses
+import functools
 import pathlib
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -106,31 +108,23 @@ def harden(
         told(Note(choice.text))
         learner = learner_of(choice.recipe, dataclasses.replace(of, epochs=choice.epochs), under)
         watch = _Watch(told, choice)
-        try:
-            made = _trained(learner, start, train, seed, watch)
-        except Stop as stop:
-            if interrupt.signaled:
-                raise KeyboardInterrupt("The checkpoint is kept; the same command continues") from stop
-            raise
-        made, runs = dataclasses.replace(made, name=f"{start.name}, hardened"), []
-        for name, asked in ((BEFORE, start), (AFTER, made)):
-            if not finished(out / name):
-                audit(
-                    asked,
-                    test,
-                    threat=under,
-                    out=out / name,
-                    suite=suite,
-                    seed=seed,
-                    limit=limit,
-                    on_event=told,
-                    command=command,
-                )
-            if not finished(out / name):
-                raise KeyboardInterrupt(f"The audit {name} is not finished; the same command continues")
-            runs.append(Folder(out / name))
-    net = _inside(made)
-    return Hardened(net, made, choice, runs[0].path, runs[1].path, compare(runs), watch.seconds)
+        made = _trained(learner, start, train, seed, watch, interrupt)
+        plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
+        before, after = (_audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
+    compared = compare([before, after])
+    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
+
+
+def _audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: Listener) -> Folder:
+    """The run in the folder, carried out where it is not there.
+
+    Raises:
+        KeyboardInterrupt: Where somebody wants to stop.
+    """
+    found = Folder(out) if finished(out) else plan(model, out=out, on_event=on_event)
+    if not finished(out):
+        raise KeyboardInterrupt(f"The audit {out.name} is not finished; the same command continues")
+    return found
 
 
 def _divided(data: Dataset | Splits, seed: int) -> tuple[Dataset, Dataset]:
@@ -197,15 +191,18 @@ def _choice(
     return made
 
 
-def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "_Watch") -> Model:
+def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "_Watch", interrupt: Interrupt) -> Model:
     """The model; where the clock ended the training, with the average of its weights as it was then.
 
     Raises:
-        Stop: Where somebody else ended it.
+        Stop, KeyboardInterrupt: Where somebody else ended it.
     """
+    name = f"{start.name}, hardened"
     try:
-        return learner.fit(train, seed, watch)
-    except Stop:
+        return dataclasses.replace(learner.fit(train, seed, watch), name=name)
+    except Stop as stop:
+        if not watch.late and interrupt.signaled:
+            raise KeyboardInterrupt("The checkpoint is kept; the same command continues") from stop
         if not watch.late:
             raise
     of: Train = getattr(learner, "of")  # noqa: B009 - recipes have it
@@ -213,7 +210,7 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])
     scaling = {name: getattr(source.ask, name) for name in ("mean", "std")} if source is not None else {}
-    made = wrap(net.eval(), train.bounds, output="logits", name=start.name, classes=train.n_classes, **scaling)
+    made = wrap(net.eval(), train.bounds, output="logits", name=name, classes=train.n_classes, **scaling)
     return settle(made, train.x)
 
 

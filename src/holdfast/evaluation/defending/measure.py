@@ -69,7 +69,7 @@ def held(model: Model, x: Tensor) -> int:
     """Bytes of all tensors that live at once in a pass, at most; inputs and weights are counted when they are used."""
     with _Held() as seen:
         _asked(model, x)
-    return seen.peak
+    return int(seen.peak)
 
 
 def _asked(model: Model, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.peak = 0
+        self.now, self.peak = 0, 0
         self.known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -20,7 +20,7 @@ from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
 
 BARE = "undefended"
-DENOMINATOR = "all samples that are not invalid"
+DENOMINATOR = "samples that are not invalid"
 
 
 def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> DefenseComparison:
