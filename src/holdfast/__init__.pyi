@@ -26,6 +26,7 @@ from holdfast.core.errors import Stop as Stop
 from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
+from holdfast.evaluation.diversity import diversity as diversity
 from holdfast.evaluation.effect import effect as effect
 from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
@@ -73,6 +74,7 @@ __all__ = [
     "crafted",
     "data",
     "defenses",
+    "diversity",
     "effect",
     "gate",
     "learning",
