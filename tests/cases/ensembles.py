@@ -1,4 +1,4 @@
-"""Ensembles: an instance of each, small enough to learn in a moment."""
+"""Learners of ensembles: an instance that is cheap to fit, one that is an ordinary training where there is one."""
 
 import dataclasses
 
@@ -10,27 +10,31 @@ from holdfast.defenses.ensembles.voting import Voting
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 
+SMALL = Train(network="mlp", width=8, epochs=1, batch=32)
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A learner of several members.
+    """A learner.
 
     Args:
-        learner: An instance with few members.
+        learner: With ordinary parameters, on a small network.
+        off: One that gives the same model as the plain training inside, None where no parameters do that.
+        why: Why there is none.
     """
 
     learner: Learner
+    off: Learner | None = None
+    why: str = ""
 
     def __str__(self) -> str:
         return type(self.learner).__name__
 
 
-ONE = Train(network="mlp", width=16, epochs=6, batch=25, rate=0.05, smoothing=0.0, average=0.9)
-
 ENSEMBLES = [
-    Case(Voting(of=(ONE, ONE), weights=(2.0, 1.0))),
-    Case(Bagging(of=ONE, members=2)),
-    Case(Boosting(of=ONE, members=2)),
-    Case(Stacking(of=(ONE, ONE), folds=2)),
-    Case(AdaptiveDiversity(of=ONE, members=2)),
+    Case(AdaptiveDiversity(of=SMALL, members=2), why="an ensemble has two members at least"),
+    Case(Bagging(of=SMALL, members=2), why="an ensemble has two members at least"),
+    Case(Boosting(of=SMALL, members=2), why="an ensemble has two members at least"),
+    Case(Stacking(of=(SMALL, SMALL), folds=2), why="an ensemble has two members at least"),
+    Case(Voting(of=(SMALL,), members=2), why="an ensemble has two members at least"),
 ]

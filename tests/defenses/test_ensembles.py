@@ -1,206 +1,275 @@
-"""Ensembles: who is in them, what they learn from, what they minimize, and that attacks see through all members."""
+"""Learners of ensembles against their papers' formulas, scikit-learn, numpy and finite differences."""
 
 import dataclasses
-import math
+import inspect
+import random
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
 
 import holdfast as hf
-from cases.ensembles import ENSEMBLES, ONE
-from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.attacks.run import run
-from holdfast.core.errors import DataError, ModelError
-from holdfast.data.dataset import Dataset
-from holdfast.defenses.ensembles._members import drawn
-from holdfast.defenses.ensembles.adaptive_diversity import Diverse, entropy, volume
-from holdfast.defenses.ensembles.bagging import Bagging
-from holdfast.defenses.ensembles.boosting import Boosting, reweighted
-from holdfast.defenses.ensembles.stacking import Stacking, parts, regression
-from holdfast.defenses.ensembles.voting import Voting
-from holdfast.learning.fit import Fit
+from cases.ensembles import ENSEMBLES, SMALL
+from holdfast.core.errors import DataError, ModelError, ParameterError
+from holdfast.defenses.ensembles._members import bag, draw_of, folds
+from holdfast.defenses.ensembles.adaptive_diversity import entropy, log_det
+from holdfast.defenses.ensembles.boosting import Boosting, weight_of
+from holdfast.defenses.ensembles.stacking import Stacking, head_of
 from holdfast.learning.learner import Learner
-from holdfast.models.settle import fingerprint
+from holdfast.models.ensemble import soft, together_of
 
 every = pytest.mark.parametrize("case", ENSEMBLES, ids=str)
+CLASSES = 4
 
 
-def clouds(n=120, classes=3, seed=0):
-    """Classes around corners of the unit square."""
+def blobs(n=160, seed=0, dtype=torch.float32):
     draw = torch.Generator().manual_seed(seed)
-    y = torch.arange(n) % classes
-    centers = torch.tensor([[0.2, 0.2], [0.8, 0.2], [0.5, 0.8], [0.2, 0.8]])[:classes]
-    return Dataset((centers[y] + 0.1 * torch.randn(n, 2, generator=draw)).clamp(0, 1), y)
+    y = torch.arange(n) % CLASSES
+    centers = torch.rand(CLASSES, 5, generator=torch.Generator().manual_seed(9))
+    x = (centers[y] + 0.12 * torch.randn(n, 5, generator=draw)).clamp(0, 1)
+    return hf.Dataset(x.to(dtype), y, classes=tuple("abcd"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return blobs()
+
+
+@pytest.fixture(scope="module")
+def made(data):
+    return {str(case): case.learner.fit(data, 0) for case in ENSEMBLES}
+
+
+def test_every_ensemble_of_the_catalog_has_a_row():
+    from holdfast.core.lazy import catalog
+
+    names = set(catalog("holdfast.defenses", "ensembles"))
+    assert names == {str(case) for case in ENSEMBLES}
+    assert all(not inspect.isabstract(type(case.learner)) for case in ENSEMBLES)
 
 
 @every
-def test_it_learns_repeats_itself_and_leaves_everything_as_it_was(case):
-    data, state = clouds(), torch.get_rng_state()
-    before = data.x.clone()
-    model, again = case.learner.fit(data, 3), case.learner.fit(data, 3)
-    other = case.learner.fit(data, 4)
-    assert (model.predict(data.x) == data.y).double().mean() > 0.8
-    assert torch.equal(model.answer(data.x).scores, again.answer(data.x).scores)
-    assert fingerprint(model, (2,)) == fingerprint(again, (2,)) != fingerprint(other, (2,))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(data.x, before)
+def test_members_differ_and_the_same_seed_gives_the_same_model(case, data, made):
+    model = made[str(case)]
+    digests = [member.parameters() for member in together_of(model).members]
+    assert len(set(digests)) == len(digests) >= 2
+    torch.manual_seed(77)
+    np.random.seed(77)
+    random.seed(77)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    again = case.learner.fit(data, 0)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert random.getstate() == states[2]
+    assert again.parameters() == model.parameters()
+    assert case.learner.fit(data, 1).parameters() != model.parameters()
 
 
 @every
-def test_gradients_go_through_every_member(case):
-    data = clouds()
-    model = case.learner.fit(data, 0)
-    x = data.x[:20].double()
-    leaf = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(model.answer(leaf, gradient=True).scores[:, 1].sum(), leaf)
-    step = 1e-4
-    for j in range(2):
-        shift = torch.zeros(2, dtype=torch.float64)
-        shift[j] = step
-        ends = [model.answer(x + s * shift).scores[:, 1].double() for s in (1, -1)]
-        seen = (ends[0] - ends[1]) / (2 * step)
-        assert ((seen - slope[:, j]).abs() < 0.02 * slope.norm(dim=1) + 5e-2).double().mean() > 0.8
-    assert "broken" in run(Pgd(steps=10), model, data.x, data.y, "linf:0.3").status
+def test_the_gradient_through_all_members_is_the_finite_difference(case, data, made):
+    model = made[str(case)]
+    x = data.x[:6].double()
+
+    def value(rows):
+        nets = together_of(model)
+        answers = []
+        for member in nets.members:
+            inside = member.labels.source.ask
+            wide = dataclasses.replace(inside, net=inside.net.double())
+            answers.append(wide(rows))
+        return nets.combined(answers)[:, 1]
+
+    with model.borrowed():
+        leaf = x.clone().requires_grad_()
+        (exact,) = torch.autograd.grad(value(leaf).sum(), leaf)
+        for j in range(5):
+            shift = torch.zeros(5, dtype=torch.float64)
+            shift[j] = 1e-6
+            numeric = (value(x + shift) - value(x - shift)) / 2e-6
+            torch.testing.assert_close(numeric, exact[:, j], rtol=1e-4, atol=1e-6)
+        for member in together_of(model).members:
+            member.labels.source.ask.net.float()
+        leaf = data.x[:6].clone().requires_grad_()
+        (seen,) = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    torch.testing.assert_close(seen.double(), exact, rtol=1e-3, atol=1e-4)
+    assert torch.equal(model.module(data.x), model.scores(data.x))
 
 
-def test_a_bootstrap_sample_repeats_rows_and_copies_share_a_group():
-    data = clouds(200)
-    one, again = drawn(data, 5), drawn(data, 5)
-    assert torch.equal(one.x, again.x)
-    assert len(one) == len(data)
-    left_out = len(data) - len(torch.unique(one.groups))
-    assert 0.25 < left_out / len(data) < 0.5  # (1 - 1/n)^n is near exp(-1)
-    for group in torch.unique(one.groups)[:20]:
-        assert len(torch.unique(one.x[one.groups == group], dim=0)) == 1
+@every
+def test_the_ensemble_is_attacked_jointly(case, data, made):
+    model = made[str(case)]
+    part = data.take(slice(0, 24))
+    out = hf.run(hf.attacks.Pgd(steps=5), model, part.x, model.predict(part.x), "linf:0.6")
+    assert "broken" in out.status
+    assert out.gradients.sum() > 0
 
 
-def test_weights_choose_the_rows():
-    data = clouds(400)
-    weights = torch.where(torch.arange(400) < 100, 9.0, 1.0)
-    share = float((drawn(data, 0, weights).groups < 100).double().mean())
-    assert share == pytest.approx(0.75, abs=0.07)
-
-
-def test_members_of_a_bag_differ():
-    model = Bagging(of=ONE, members=2).fit(clouds(), 0)
-    members = model.labels.source.ask.members
-    assert len({fingerprint(m, (2,)) for m in members}) == 2
-
-
-def test_the_first_weights_are_those_of_scikit_learn():
-    """SAMME by AdaBoostClassifier on stumps: the same errors, the same votes."""
+@pytest.mark.parametrize("classes", [2, 4])
+def test_boosting_stumps_is_scikit_learns_adaboost(classes):
     from sklearn.ensemble import AdaBoostClassifier
     from sklearn.tree import DecisionTreeClassifier
 
-    data = clouds(150, seed=2)
-    theirs = AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=3, random_state=0)
-    theirs.fit(data.x.numpy(), data.y.numpy())
-    weights = torch.ones(150, dtype=torch.float64) / 150
-    for stump, error, said in zip(theirs.estimators_, theirs.estimator_errors_, theirs.estimator_weights_, strict=True):
-        wrong = torch.from_numpy(stump.predict(data.x.numpy()) != data.y.numpy())
-        assert float(weights[wrong].sum()) == pytest.approx(error)
-        weights, ours = reweighted(weights, wrong, 3)
-        assert ours == pytest.approx(said)
+    data = blobs(200)
+    data = dataclasses.replace(data, y=data.y % classes, classes=tuple("abcd"[:classes]))
+    x, y = data.x.double().numpy(), data.y.numpy()
+    want = AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=6, random_state=0).fit(x, y)
+    learner = Boosting(of=hf.Fit(estimator=DecisionTreeClassifier(max_depth=1)), members=6, vote="labels")
+    model = learner.fit(data, 0)
+    assert len(want.estimator_weights_) == 6
+    weights = np.array(together_of(model).weights)
+    np.testing.assert_allclose(weights, want.estimator_weights_ / want.estimator_weights_.sum(), rtol=1e-9)
+    assert (model.predict(data.x).numpy() == want.predict(x)).all()
 
 
-def test_a_member_that_guesses_says_nothing():
-    weights, said = reweighted(torch.tensor([0.5, 0.25, 0.25]), torch.tensor([True, True, False]), 2)
-    assert said == 0.0
-    assert weights.tolist() == pytest.approx([1 / 3] * 3)
-    _, sure = reweighted(torch.ones(3) / 3, torch.zeros(3, dtype=torch.bool), 3)
-    assert math.isfinite(sure)
-    assert sure > 10
-
-
-def test_boosting_beats_one_stump():
-    from sklearn.tree import DecisionTreeClassifier
-
-    data, fresh = clouds(300, classes=4), clouds(300, classes=4, seed=1)
-    stump = Fit(estimator=DecisionTreeClassifier(max_depth=1))
-    one, many = stump.fit(data, 0), Boosting(of=stump, members=15, vote="labels").fit(data, 0)
-    right = [float((m.predict(fresh.x) == fresh.y).double().mean()) for m in (one, many)]
-    assert right[1] > right[0] + 0.2
+def test_samme_by_hand():
+    assert weight_of(0.25, 100, 3) == pytest.approx(np.log(3) + np.log(2))
+    assert weight_of(0.0, 10, 2) == pytest.approx(np.log(19))
+    assert weight_of(2 / 3, 10, 3) == pytest.approx(0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rote(Learner):
-    """Knows what it has seen by heart, and nothing else."""
+class Guessing(Learner):
+    """Says class 0; no better than chance."""
 
     def fit(self, dataset, seed=0, on_event=None):
-        seen = {tuple(row.tolist()): int(label) for row, label in zip(dataset.x, dataset.y, strict=True)}
-
-        def says(x):
-            rows = [seen.get(tuple(float(v) for v in row), -1) for row in x]
-            out = np.full((len(x), dataset.n_classes), 1 / dataset.n_classes)
-            for i, label in enumerate(rows):
-                if label >= 0:
-                    out[i] = 0.01 / (dataset.n_classes - 1)
-                    out[i, label] = 0.99
-            return out
-
-        return hf.models.settle.settle(hf.wrap(says, output="probabilities", classes=dataset.n_classes), dataset.x)
+        return hf.wrap(lambda x: np.zeros(len(x), dtype=int), output="labels", classes=dataset.n_classes)
 
 
-def test_stacking_hears_members_on_what_they_have_not_seen():
-    """A member that learns by heart looks perfect on its own data; out of fold it says nothing and gets no weight."""
-    data = clouds(120)
-    model = Stacking(of=(Rote(), ONE), folds=3).fit(data, 0)
-    weight = model.labels.source.ask.weight
-    assert weight[:3].abs().max() < 1e-3
-    assert weight[3:].abs().max() > 0.05
+def test_boosting_refuses_members_that_guess(data):
+    with pytest.raises(ModelError, match="HF269"):
+        Boosting(of=Guessing(), members=3, vote="labels").fit(data)
 
 
-def test_folds_never_split_a_group():
-    data = dataclasses.replace(clouds(60), groups=torch.arange(60) // 4)
-    part = parts(data, 3, 0)
-    assert all(len(torch.unique(part[data.groups == g])) == 1 for g in range(15))
-    assert torch.bincount(part).tolist() == [20, 20, 20]
+def test_bags_are_seeded_drawn_with_replacement_and_keep_copies_together(data):
+    one, same, other = (bag(data, draw_of(seed, "bag", 0), len(data)) for seed in (0, 0, 1))
+    assert torch.equal(one.ids, same.ids)
+    assert not torch.equal(one.ids, other.ids)
+    assert 0.5 < len(one.ids.unique()) / len(data) < 0.75
+    assert torch.equal(one.x, data.x[one.ids])
+    assert torch.equal(one.groups, one.ids)
+    first, second = one.divide(0.5, 0)
+    assert not set(first.ids.tolist()) & set(second.ids.tolist())
+    heavy = torch.full((len(data),), 1e-9, dtype=torch.float64)
+    heavy[:8] = 1.0
+    assert set(bag(data, draw_of(0, "bag", 0), 50, heavy).ids.tolist()) <= set(range(8))
     with pytest.raises(DataError, match="HF109"):
-        parts(data, 16, 0)
+        bag(data, draw_of(0, "bag", 0), 2)
 
 
-def test_the_regression_is_that_of_scikit_learn():
+def test_folds_spread_classes_and_keep_groups_whole(data):
+    fold = folds(data, 5, 0)
+    counts = torch.stack([(fold[data.y == c]).bincount(minlength=5) for c in range(CLASSES)])
+    assert (counts == len(data) // CLASSES // 5).all()
+    grouped = dataclasses.replace(data, groups=torch.arange(len(data)) // 8)
+    fold = folds(grouped, 5, 0)
+    assert all(len(fold[grouped.groups == g].unique()) == 1 for g in range(20))
+    with pytest.raises(DataError, match="HF109"):
+        folds(grouped, 21, 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Memory(Learner):
+    """Certain of the samples that it has seen, and of nothing else."""
+
+    seen: list = dataclasses.field(default_factory=list)
+
+    def fit(self, dataset, seed=0, on_event=None):
+        self.seen.append(set(dataset.ids.tolist()))
+        table = {tuple(row.tolist()): int(y) for row, y in zip(dataset.x, dataset.y, strict=True)}
+
+        def said(x):
+            rows = np.full((len(x), dataset.n_classes), 1 / dataset.n_classes)
+            for i, row in enumerate(x):
+                if tuple(row.tolist()) in table:
+                    rows[i] = np.eye(dataset.n_classes)[table[tuple(row.tolist())]]
+            return rows
+
+        return hf.wrap(said, output="probabilities", classes=dataset.n_classes)
+
+
+def test_stacking_learns_from_answers_to_unseen_samples_only(data):
+    learner = Stacking(of=(Memory(), Memory()), folds=4)
+    answers = learner.unseen(data, 0)
+    torch.testing.assert_close(answers, torch.full_like(answers, 1 / CLASSES))
+    assert all(len(seen) == 120 for seen in learner.of[0].seen)
+    head = head_of(answers, data.y, CLASSES, learner.penalty)
+    assert head.weight.abs().max() < 1e-6, "a leak would give the memory all the weight"
+
+
+def test_the_meta_learner_is_logistic_regression():
     from sklearn.linear_model import LogisticRegression
 
-    data = clouds(90)
-    said = data.x.double()
-    weight, bias = regression(said, data.y, 3, 1e-2)
-    theirs = LogisticRegression(C=1 / (2 * 1e-2 * 90), tol=1e-10, max_iter=2000).fit(said.numpy(), data.y.numpy())
-    ours = (said @ weight + bias).softmax(1).numpy()
-    np.testing.assert_allclose(ours, theirs.predict_proba(said.numpy()), atol=1e-4)
-
-
-def test_diversity_is_the_entropy_and_the_volume_of_the_paper():
     draw = torch.Generator().manual_seed(0)
-    logits, y = torch.randn(3, 4, 5, generator=draw).double(), torch.tensor([0, 4, 2, 2])
-    p = logits.softmax(2).numpy()
-    for i in range(4):
-        mean = p[:, i].mean(0)
-        assert float(entropy(logits)[i]) == pytest.approx(-(mean * np.log(mean)).sum())
-        rest = np.delete(p[:, i], int(y[i]), axis=1)
-        rows = rest / np.linalg.norm(rest, axis=1, keepdims=True)
-        assert float(volume(logits, y)[i]) == pytest.approx(np.log(np.linalg.det(rows @ rows.T)), abs=0.02)
+    answers = torch.rand(2, 90, 3, generator=draw, dtype=torch.float64).softmax(2)
+    y = (answers[0].argmax(1) + (torch.rand(90, generator=draw) < 0.3)) % 3
+    head = head_of(answers, y, 3, 0.01)
+    rows = answers.movedim(0, 1).flatten(1).numpy()
+    want = LogisticRegression(C=1 / (0.01 * 90), tol=1e-10, max_iter=5000).fit(rows, y.numpy())
+    shown = head(answers).softmax(1).numpy()
+    np.testing.assert_allclose(shown, want.predict_proba(rows), atol=1e-5)
 
 
-def test_without_its_terms_adp_is_the_sum_of_the_members_losses():
-    data = clouds()
-    learner = ENSEMBLES[-1].learner
-    model = learner.fit(data, 0)
-    net = model.labels.source.ask.net
-    from holdfast.learning.objective import Step
-
-    step = Step(
-        net=net, logits=net, x=data.x, harder=data.x, y=data.y, smoothing=0.0, classes=3, done=0.0,
-        draw=torch.Generator(),
-    )  # fmt: skip
-    want = sum(cross_entropy(member(data.x), data.y) for member in net.members)
-    assert float(Diverse(alpha=0.0, beta=0.0)(step)) == pytest.approx(float(want), rel=1e-5)
-    assert not any(m._forward_hooks for m in net.modules())
+def test_log_det_and_entropy_are_numpys():
+    draw = np.random.default_rng(0)
+    p = draw.dirichlet(np.ones(5), size=(3, 7))
+    y = draw.integers(5, size=7)
+    got = log_det(torch.from_numpy(p), torch.from_numpy(y)).numpy()
+    for i in range(7):
+        rows = np.delete(p[:, i], y[i], axis=1)
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        assert got[i] == pytest.approx(np.log(np.linalg.det(rows @ rows.T + 1e-6 * np.eye(3))), rel=1e-6)
+    np.testing.assert_allclose(entropy(torch.from_numpy(p[0])).numpy(), -(p[0] * np.log(p[0])).sum(1), rtol=1e-9)
 
 
-@pytest.mark.parametrize("make", [lambda: Voting(of=(ONE,)), lambda: Stacking(of=(ONE,))], ids=["vote", "stack"])
-def test_one_learner_is_no_ensemble(make):
-    with pytest.raises(ModelError, match="HF209"):
-        make()
+def test_adaptive_diversity_makes_wrong_answers_differ(data):
+    from holdfast.defenses.ensembles.adaptive_diversity import AdaptiveDiversity
+
+    base = dataclasses.replace(SMALL, epochs=8, rate=0.05, smoothing=0.0)
+
+    def spread(beta):
+        model = AdaptiveDiversity(of=base, members=2, alpha=0.0, beta=beta).fit(data, 0)
+        p = torch.stack([member.scores(data.x).softmax(1) for member in together_of(model).members])
+        return float(log_det(p.double(), data.y).mean()), float((model.predict(data.x) == data.y).double().mean())
+
+    (without, _), (with_it, right) = spread(0.0), spread(2.0)
+    assert with_it > without + 0.5
+    assert right > 0.8
+
+
+def test_the_joint_attack_on_the_soft_twin_carries_over_to_the_majority(data):
+    base = dataclasses.replace(SMALL, epochs=6, rate=0.05)
+    model = hf.defenses.Voting(of=(base,), members=3, vote="labels").fit(data, 0)
+    assert model.module is None
+    twin = soft(model)
+    part = data.take(slice(0, 60))
+    run = hf.transfer(hf.attacks.Pgd(steps=10), twin, model, part.x, part.y, "linf:0.3")
+    rate = run.status.count("broken") / (60 - run.status.count("wrong"))
+    noise = hf.run(hf.attacks.Noise(), model, part.x, part.y, "linf:0.3").status.count("broken") / 60
+    assert rate > 0.8 > noise + 0.2
+
+
+def test_voting_weights_are_given_or_fitted(data):
+    voting = hf.defenses.Voting
+    given = voting(of=(SMALL,), members=2, weights=(3.0, 1.0)).fit(data, 0)
+    assert together_of(given).weights == (0.75, 0.25)
+    strong = dataclasses.replace(SMALL, epochs=8, rate=0.05)
+    fitted = voting(of=(SMALL, strong), members=1, holdout=0.25).fit(data, 0)
+    weights = together_of(fitted).weights
+    assert weights[1] > 0.6
+
+
+@pytest.mark.parametrize("kind", ["Voting", "Bagging", "Boosting", "AdaptiveDiversity"])
+def test_one_member_is_refused(kind):
+    with pytest.raises(ModelError, match="HF269"):
+        getattr(hf.defenses, kind)(members=1)
+
+
+def test_impossible_trainings_are_refused(data):
+    with pytest.raises(ModelError, match="HF269"):
+        hf.defenses.AdaptiveDiversity(of=SMALL, members=4).fit(data)
+    with pytest.raises(ModelError, match="HF269"):
+        hf.defenses.AdaptiveDiversity(of=dataclasses.replace(SMALL, start=SMALL.fit(data)), members=2).fit(data)
+    with pytest.raises(ParameterError, match="HF001"):
+        Stacking(of=("network", "other"))
+    with pytest.raises(ModelError, match="HF269"):
+        Stacking(of=(SMALL,))

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from holdfast.models.ensemble import Together
 from holdfast.models.model import Guarded, Model, Swift
-from holdfast.models.source import Scores, Source, source_of
+from holdfast.models.source import Scores, source_of
 from holdfast.models.stage import Stage
 from holdfast.models.torch_module import Normalized
 from holdfast.threats.space import Box
@@ -34,8 +34,8 @@ def prepared(model: Model, x: Tensor) -> Model:
 
     Made are copies of torch networks with convolutions whose whole computation torch.fx can trace through layers and
     functions of torch, without hooks; batch norms behind convolutions are folded into them, for in evaluation mode
-    `gamma (w * x - mean) / deviation + beta` is a convolution too. The copy has the weights of this moment. Costs the
-    trace and four small passes.
+    `gamma (w * x - mean) / deviation + beta` is a convolution too. The copy has the weights of this moment. An ensemble
+    gets one where every member does. Costs the trace and four small passes.
 
     Args:
         model: A settled model.
@@ -48,7 +48,7 @@ def prepared(model: Model, x: Tensor) -> Model:
         return model
     ask = source.ask
     if isinstance(ask, Together):
-        return _together(model, ask, source, x)
+        return _voting(model, ask, x)
     if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
         return model
     with model.borrowed():
@@ -57,20 +57,6 @@ def prepared(model: Model, x: Tensor) -> Model:
             return model
         copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
         slack = _slack(model.module, copied, compared(model.space, x))
-    return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
-
-
-def _together(model: Model, ask: Together, source: Source, x: Tensor) -> Model:
-    """An ensemble that searches on the copies of its members, where each of them has one."""
-    if source.slope is None or x.dim() != 4 or not len(x):
-        return model
-    swifts = [prepared(member, x).swift for member in ask.members]
-    found = [swift for swift in swifts if swift is not None]
-    if len(found) < len(swifts):
-        return model
-    copied = Scores(source, lambda rows: ask.mean([swift.ask(rows) for swift in found]), True)
-    with model.borrowed():
-        slack = None if model.module is None else _slack(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 
@@ -86,6 +72,32 @@ def _behind(model: Model, guard: Guarded, x: Tensor) -> Model:
     copied = _Through(guard.stage, model.space, base.swift.ask)
     swift = dataclasses.replace(base.swift, ask=copied)
     return dataclasses.replace(model, swift=swift, guarded=dataclasses.replace(guard, base=base))
+
+
+def _voting(model: Model, together: Together, x: Tensor) -> Model:
+    """An ensemble that searches on the copies of its members, where each has one and their vote agrees."""
+    if model.module is None or not len(x):
+        return model
+    swifts = [prepared(member, x).swift for member in together.members]
+    asks = tuple(swift.ask for swift in swifts if swift is not None)
+    if len(asks) < len(swifts):
+        return model
+    copied = _Together(together, asks)
+    with model.borrowed():
+        slack = _slack(model.module, copied, compared(model.space, x))
+    return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Together:
+    """The copies of an ensemble's members, combined as their originals are."""
+
+    together: Together
+    asks: tuple[Ask, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores, differentiable."""
+        return self.together.combined([ask(x) for ask in self.asks])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

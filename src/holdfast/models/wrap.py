@@ -39,14 +39,18 @@ def wrap(
         classes: Number of classes; needed for functions that return bare labels.
         name: What reports call it.
         vote: How the members of a list decide together: mean of "probabilities" or "logits", or majority of "labels".
-        weights: How much each member of a list counts; all the same unless given.
+        weights: Of the members of a list, none negative; only their proportions count. Equal unless given.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
-            classifier, HF209 for an impossible ensemble.
+            classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members.
     """
     space, kind = Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1])), check_output(output)
+    if weights is not None and not isinstance(x, list | tuple):
+        raise ModelError(
+            "HF207", "weights= are for the members of a list", seen=type(x).__name__, fix="hf.wrap([first, second])"
+        )
     if isinstance(x, Model):
         return x
     if isinstance(x, nn.Module):
@@ -54,10 +58,6 @@ def wrap(
     if isinstance(x, list | tuple):
         members = [wrap(one, bounds, output=output, mean=mean, std=std, classes=classes) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
-    if weights is not None:
-        raise ModelError(
-            "HF207", "weights= are for lists of models", seen=type(x).__name__, fix="wrap([a, b], weights=[2, 1])"
-        )
     if mean is not None or std is not None:
         raise ModelError(
             "HF207",

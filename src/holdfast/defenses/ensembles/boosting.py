@@ -1,77 +1,97 @@
-"""Multi-class AdaBoost (SAMME), Zhu, Zou, Rosset and Hastie, Statistics and Its Interface 2009."""
+"""Boosting (SAMME), Zhu, Zou, Rosset and Hastie, "Multi-class AdaBoost", Statistics and Its Interface 2, 2009."""
 
 import dataclasses
 import math
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from holdfast.core.params import Range
+from holdfast.core.errors import ModelError
+from holdfast.core.params import Count
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.ensembles._members import drawn, seed_of, voted
+from holdfast.defenses.ensembles._members import bag, draw_of, seed_of, several
+from holdfast.learning.fit import Fit
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
-from holdfast.models.ensemble import Vote
+from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.model import Model
-
-SURE = 1e-6  # the error that a member without one is given, so that its weight stays finite
+from holdfast.models.settle import settle
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Boosting(Learner):
-    """Each member learns from samples drawn by weight, and what it gets wrong weighs more for the next.
+    """Fit each member on what the ones before it got wrong, and weight its vote by how seldom it errs.
 
-        error <- share of the weight that member m gets wrong
-        a_m <- log((1 - error) / error) + log(classes - 1)
-        weight of what it gets wrong <- weight * exp(a_m)
+        e_m <- sum of w over the samples that member m gets wrong        a_m <- log((1 - e_m) / e_m) + log(K - 1)
+        w <- w * exp(a_m) on those samples, of sum one again
 
-    Learners here take no weights, so the weights choose the samples: boosting by resampling. A member that is no
-    better than guessing counts nothing and sets the weights back. The published vote is that of labels; a vote of
-    probabilities with the same weights shows its gradient.
+    A scikit-learn estimator that takes sample weights (`hf.Fit`) gets w itself; every other learner gets samples drawn
+    with the probabilities w, as many as there are. Boosting fits hard samples, also mislabeled and adversarial ones; it
+    was not made against attackers.
 
-    Cost: `members` times what the learner costs, and as many forward passes over the data.
+    Deviations: an error of 0 counts as half a sample of n, so that the weight stays finite; a member no better than
+    guessing (e_m >= 1 - 1/K) is left out and the next starts from equal weights again; and the members' probabilities
+    are averaged with the weights a_m, so that the model has a gradient. The paper's decision is `vote="labels"`.
+
+    Cost: `members` trainings and one forward pass over the data for each; the model asks all members.
 
     Args:
-        of: Who learns.
-        members: How many.
-        vote: What is averaged by the weights a_m.
+        of: The learner of each member; weak ones gain most.
+        members: Rounds.
+        vote: Weighted mean of "probabilities" or "logits", or the weighted majority of "labels".
     """
 
-    of: Learner = Train()
-    members: Annotated[int, Range(2)] = 5
+    of: Learner = Train(epochs=3)
+    members: Count = 5
     vote: Vote = "probabilities"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        several(self.of, self.members)
+
     def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
-        """A settled model of all members.
+        """A settled ensemble.
 
-        Args:
-            dataset: What samples are drawn from.
-            seed: Of every random number; the global random state stays as it is.
-            on_event: Told what the members tell; may raise `holdfast.Stop`.
+        Raises:
+            ModelError: HF269 where fewer than two members beat guessing, HF209 for members that show less than the vote
+                needs; what the learner raises.
+            DataError: HF109 where no sample with these weights holds every class.
         """
-        weights = torch.ones(len(dataset), dtype=torch.float64) / len(dataset)
-        members, says = [], []
-        for i in range(self.members):
-            own = seed_of("boosting", seed, i)
-            members.append(self.of.fit(drawn(dataset, own, weights), own, on_event))
-            weights, said = reweighted(weights, members[-1].predict(dataset.x) != dataset.y, dataset.n_classes)
-            says.append(said)
-        return voted(members, dataset, self.vote, says if any(says) else [1.0] * len(says))
+        n, k = len(dataset), dataset.n_classes
+        w = torch.full((n,), 1 / n, dtype=torch.float64)
+        found: list[Model] = []
+        weights: list[float] = []
+        for m in range(self.members):
+            member = self._member(dataset, w, seed, m, on_event)
+            missed = (member.predict(dataset.x).cpu() != dataset.y).double()
+            error = float((w * missed).sum())
+            if error >= 1 - 1 / k:
+                w = torch.full_like(w, 1 / n)
+                continue
+            weight = weight_of(error, n, k)
+            found.append(member)
+            weights.append(weight)
+            w = w * torch.exp(weight * missed)
+            w = w / w.sum()
+        if len(found) < 2:
+            raise ModelError(
+                "HF269",
+                "Boosting found no two members that beat guessing",
+                seen=f"{len(found)} of {self.members}",
+                fix="a stronger learner, or more members",
+            )
+        made = from_members(found, dataset.space, vote=self.vote, weights=weights, classes=k)
+        return settle(made, dataset.x)
+
+    def _member(self, data: Dataset, w: Tensor, seed: int, m: int, on_event: Listener) -> Model:
+        own = seed_of(seed, "member", m)
+        if isinstance(self.of, Fit) and self.of.weighable:
+            return self.of.fit(data, own, on_event, weights=w)
+        return self.of.fit(bag(data, draw_of(seed, "bag", m), len(data), w), own, on_event)
 
 
-def reweighted(weights: Tensor, wrong: Tensor, classes: int) -> tuple[Tensor, float]:
-    """The next weights, `(n,)` that add up to 1, and what the member says in the vote, at least 0.
-
-    Args:
-        weights: Of the samples, `(n,)`.
-        wrong: What the member gets wrong, `(n,)`.
-        classes: Number of classes.
-    """
-    error = max(float(weights[wrong].sum() / weights.sum()), SURE)
-    said = math.log((1 - error) / error) + math.log(classes - 1) if error < 1 else 0.0
-    if said <= 0:
-        return torch.ones_like(weights) / len(weights), 0.0
-    risen = torch.where(wrong, weights * math.exp(said), weights)
-    return risen / risen.sum(), said
+def weight_of(error: float, n: int, classes: int) -> float:
+    """SAMME's weight of a member with this weighted error on n samples; an error of 0 counts as half a sample."""
+    error = max(error, 0.5 / n)
+    return math.log((1 - error) / error) + math.log(classes - 1)

@@ -1,54 +1,47 @@
-"""How differently members of an ensemble err: Kuncheva and Whitaker, Machine Learning 2003."""
+"""How differently members of an ensemble err: Kuncheva and Whitaker, Machine Learning 51, 2003.
 
-import itertools
+`right` is a table `(members, samples)` of truth values: whether member m is right on sample i.
+"""
+
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 
-def disagreement(right: Tensor) -> tuple[int, int]:
-    """Pairs of members of which exactly one is right, of all pairs and samples: `(members, n)` -> count, total."""
-    pairs = list(itertools.combinations(range(len(right)), 2))
-    return sum(int((right[a] != right[b]).sum()) for a, b in pairs), len(pairs) * right.shape[1]
+def disagree(one: Tensor, other: Tensor) -> Tensor:
+    """Samples on which exactly one of the two is right: `(n,)`; their share is the disagreement."""
+    return one.bool() != other.bool()
 
 
-def double_fault(right: Tensor) -> tuple[int, int]:
-    """Pairs of members that are both wrong, of all pairs and samples: `(members, n)` -> count, total."""
-    pairs = list(itertools.combinations(range(len(right)), 2))
-    return sum(int((~right[a] & ~right[b]).sum()) for a, b in pairs), len(pairs) * right.shape[1]
+def both_wrong(one: Tensor, other: Tensor) -> Tensor:
+    """Samples on which both are wrong: `(n,)`; their share is the double fault."""
+    return ~(one.bool() | other.bool())
 
 
-def q_statistic(right: Tensor) -> float:
-    """Yule's Q over pairs of members, averaged: 1 where they err on the same samples, 0 where they err independently.
+def q_statistic(one: Tensor, other: Tensor) -> float | None:
+    """Yule's Q, from -1 (they err on different samples) over 0 (independent) to 1 (on the same); None where 0 / 0.
 
-        Q = (both right * both wrong - only first * only second) / (both right * both wrong + only first * only second)
-
-    Args:
-        right: `(members, n)` whether each member is right.
-
-    Returns:
-        The mean over the pairs for which it is defined; NaN where it is for none.
+    Q = (n11 n00 - n01 n10) / (n11 n00 + n01 n10)
     """
-    found = [_yule(right[a], right[b]) for a, b in itertools.combinations(range(len(right)), 2)]
-    known = [q for q in found if not math.isnan(q)]
-    return sum(known) / len(known) if known else math.nan
+    one, other = one.bool(), other.bool()
+    same, apart = int((one & other).sum()) * int(both_wrong(one, other).sum()), int((one & ~other).sum())
+    apart *= int((~one & other).sum())
+    return (same - apart) / (same + apart) if same + apart else None
 
 
-def alignment(gradients: Sequence[Tensor]) -> float:
-    """Mean cosine between the members' input gradients, over pairs and samples: `(n, ...)` each; zero rows left out."""
-    flat = [g.flatten(1).double() for g in gradients]
-    found = []
-    for a, b in itertools.combinations(flat, 2):
-        length = a.norm(dim=1) * b.norm(dim=1)
-        found.append(((a * b).sum(1) / length)[length > 0])
-    cosines = torch.cat(found)
-    return float(cosines.mean()) if len(cosines) else math.nan
+def entropy(right: Tensor) -> float:
+    """0 where all members are always right or wrong together, 1 where every sample splits them in halves.
+
+    E = mean over samples of min(l, L - l) / (L - ceil(L / 2)), l of L members right
+    """
+    members, votes = len(right), right.bool().sum(0)
+    return float(torch.minimum(votes, members - votes).double().mean() / (members - math.ceil(members / 2)))
 
 
-def _yule(one: Tensor, other: Tensor) -> float:
-    both, neither = int((one & other).sum()), int((~one & ~other).sum())
-    first, second = int((one & ~other).sum()), int((~one & other).sum())
-    below = both * neither + first * second
-    return (both * neither - first * second) / below if below else math.nan
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Cosine of the angle between two gradients of each sample `(batch, ...)`: `(batch,)`, nan where one is zero."""
+    a, b = one.flatten(1).double(), other.flatten(1).double()
+    lost = (a.norm(dim=1) == 0) | (b.norm(dim=1) == 0)
+    return torch.where(lost, torch.nan, cosine_similarity(a, b, dim=1, eps=torch.finfo(a.dtype).tiny))
