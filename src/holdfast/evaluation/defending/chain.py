@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from holdfast import defenses
-from holdfast.attacks.attack import Attack
 from holdfast.core.errors import UsageError
 from holdfast.core.lazy import camel, snake
 from holdfast.core.params import parameters
@@ -116,16 +115,6 @@ def chain(text: "str | Stage | Fitted | Learner | Chain", of: Train, threat: Thr
         )
     learner = _taught(learners[0], of, threat) if learners else None
     return Chain("+".join(map(_told, (*front, *learners))), front, learner)
-
-
-def critics(model: Model, threat: Threat) -> tuple[Attack, ...]:
-    """The attacks that critics of the stages in front of a model have published, each once."""
-    found: list[Attack] = []
-    behind = model.guarded
-    while behind is not None:
-        found += [attack for attack in behind.stage.attacks(threat) if attack not in found]
-        behind = behind.base.guarded
-    return tuple(found)
 
 
 def _parts(text: str) -> Sequence[str]:

@@ -19,7 +19,7 @@ from holdfast.data.dataset import Dataset, Splits
 from holdfast.defenses.fitting import Fitted
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.bench import machine as here
-from holdfast.evaluation.defending.chain import Chain, critics
+from holdfast.evaluation.defending.chain import Chain
 from holdfast.evaluation.defending.measure import passes
 from holdfast.evaluation.defending.place import Place, finished, name_of, refused, timed
 from holdfast.evaluation.defending.protocol import Protocol, write
@@ -29,7 +29,6 @@ from holdfast.evaluation.document import to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.suites import Suite, resolve
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
@@ -299,7 +298,7 @@ def _audited(
         work.parts.test,
         threat=threats,
         out=run,
-        suite=_with_critics(resolve(protocol.suite), model, threats),
+        suite=protocol.suite,
         seed=protocol.seed,
         limit=protocol.samples or None,
         subset_seed=protocol.subset_seed,
@@ -309,16 +308,6 @@ def _audited(
     )
     if not finished(run):
         raise Halted
-
-
-def _with_critics(suite: Suite, model: Model, threats: tuple[Threat, ...]) -> Suite:
-    """The suite and, after it, what critics of the stages in front of this model have published."""
-    more = tuple(a for t in threats for a in critics(model, t))
-    more = tuple(a for a in dict.fromkeys(more) if a not in suite.attacks)
-    if not more:
-        return suite
-    plans = tuple((p, (*plan, *more)) for p, plan in suite.plans)
-    return dataclasses.replace(suite, attacks=(*suite.attacks, *more), plans=plans)
 
 
 class _Renamed:
