@@ -49,5 +49,5 @@ PREPROCESSING = [
     Case(TotalVariation(steps=10)),
     Case(TotalVariation(drop=0.0, weight=0.1, steps=20), off=TotalVariation(drop=0.0, weight=0.0), shape=(1, 9, 7)),
     Case(ResizePad(), off=ResizePad(smallest=1.0)),
-    Case(ResizePad(smallest=0.75, largest=0.9, method="nearest", fill=0.5), shape=(1, 9, 7)),
+    Case(ResizePad(smallest=0.9, method="nearest", fill=0.5), shape=(1, 9, 7)),
 ]

@@ -19,11 +19,11 @@ from holdfast.models.model import Guarded, Model
 from holdfast.threats.space import Box
 
 Gradient = Literal["exact", "straight-through", "none"]
-STEP = 1e-4  # of the box's width: how far finite differences step
+STEP = 2e-5  # of the box's width: how far finite differences step
 FAR = 0.1  # the same, so far that a staircase shows its steps
 OFF = 0.05  # share of a directional derivative that it may differ from its finite difference
 ROWS = 8  # inputs that declarations are checked on
-TIES = 0.01  # of the box's width: how far they are moved at random, since equal neighbors are kinks of order statistics
+TIES = 0.02  # of the box's width: how far they are moved at random, since equal neighbors are kinks of order statistics
 DIRECTIONS = 4
 
 

@@ -55,7 +55,9 @@ def soft_jpeg(x: Tensor, quality: int, subsampling: str) -> Tensor:
     color = _coded(color + 128, steps(CHROMINANCE, quality)).clamp(0, 255) - 128
     if down * across > 1:
         size = [color.shape[2] * down, color.shape[3] * across]
-        color = interpolate(color, size=size, mode="bilinear", align_corners=False)[:, :, :height, :width]
+        narrow = color.shape[3] <= 2  # there the codec repeats colors, elsewhere it draws lines between them
+        wide = interpolate(color, size) if narrow else interpolate(color, size, mode="bilinear", align_corners=False)
+        color = wide[:, :, :height, :width]
     back = torch.linalg.inv(matrix).to(x)
     return torch.einsum("cd,ndhw->nchw", back, torch.cat([light.clamp(0, 255), color], 1)).clamp(0, 255)
 

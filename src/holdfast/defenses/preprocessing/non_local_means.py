@@ -5,7 +5,6 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from holdfast.core.errors import ParameterError
 from holdfast.core.params import Positive, Range
@@ -13,6 +12,7 @@ from holdfast.defenses.preprocessing._pictures import need_pictures, padded, sha
 from holdfast.models.stage import Stage
 from holdfast.threats.space import Box
 
+FAR = 80.0  # exp(-80) adds nothing to the pixel's own weight of 1, and numbers below it are slow
 Odd = Annotated[int, Range(1, 63)]
 
 
@@ -59,17 +59,27 @@ class NonLocalMeans(Stage):
         low, high = space.limits(x)
         reach, half = self.search // 2, self.patch // 2
         large = padded(x, reach + half, reach + half, "mirror")
-        unit = padded(shares(x, space) * (255 / self.strength), reach + half, reach + half, "mirror")
+        unit = shares(x, space) * (255 / self.strength / self.patch / x.shape[1] ** 0.5)
+        unit = padded(unit, reach + half, reach + half, "mirror")
         middle = _part(unit, reach, reach, height + 2 * half, width + 2 * half)
         total, weights = torch.zeros_like(x), torch.zeros_like(x[:, :1])
         for i in range(2 * reach + 1):
             for j in range(2 * reach + 1):
                 other = _part(unit, i, j, height + 2 * half, width + 2 * half)
-                distance = avg_pool2d((middle - other).square().mean(1, keepdim=True), self.patch, 1)
-                weight = torch.exp(-distance)
+                distance = _boxes(_boxes((middle - other).square().sum(1, keepdim=True), 2, self.patch), 3, self.patch)
+                weight = torch.exp(-distance.clamp(max=FAR))
                 total = total + weight * _part(large, i + half, j + half, height, width)
                 weights = weights + weight
         return (total / weights).clamp(low, high)
+
+
+def _boxes(x: Tensor, dim: int, size: int) -> Tensor:
+    """Sums of `size` neighbors along a dimension."""
+    count = x.shape[dim] - size + 1
+    found = x.narrow(dim, 0, count)
+    for k in range(1, size):
+        found = found + x.narrow(dim, k, count)
+    return found
 
 
 def _part(x: Tensor, i: int, j: int, height: int, width: int) -> Tensor:
