@@ -79,17 +79,18 @@ def _fitted(together: Together, answers: Sequence[Tensor], y: Tensor) -> Tensor:
     for _ in range(STEPS):
         leaf = w.clone().requires_grad_()
         with torch.enable_grad():
-            before = loss(leaf)
-        (g,) = torch.autograd.grad(before, leaf)
+            value = loss(leaf)
+        (g,) = torch.autograd.grad(value, leaf)
+        before = float(value.detach())
         moved, after = _moved(w, g, step), torch.inf
-        while step > 1 / LONGEST and (after := float(loss(moved))) > float(before):
+        while step > 1 / LONGEST and (after := float(loss(moved))) > before:
             step /= 2
             moved = _moved(w, g, step)
-        gain = float(before) - after
+        gain = before - after
         if gain < 0:
             break
         w, step = moved, min(2 * step, LONGEST)
-        if gain <= STILL * abs(float(before)):
+        if gain <= STILL * abs(before):
             break
     return w
 

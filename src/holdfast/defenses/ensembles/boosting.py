@@ -18,6 +18,8 @@ from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 
+ROUNDING = 1e-9  # a member that guesses may err a little less in floating point
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Boosting(Learner):
@@ -66,7 +68,7 @@ class Boosting(Learner):
             member = self._member(dataset, w, seed, m, on_event)
             missed = (member.predict(dataset.x).cpu() != dataset.y).double()
             error = float((w * missed).sum())
-            if error >= 1 - 1 / k:
+            if error >= 1 - 1 / k - ROUNDING:
                 w = torch.full_like(w, 1 / n)
                 continue
             weight = weight_of(error, n, k)
