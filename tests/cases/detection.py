@@ -7,6 +7,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
+from cases.validation import VALIDATION
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality
@@ -60,4 +61,5 @@ DETECTION = [
     Case(OutlierModel(estimator=LocalOutlierFactor(novelty=True), layer="inputs")),
     Case(OutlierModel(estimator=OneClassSVM())),
     Case(OutlierModel(estimator=EllipticEnvelope(), layer="scores"), blind=True),
+    *VALIDATION,
 ]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import holdfast.defenses
-from cases.learners import LEARNERS
+from cases.learners import HARDENED, LEARNERS
 from cases.training import hints
 from holdfast.attacks.run import run
 from holdfast.core.errors import Stop
@@ -18,7 +18,7 @@ from holdfast.core.progress import BatchDone
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 
-every = pytest.mark.parametrize("case", LEARNERS, ids=str)
+hardened = pytest.mark.parametrize("case", HARDENED, ids=str)
 TEST = hints(120, seed=9)
 
 
@@ -28,7 +28,12 @@ def learned(kind, text, seed=0):
     return LEARNER[text].fit(hints(), seed)
 
 
-LEARNER = {repr(one): one for case in LEARNERS for one in (case.learner, case.plain, case.off) if one is not None}
+LEARNER = {
+    repr(one): one
+    for case in LEARNERS
+    for one in (case.learner, getattr(case, "plain", None), case.off)
+    if one is not None
+}
 
 
 def model_of(learner, seed=0):
@@ -62,7 +67,7 @@ def test_every_learner_of_the_catalog_has_a_row():
     assert learners == {type(case.learner) for case in LEARNERS}
 
 
-@every
+@hardened
 def test_the_seed_decides_and_nothing_else_is_touched(case):
     data = hints()
     x, digests = data.x.clone(), data.digests
@@ -78,7 +83,7 @@ def test_the_seed_decides_and_nothing_else_is_touched(case):
     assert not same(again, model_of(case.learner, 1))
 
 
-@every
+@hardened
 def test_an_interrupted_one_resumes_bit_for_bit(case, tmp_path):
     learner = kept(case.learner, str(tmp_path / "state.pt"))
     if learner is None:
@@ -93,7 +98,7 @@ def test_an_interrupted_one_resumes_bit_for_bit(case, tmp_path):
     assert same(learner.fit(hints(), 0), model_of(case.learner))
 
 
-@every
+@hardened
 def test_switched_off_it_learns_the_bits_of_the_plain_one(case):
     if case.off is None:
         pytest.skip(case.why or "another row of the same class says it")
@@ -101,7 +106,7 @@ def test_switched_off_it_learns_the_bits_of_the_plain_one(case):
     assert not same(model_of(case.learner), model_of(case.plain))
 
 
-@every
+@hardened
 def test_its_model_withstands_more_and_still_answers(case):
     hard, plain = held(case, model_of(case.learner)), held(case, model_of(case.plain))
     assert hard >= plain + case.gain
@@ -109,7 +114,7 @@ def test_its_model_withstands_more_and_still_answers(case):
     assert right >= 0.8
 
 
-@every
+@hardened
 def test_its_model_is_whole(case):
     model = model_of(case.learner)
     assert model.classes == 2
