@@ -19,8 +19,8 @@ class GaussianAugmentation(Learner):
 
         data <- data + `copies` times {(clip(x + sigma * normal noise), y)}
 
-    Noise is no attack: Carlini et al., "On Evaluating Adversarial Robustness", 2019, arXiv:1902.06705, and every
-    comparison since find little that withstands one. It stands here to be compared with.
+    Noise looks for nothing, so the worst points nearby are hardly ever among the copies. It stands here to be compared
+    with.
 
     Cost: `copies` + 1 times what the learner costs.
 
