@@ -139,7 +139,7 @@ def _told(
         text.append(_beyond(row))
     elif score is worst and any(other.others for other in rows[1:]):
         text.append("It was not audited under the other threats.")
-    text.append(f"It costs {_cost(row)} [{row.run}].")
+    text.append(f"{_changes(row)}It costs {_cost(row)} [{row.run}].")
     if equal:
         named = ", ".join(f"{other.facts.defense} ({score(other)}) [{other.run}]" for other in equal)
         text.append(f"On robustness it cannot be told apart from {named}: their intervals overlap; it is the cheaper.")
@@ -180,13 +180,18 @@ def _points(found: Paired | None) -> str:
     return f"{100 * found.difference:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
 
 
+def _changes(row: Row) -> str:
+    """A sentence on clean accuracy, with a space behind it; empty where it was not compared."""
+    clean = row.clean_difference
+    if clean is None:
+        return ""
+    known = "" if clean.significant else ", which may be chance"
+    return f"Clean accuracy changes by {_points(clean)}{known}. "
+
+
 def _cost(row: Row) -> str:
-    """Clean accuracy, time of a pass, memory, refusals, training."""
-    facts, clean = row.facts, row.clean_difference
-    told = []
-    if clean is not None:
-        known = "" if clean.significant else ", which may be chance"
-        told.append(f"{_points(clean)} of clean accuracy{known}")
+    """Time of a pass, memory, refusals, training."""
+    facts, told = row.facts, []
     if facts.passes is not None:
         told.append(f"{facts.passes.ratio:.2f} times the time of a pass and {facts.passes.bytes_ratio:.2f} the memory")
     if facts.rejected is not None:
