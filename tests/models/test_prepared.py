@@ -232,12 +232,12 @@ def test_functions_and_foreign_models_are_searched_themselves():
 def test_a_copy_that_disagrees_is_not_used(monkeypatch):
     model = wrapped(trained("cnn", width=4))
 
-    def wrong(net, honest=module._folded):
+    def wrong(net, honest=module.folded):
         made = honest(net)
-        made.get_parameter("head.bias").data[0] += 0.1
+        made.net.get_parameter("head.bias").data[0] += 0.1
         return made
 
-    monkeypatch.setattr(module, "_folded", wrong)
+    monkeypatch.setattr(module, "folded", wrong)
     assert prepared(model, inputs()) is model
 
 

@@ -18,6 +18,7 @@ from holdfast.core.params import Count, Fraction, Natural, NonNegative, Positive
 from holdfast.core.progress import BatchDone, Listener, Note, RunDone, RunStarted, silent
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
+from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
 from holdfast.learning.judging import Alarm, Judged
 from holdfast.learning.learner import Learner
@@ -57,7 +58,8 @@ class Train(Learner):
         augment: Names joined by "+" (`shift`, `affine`, `light`), or a function (x, generator) -> x.
         normalize: Take off the training data's mean and divide by its deviation, per channel, inside the model.
         perturb: A function (logits of x, x, y, generator) -> x that makes a step's inputs harder, or None to leave
-            them as they are; the network it asks is frozen and in evaluation mode.
+            them as they are; the network it asks is frozen and in evaluation mode, a copy with its norms folded
+            where that agrees (`learning.attacked`).
         objective: What a step minimizes, a function of a `learning.objective.Step`.
         replays: Steps in a row on each batch; a pass over the data then takes so many times as long.
         patience: Epochs without a better validation score after which to stop, with the best weights; 0 to go on to the
@@ -195,12 +197,14 @@ class _Work:
         self.fast = wants_bfloat16(how.precision, self.device)
         self.size = min(how.batch, len(data))
         self.per_epoch = len(data) // self.size
+        self.copy: Attacked | None = None
 
     def epoch(self, state: State) -> None:
         """One pass over the data; every random number depends on the seed and the epoch only."""
         draw = Generator().manual_seed(_mixed(self.seed, state.epoch))
         torch.manual_seed(_mixed(self.seed, state.epoch))  # for layers that draw, such as dropout
         state.net.train()
+        self.copy = None if self.how.perturb is None else self._copied(state.net)
         order = torch.randperm(len(self.data), generator=draw)[: self.per_epoch * self.size]
         for k, rows in enumerate(torch.split(order, self.size)):
             x, y = self.data.x[rows], self.data.y[rows].to(self.device)
@@ -242,9 +246,15 @@ class _Work:
     def _harder(self, net: nn.Module, x: Tensor, y: Tensor, draw: Generator) -> Tensor:
         if self.how.perturb is None:
             return x
-        with borrowed(net):
-            found = self.how.perturb(lambda inputs: self._logits(net, inputs), x, y, draw)
+        quick = self.copy.refresh(net) if self.copy is not None else None
+        with borrowed(*[] if quick is not None else [net]):
+            found = self.how.perturb(quick or (lambda inputs: self._logits(net, inputs)), x, y, draw)
         return x if found is None else found.detach().to(x)
+
+    def _copied(self, net: nn.Module) -> Attacked | None:
+        """What attacks ask in this epoch; a new copy each time, so that a resumed training is the same."""
+        space, like = self.data.space, self.data.x[:1].to(self.device)
+        return attacked(Normalized(net, self.mean, self.std), space, like, self.fast)
 
     def _logits(self, net: nn.Module, x: Tensor) -> Tensor:
         ask = Normalized(net, self.mean, self.std)

@@ -5,15 +5,14 @@ asked of the original at once (`attacks.probe`), all others at the end, and a ro
 repeat is searched again on the original (`attacks.run`).
 """
 
-import copy
 import dataclasses
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from holdfast.models.ensemble import Together
+from holdfast.models.folded import folded
 from holdfast.models.model import Guarded, Model, Swift
 from holdfast.models.source import Scores, source_of
 from holdfast.models.stage import Stage
@@ -52,11 +51,11 @@ def prepared(model: Model, x: Tensor) -> Model:
     if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
         return model
     with model.borrowed():
-        net = _folded(ask.net)
-        if net is None:
+        made = folded(ask.net)
+        if made is None:
             return model
-        copied = Scores(source, _ChannelsLast(dataclasses.replace(ask, net=net)), True)
-        slack = _slack(model.module, copied, compared(model.space, x))
+        copied = Scores(source, ChannelsLast(dataclasses.replace(ask, net=made.net)), True)
+        slack = slack_of(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 
@@ -131,7 +130,7 @@ def compared(space: Box, x: Tensor) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _ChannelsLast:
+class ChannelsLast:
     """The copy, asked in its own memory order."""
 
     ask: Normalized
@@ -141,62 +140,16 @@ class _ChannelsLast:
         return self.ask(x.contiguous(memory_format=torch.channels_last))
 
 
-def _folded(net: nn.Module) -> nn.Module | None:
-    """A copy with its norms folded and its weights in channels-last order; None where that is not understood."""
-    if not any(isinstance(m, nn.Conv2d) for m in net.modules()) or any(_watched(m) for m in net.modules()):
-        return None
-    try:
-        made = fx.symbolic_trace(copy.deepcopy(net)).eval()
-    except Exception:  # noqa: BLE001 - a user's forward or copy may raise anything; the original is searched
-        return None
-    if not all(_known(node, made) for node in made.graph.nodes):
-        return None
-    layers = dict(made.named_modules())
-    for norm in [node for node in made.graph.nodes if _foldable(node, layers)]:
-        conv = norm.args[0]
-        made.set_submodule(conv.target, fuse_conv_bn_eval(layers[conv.target], layers[norm.target]))
-        norm.replace_all_uses_with(conv)
-        made.graph.erase_node(norm)
-    made.delete_all_unused_submodules()
-    made.recompile()
-    made.requires_grad_(False)
-    for parameter in made.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return made
+def slack_of(one: Ask, other: Ask, x: Tensor, close: float = CLOSE, same: float = SAME) -> float | None:
+    """How far margins of the two may lie apart; None where either fails or they differ by more than rounding.
 
-
-def _foldable(node: fx.Node, layers: dict[str, nn.Module]) -> bool:
-    """Whether it is a norm with fixed statistics, alone behind a convolution, each of them used once."""
-    if node.op != "call_module" or type(layers[str(node.target)]) is not nn.BatchNorm2d:
-        return False
-    conv = node.args[0]
-    if not isinstance(conv, fx.Node) or conv.op != "call_module" or len(conv.users) > 1:
-        return False
-    targets = [n.target for n in node.graph.nodes if n.op == "call_module"]
-    once = targets.count(node.target) == 1 and targets.count(conv.target) == 1
-    fixed = layers[str(node.target)].running_mean is not None
-    return once and fixed and type(layers[str(conv.target)]) is nn.Conv2d
-
-
-def _watched(module: nn.Module) -> bool:
-    """Whether somebody listens, who would not hear the copy."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
-
-
-def _known(node: fx.Node, graph: fx.GraphModule) -> bool:
-    """Whether a step of the computation is torch's own."""
-    if node.op == "call_module":
-        return type(graph.get_submodule(str(node.target))).__module__.startswith("torch.nn.")
-    if node.op == "call_function":
-        return getattr(node.target, "__module__", "").split(".")[0] in ("torch", "_operator", "math")
-    return True
-
-
-def _slack(one: Ask, other: Ask, x: Tensor) -> float | None:
-    """How far margins of the two may lie apart; None where either fails or they differ by more than rounding."""
+    Args:
+        one: Scores of the original.
+        other: Scores of the copy.
+        x: Inputs `(n, ...)` on which they are compared, with a gradient.
+        close: Of the scores' spread, that scores may be off.
+        same: Of the gradients' length, that gradients may be off.
+    """
     try:
         (a, g), (b, h) = _asked(one, x), _asked(other, x)
     except Exception:  # noqa: BLE001 - a user's network may refuse pictures of noise, or run only as it was written
@@ -204,7 +157,7 @@ def _slack(one: Ask, other: Ask, x: Tensor) -> float | None:
     if a.shape != b.shape or not bool(torch.isfinite(a).all()):
         return None
     far, spread = float((a - b).abs().amax()), float(a.amax() - a.amin()) or 1.0
-    if far > CLOSE * spread or float((g - h).norm()) > SAME * float(g.norm()):
+    if far > close * spread or float((g - h).norm()) > same * float(g.norm()):
         return None
     return max(2 * WIDER * far, torch.finfo(x.dtype).eps * spread)
 
