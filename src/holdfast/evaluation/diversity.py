@@ -126,19 +126,9 @@ def diversity(
         how, limit = attack or TransferPgd(), parse(threat)
         crafted = [_crafted(member, data, how, limit, seed, batch) for member in members]
 
-    def rate(held: Tensor, rows: Tensor, words: str) -> Rate | None:
-        kept = rows.nonzero()[:, 0].tolist()
-        return clusters.share(held[rows].tolist(), [groups[i] for i in kept], words) if kept else None
-
-    def carried(i: int, j: int) -> Rate | None:
-        made, both = crafted[i], right[i] & right[j]
-        if made is None:
-            return None
-        fooled = decided(members[j], made, batch) != data.y
-        return rate(fooled, both, "samples that both members get right")
-
     def pair(i: int, j: int) -> Pair:
-        g, h = slopes[i], slopes[j]
+        g, h, both = slopes[i], slopes[j], right[i] & right[j]
+        onward, back = (_carried(members[b], crafted[a], data, both, batch) for a, b in ((i, j), (j, i)))
         return Pair(
             first=i,
             second=j,
@@ -146,8 +136,8 @@ def diversity(
             double_fault=_share(measures.both_wrong(right[i], right[j]), groups),
             q=measures.q_statistic(right[i], right[j]),
             cosine=None if g is None or h is None else _finite(measures.cosines(g, h)),
-            onward=carried(i, j),
-            back=carried(j, i),
+            onward=onward,
+            back=back,
         )
 
     return Diversity(
@@ -157,6 +147,15 @@ def diversity(
         entropy=measures.entropy(right),
         pairs=tuple(pair(i, j) for i, j in itertools.combinations(range(len(members)), 2)),
     )
+
+
+def _carried(member: Model, made: Tensor | None, data: Dataset, both: Tensor, batch: int) -> Rate | None:
+    """How often what was made on another member fools this one, of the samples that both get right."""
+    rows = both.nonzero()[:, 0].tolist()
+    if made is None or not rows:
+        return None
+    fooled, groups = decided(member, made, batch) != data.y, clusters.of(data)
+    return clusters.share(fooled[both].tolist(), [groups[i] for i in rows], "samples that both members get right")
 
 
 def _share(held: Tensor, groups: Sequence[int]) -> Rate:

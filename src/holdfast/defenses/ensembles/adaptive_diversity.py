@@ -68,7 +68,7 @@ class AdaptiveDiversity(Learner):
                 expected=f"at most {dataset.n_classes - 1} members and no start",
             )
         network = _Factory(self.of.network, self.of.width, self.of.depth, self.members)
-        how = dataclasses.replace(self.of, network=network, objective=Diverse(self.alpha, self.beta))
+        how = dataclasses.replace(self.of, network=network, objective=_Diverse(self.alpha, self.beta))
         inside = _inside(how.fit(dataset, seed, on_event))
         found = [
             wrap(net, dataset.bounds, output="logits", mean=inside.mean, std=inside.std, classes=dataset.n_classes)
@@ -78,7 +78,7 @@ class AdaptiveDiversity(Learner):
 
 
 @dataclasses.dataclass(frozen=True)
-class Diverse:
+class _Diverse:
     """The objective of the whole ensemble.
 
     Args:
