@@ -83,7 +83,7 @@ def _voting(model: Model, together: Together, x: Tensor) -> Model:
         return model
     copied = _Together(together, asks)
     with model.borrowed():
-        slack = _slack(model.module, copied, compared(model.space, x))
+        slack = slack_of(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
 
 
