@@ -26,7 +26,9 @@ class DefensiveDistillation(Learner):
     attacks that follow it fail, attacks on the margin of the logits do not notice. Broken by Carlini and Wagner,
     "Towards Evaluating the Robustness of Neural Networks", IEEE S&P 2017, arXiv:1608.04644. A historical lesson.
 
-    Both losses are multiplied by T, which keeps the weight decay and the rate of `of` in proportion.
+    Both losses are multiplied by the root of T: their gradients are 1 / T of the usual ones at the start, and would
+    need thousands of steps to move the logits at all; multiplied by T, deep networks diverge later on. Expect to need
+    more epochs than a plain training, the more the higher T is, and no weight decay.
 
     Cost: two trainings, and one more forward pass a step of the second.
 
@@ -60,7 +62,7 @@ class _Hot:
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
         scores = step.logits(step.harder).float() / self.temperature
-        return self.temperature * cross_entropy(scores, step.y, label_smoothing=step.smoothing)
+        return self.temperature**0.5 * cross_entropy(scores, step.y, label_smoothing=step.smoothing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +75,7 @@ class _Soft:
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
         labels = soft(self.teacher, step.x, self.temperature)
-        return self.temperature * divergence(step.logits(step.harder), labels, self.temperature).mean()
+        return self.temperature**0.5 * divergence(step.logits(step.harder), labels, self.temperature).mean()
 
 
 def _beside(checkpoint: str) -> str:
