@@ -114,7 +114,15 @@ VICTIMS = (
     ),
     Victim("mnist-cnn-l2", "mnist", "l2:2", "mnist/adversarial.safetensors"),
     Victim("mnist-cnn", "mnist", "linf:0.2", "mnist/adversarial.safetensors"),
-    Victim("gtsrb-preact18", "gtsrb", "linf:12/255", "gtsrb/adversarial.safetensors"),
+    Victim(
+        "gtsrb-preact18",
+        "gtsrb",
+        "linf:8/255",
+        "frugal/gtsrb-preact18.safetensors",
+        network="preact18",
+        trained_at="linf:8/255",
+        epochs=10,
+    ),
 )
 
 

@@ -27,6 +27,7 @@ def write(folder: pathlib.Path) -> None:
     folder.mkdir(exist_ok=True)
     for name, page in {
         "attacks": attacks,
+        "defenses": defenses,
         "python": python,
         "command-line": command_line,
         "codes": error_codes,
@@ -65,17 +66,39 @@ def attacks() -> str:
     return head + table + "\n" + "\n".join(configuration(name, kind) for name, kind in kinds.items())
 
 
+def defenses() -> str:
+    """A table of all defenses, then each with its parameters."""
+    from holdfast.cli.catalog import defenses as listed
+    from holdfast.evaluation.defending.chain import catalog
+
+    rows, kinds = listed(), catalog()
+    linked = [(f"[{row['name']}](#{kinds[row['name']].__name__.lower()})", *list(row.values())[1:]) for row in rows]
+    head = (
+        "# Defenses\n\nNamed as in a protocol of `holdfast compare-defenses`. A *stage* stands in front of a model, a\n"
+        "*fitted* defense learns from clean data first, a *learner* trains a model. *Gradient* is what autograd\n"
+        "through a stage is worth, and whether it draws random numbers.\n\n"
+    )
+    table = grid(("name", "family", "kind", "gradient", "cost", "paper"), linked)
+    return head + table + "\n" + "\n".join(configuration(kinds[r["name"]].__name__, kinds[r["name"]]) for r in rows)
+
+
 def configuration(name: str, kind: type) -> str:
     """A section on one class: what it does, and its parameters as declared."""
     from holdfast.core.params import parameters
 
     meaning = inspect.getdoc(kind).partition("\nArgs:\n")[0].strip()
-    rows = [
-        (f"`{p.name}`", typed(p), "" if p.default is dataclasses.MISSING else f"`{p.default!r}`", p.meaning)
-        for p in parameters(kind)
-    ]
+    rows = [(f"`{p.name}`", typed(p), default(p.default), p.meaning) for p in parameters(kind)]
     table = grid(("parameter", "value", "default", "meaning"), rows) if rows else "No parameters.\n"
     return f"## {name}\n\n{meaning}\n\n{table}"
+
+
+def default(value: Any) -> str:
+    """A default as code: a threat as its literal, another configuration without its own defaults."""
+    if value is dataclasses.MISSING:
+        return ""
+    if dataclasses.is_dataclass(value) and not hasattr(value, "literal") and value == type(value)():
+        return f"`{type(value).__name__}()`"
+    return f"`{getattr(value, 'literal', value)!r}`"
 
 
 def typed(parameter: Any) -> str:

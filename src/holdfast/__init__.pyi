@@ -8,8 +8,10 @@ from . import models as models
 from . import threats as threats
 from holdfast.api import audit as audit
 from holdfast.api import compare as compare
+from holdfast.api import compare_defenses as compare_defenses
 from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
+from holdfast.api import harden as harden
 from holdfast.api import open_run as open_run
 from holdfast.attacks import crafted as crafted
 from holdfast.attacks.run import run as run
@@ -26,6 +28,8 @@ from holdfast.core.errors import Stop as Stop
 from holdfast.core.errors import ThreatError as ThreatError
 from holdfast.core.errors import UsageError as UsageError
 from holdfast.data.dataset import Dataset as Dataset
+from holdfast.evaluation.detection import detection as detection
+from holdfast.evaluation.diversity import diversity as diversity
 from holdfast.evaluation.effect import effect as effect
 from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
@@ -34,6 +38,7 @@ from holdfast.learning.train import Train as Train
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
+from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.threats import L0 as L0
@@ -43,6 +48,7 @@ from holdfast.threats.threats import Linf as Linf
 
 __version__: str
 __all__ = [
+    "Accepted",
     "DataError",
     "Dataset",
     "Fit",
@@ -69,12 +75,16 @@ __all__ = [
     "attacks",
     "audit",
     "compare",
+    "compare_defenses",
     "corruptions",
     "crafted",
     "data",
     "defenses",
+    "detection",
+    "diversity",
     "effect",
     "gate",
+    "harden",
     "learning",
     "models",
     "open_run",

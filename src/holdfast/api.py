@@ -1,6 +1,7 @@
 """The verbs in Python, with the names and defaults they have in the shell."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -8,21 +9,30 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from torch import nn
+
 from holdfast.attacks.attack import Attack
 from holdfast.core.progress import Listener, silent
-from holdfast.data.dataset import Dataset
+from holdfast.data.dataset import Dataset, Splits
 from holdfast.evaluation import comparison
 from holdfast.evaluation import corruptions as measured
 from holdfast.evaluation import gate as gating
 from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.corruptions import Corruptions
 from holdfast.evaluation.decide import decided
+from holdfast.evaluation.defending.harden import Hardened
+from holdfast.evaluation.defending.harden import harden as hardened
+from holdfast.evaluation.defending.protocol import Protocol, settled
+from holdfast.evaluation.defending.protocol import read as read_protocol
+from holdfast.evaluation.defending.records import DefenseComparison
+from holdfast.evaluation.defending.work import compare_defenses as compared
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
+from holdfast.models.wrap import wrap
 from holdfast.report.run import Run
 from holdfast.threats.threats import Threat
 
@@ -146,6 +156,82 @@ def compare(*runs: Run | str | os.PathLike[str], common: bool = False) -> Compar
         IntegrityError: HF413 where they cannot be compared, HF407 where there is no run.
     """
     return comparison.compare([_opened(run) for run in runs], common)
+
+
+def compare_defenses(
+    protocol: Protocol | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    data: Splits | None = None,
+    on_event: Listener = silent,
+) -> DefenseComparison:
+    """Train, fit and attack what a protocol names; say what each defense buys and costs, and which to take.
+
+    Args:
+        protocol: A YAML file, or a `Protocol` made in Python.
+        out: The folder of all runs and models; the same call continues, also with more defenses.
+        data: The data; loaded by the protocol's name unless given.
+        on_event: Told of progress; may raise `hf.Stop`.
+
+    Returns:
+        The comparison, also `comparison.json` in the folder; `complete` is false after Ctrl-C or Stop.
+
+    Raises:
+        UsageError: HF830 to HF833 for what the protocol says.
+        IntegrityError: HF401, HF416, HF417 for a folder that is taken.
+        DataError: HF107 to HF109 for data that do not exist or cannot be divided.
+    """
+    asked = settled(protocol) if isinstance(protocol, Protocol) else read_protocol(pathlib.Path(protocol))
+    return compared(asked, out, data=data, on_event=on_event)
+
+
+def harden(
+    model: nn.Module | Model,
+    data: Dataset | Splits,
+    *,
+    threat: str | Threat,
+    recipe: str = "auto",
+    budget: str = "10m",
+    epochs: int = 0,
+    suite: str = "quick",
+    limit: int | None = 500,
+    batch: int = 128,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    on_event: Listener = silent,
+) -> tuple[nn.Module, Hardened]:
+    """Train a network on so that it withstands more; the same audit before and after tells what that brought and cost.
+
+    Args:
+        model: A torch network that takes inputs in the data's own units, or what `hf.wrap` returned; it stays as it is.
+        data: Splits, or one Dataset, of which a fifth is kept for the audits.
+        threat: What it shall withstand, `"linf:8/255"`.
+        recipe: A trained defense as text, `"adversarial_training(steps=3)"`, or "auto".
+        budget: Time of the training, kept to within an epoch; the audits come on top.
+        epochs: Passes over the data, whatever they cost; 0 for as many as fit.
+        suite: Of the audits.
+        limit: Samples of the audits, a seeded random subset.
+        batch: Samples in a training step.
+        seed: Of everything random.
+        out: A folder for audits and checkpoint, with which the same call continues; a temporary one unless given.
+        on_event: Told of progress; may raise `hf.Stop`.
+
+    Returns:
+        The hardened network, and what came of it: `choice`, `comparison`, and `model`, the network wrapped.
+
+    Raises:
+        UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what is no torch network.
+        IntegrityError: HF416 a folder of another hardening.
+    """
+    bounds = (data.test if isinstance(data, Splits) else data).bounds
+    asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out", "bounds")}
+    given = model if isinstance(model, Model) else wrap(model, bounds)
+    if out is not None:
+        found = hardened(given, data, out=pathlib.Path(out), **asked)
+        return found.net, found
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        found = hardened(given, data, out=pathlib.Path(folder), **asked)
+    return found.net, dataclasses.replace(found, before=None, after=None)
 
 
 def gate(

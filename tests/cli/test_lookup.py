@@ -16,7 +16,7 @@ def test_the_overview_names_every_verb_in_plain_text(capsys, words):
     assert main.main(words) == 0
     out = capsys.readouterr().out
     for verb, (_, text) in main.VERBS.items():
-        assert f"  {verb:<12}{text}" in out
+        assert f"  {verb:<18}{text}" in out
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 100
 

@@ -8,7 +8,9 @@ from torch.nn.functional import cross_entropy
 
 import holdfast as hf
 from holdfast.core.progress import BatchDone
-from holdfast.defenses.training.adversarial_training import AdversarialTraining, _Withstands, _Worst
+from holdfast.defenses.training._recipe import Withstands
+from holdfast.defenses.training._worst import Worst
+from holdfast.defenses.training.adversarial_training import AdversarialTraining
 from holdfast.learning.train import Train
 
 PLAIN = Train(network="mlp", width=32, epochs=10, batch=64, rate=0.05, smoothing=0.0)
@@ -36,7 +38,7 @@ def test_worst_inputs_lie_inside_and_raise_the_loss(digits):
     part = digits.train.take(torch.arange(40))
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
     for threat in (hf.Linf(0.1), hf.L2(0.5), hf.L1(2.0)):
-        worst = _Worst(threat, part.space, steps=5, step=0.3)
+        worst = Worst(threat=threat, space=part.space, steps=5, step=0.3)
         x = worst(net, part.x, part.y, torch.Generator().manual_seed(0))
         again = worst(net, part.x, part.y, torch.Generator().manual_seed(0))
         assert torch.equal(x, again)
@@ -48,10 +50,12 @@ def test_worst_inputs_lie_inside_and_raise_the_loss(digits):
 def test_the_epoch_is_chosen_by_robustness(digits):
     """The judge is the share that PGD leaves standing, on the same seeded part each time."""
     model = PLAIN.fit(digits.train, 0)
-    judge = _Withstands(hf.Linf(0.1), steps=5, samples=100, seed=3)
+    judge = Withstands(threat=hf.Linf(0.1), steps=5, samples=100, seed=3)
     part = digits.test.sample(100, 3)
     out = hf.run(hf.attacks.Pgd(steps=5, step=0.25), model, part.x, part.y, hf.Linf(0.1), seed=3)
-    assert judge(model, digits.test) == judge(model, digits.test) == out.status.count("unbroken") / 100
+    found = judge(model, digits.test)
+    assert found.score == judge(model, digits.test).score == out.status.count("unbroken") / 100
+    assert found.samples == 100
     scores = []
     twin = AdversarialTraining(
         of=dataclasses.replace(PLAIN, epochs=4, patience=2), threat=hf.Linf(0.1), steps=1, step=1.0

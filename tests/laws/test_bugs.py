@@ -1,4 +1,4 @@
-"""Mistakes that well-known tools shipped, each with the test that would have caught it (B3 to B8)."""
+"""Mistakes that well-known tools shipped, each with the test that would have caught it (B3 to B8, B10)."""
 
 import math
 
@@ -11,7 +11,14 @@ from cases.evasion import CASES
 from holdfast.attacks import losses
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
+from holdfast.defenses.preprocessing.bit_depth import BitDepth
+from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
+from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans
+from holdfast.defenses.preprocessing.rescale import Rescale
+from holdfast.models.settle import settle
+from holdfast.models.wrap import wrap
 from holdfast.threats.goals import Target, Wrong
+from holdfast.threats.space import space_of
 from holdfast.threats.threats import L0, L1, L2, Linf
 from laws.oracles import corners, drop, linear, setting, torch_model, weights
 
@@ -128,3 +135,73 @@ def test_b08_the_point_that_was_checked_is_the_point_returned(case, dtype):
     assert claimed.dtype == dtype
     assert (model.labels(claimed) != y[out.success]).all()
     assert torch.equal(out.adversarial[~out.success], x[~out.success])
+
+
+CHAIN = (
+    NonLocalMeans(search=5, strength=90.0),
+    Rescale(factor=1.6, shift=-0.3),
+    BitDepth(bits=3),
+    GaussianSmoothing(sigma=0.7),
+)
+"""In the order that an input meets them; the third has no gradient."""
+
+
+class Bent(torch.nn.Module):
+    """Its gradient depends on where it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        draw = torch.Generator().manual_seed(4)
+        self.first, self.second = (torch.randn(*s, generator=draw, dtype=torch.float64) for s in ((75, 6), (6, 3)))
+
+    def forward(self, z):
+        return (z.flatten(1) @ self.first).sin() @ self.second
+
+
+def chained(x, *stages):
+    """Those stages, the first one first, in front of a network that bends."""
+    model = wrap(Bent(), output="logits")
+    for stage in reversed(stages):
+        model = model | stage
+    return settle(model, x)
+
+
+def test_b10_the_gradient_of_a_chain_is_taken_where_the_input_has_come_to():
+    """Each stage differentiated at the original input; the flags that switch a stage on or off not looked at.
+
+    Straight through means: what rounding added stays a constant. So finite differences of the chain with that constant
+    in place of the rounding are the gradient, and those of a chain evaluated anywhere else are not.
+    """
+    x = torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    space, model, bare = space_of(x), chained(x, *CHAIN), chained(x)
+    before = CHAIN[1].apply(CHAIN[0].apply(x, space), space)
+    added = CHAIN[2].apply(before, space) - before
+    leaf = x.clone().requires_grad_()
+    scores = model.answer(leaf, gradient=True).scores
+    assert torch.equal(scores, model.answer(x).scores)
+    (slope,) = torch.autograd.grad(scores[:, 0].sum(), leaf)
+
+    def smooth(z):
+        passed = CHAIN[1].apply(CHAIN[0].apply(z, space), space) + added
+        return bare.answer(CHAIN[3].apply(passed, space)).scores[:, 0]
+
+    draw = torch.Generator().manual_seed(2)
+    for _ in range(4):
+        away = torch.randn(x.shape, generator=draw, dtype=torch.float64)
+        moved = (smooth(x + 1e-6 * away) - smooth(x - 1e-6 * away)) / 2e-6
+        torch.testing.assert_close((slope * away).flatten(1).sum(1), moved, rtol=1e-5, atol=1e-7)
+
+
+def test_b10_every_stage_that_is_switched_off_changes_the_answer_and_the_gradient():
+    x = torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def asked(stages):
+        leaf = x.clone().requires_grad_()
+        scores = chained(x, *stages).answer(leaf, gradient=True).scores
+        return scores.detach(), torch.autograd.grad(scores.sum(), leaf)[0]
+
+    scores, slope = asked(CHAIN)
+    for k in range(len(CHAIN)):
+        other, bent = asked(CHAIN[:k] + CHAIN[k + 1 :])
+        assert (other - scores).abs().max() > 1e-3
+        assert (bent - slope).abs().max() > 1e-3

@@ -122,6 +122,38 @@ class Hidden(Stage):
         return x[:, :1] if self.claim == "straight-through" and x.dim() == 4 else x
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Swaying(Stage):
+    """A random stage whose gradient is exact, or a constant in disguise."""
+
+    honest: bool = True
+
+    @property
+    def random(self):
+        return True
+
+    def apply(self, x, space):
+        return (x if self.honest else (x * 8).round() / 8) * (0.5 + 0.5 * torch.rand(len(x), 1, 1, 1, dtype=x.dtype))
+
+
+def test_the_gradient_of_a_random_stage_is_checked_with_its_numbers_held_still():
+    x = torch.rand(4, 3, 8, 8)
+    state = torch.get_rng_state()
+    settle(guarded(wrap(network((3, 8, 8))), Swaying()), x)
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(ModelError, match="HF250") as caught:
+        settle(guarded(wrap(network((3, 8, 8))), Swaying(honest=False)), x)
+    assert "finite differences" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_median_of_flat_pictures_is_no_lie(size):
+    """Where all neighbors are equal a median has no derivative: the check moves them apart first."""
+    x = torch.zeros(4, 1, 12, 12)
+    x[:, :, 4:8, 3:9] = 1.0
+    settle(guarded(wrap(network((1, 12, 12))), holdfast.defenses.MedianSmoothing(size=size)), x)
+
+
 @pytest.mark.parametrize(
     ("stage", "said"),
     [

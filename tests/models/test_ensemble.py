@@ -1,11 +1,14 @@
 """Ensembles behind `wrap`."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.ensemble import soft, together_of
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.weights import fit_weights
 from holdfast.models.wrap import wrap
 
 
@@ -93,3 +96,120 @@ def test_members_with_different_classes_are_refused(x):
 def test_scores_of_members_that_only_decide_cannot_be_averaged(x):
     with pytest.raises(ModelError, match="HF209"):
         wrap([wrap(lambda x: x, output="labels", classes=3), members()[0]])
+
+
+def test_weighted_means_are_numpys_averages(x):
+    nets = members()
+    p = torch.stack([net(x).softmax(1) for net in nets]).detach().double().numpy()
+    z = torch.stack([net(x) for net in nets]).detach().double().numpy()
+    model = settle(wrap(nets, weights=[2, 0, 6]), x)
+    assert np.allclose(model.scores(x).exp().double().numpy(), np.average(p, axis=0, weights=[2, 0, 6]), atol=1e-6)
+    logits = settle(wrap(nets, weights=[2, 0, 6], vote="logits"), x)
+    assert np.allclose(logits.scores(x).double().numpy(), np.average(z, axis=0, weights=[2, 0, 6]), atol=1e-6)
+    leaf = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    assert torch.isfinite(g).all()
+    assert model.stages == ("vote of probabilities weighted 0.25 0 0.75",)
+
+
+def test_equal_weights_are_no_weights(x):
+    nets = members()
+    for vote in ("probabilities", "logits"):
+        plain, same = (settle(wrap(nets, vote=vote, weights=w), x) for w in (None, [1, 1, 1]))
+        assert torch.allclose(plain.scores(x), same.scores(x), atol=1e-6)
+        other = settle(wrap(nets, vote=vote, weights=[1, 1, 2]), x)
+        assert fingerprint(other, (5,)) != fingerprint(same, (5,))
+
+
+class Says(nn.Module):
+    """One class for every input."""
+
+    def __init__(self, said):
+        super().__init__()
+        self.said = said
+
+    def forward(self, x):
+        return nn.functional.one_hot(torch.full((len(x),), self.said), 4).float()
+
+
+@pytest.mark.parametrize(
+    ("said", "weights", "decided"),
+    [
+        ((2, 1, 3), [1, 1, 1], 1),
+        ((3, 3, 1), [0.1, 0.2, 0.3], 1),  # 0.1 + 0.2 > 0.3 in floating point
+        ((1, 1, 3), [0.1, 0.2, 0.31], 3),
+        ((2, 1, 3), [5, 1, 1], 2),
+    ],
+)
+def test_weighted_votes_and_their_ties(x, said, weights, decided):
+    nets = [Says(one) for one in said]
+    model = settle(wrap(nets, vote="labels", weights=weights, output="labels", classes=4), x)
+    assert (model.labels(x) == decided).all()
+
+
+@pytest.mark.parametrize(
+    "weights", [[1, 1], [1, -1, 1], [0, 0, 0], [1, float("nan"), 1], [float("inf"), 1, 1], ["a", 1, 1], "abc"]
+)
+def test_weights_that_do_not_fit_are_refused(weights):
+    with pytest.raises(ModelError, match="HF267") as caught:
+        wrap(members(), weights=weights)
+    assert "\n" not in str(caught.value).split(" Fix")[0]
+
+
+def test_weights_are_for_lists():
+    with pytest.raises(ModelError, match="HF207"):
+        wrap(members()[0], weights=[1])
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "logits"])
+def test_fitted_weights_are_the_best_on_the_simplex(x, vote):
+    from scipy.optimize import minimize
+
+    nets = members()
+    y = torch.where(torch.arange(30) % 3 == 0, nets[1](x).argmax(1), nets[0](x).argmax(1))
+    model = fit_weights(wrap([net.double() for net in nets], vote=vote), x.double(), y)
+
+    def loss(w):
+        answers = [net(x.double()).detach() for net in nets]
+        if vote == "logits":
+            return float(nn.functional.cross_entropy(sum(a * b for a, b in zip(w, answers, strict=True)), y))
+        mixed = sum(a * b.softmax(1) for a, b in zip(w, answers, strict=True))
+        return float(-mixed.gather(1, y[:, None]).log().mean())
+
+    best = minimize(
+        loss,
+        [1 / 3] * 3,
+        method="SLSQP",
+        bounds=[(0, 1)] * 3,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-12},
+    )
+    weights = together_of(model).weights
+    assert sum(weights) == pytest.approx(1)
+    assert loss(weights) <= best.fun + 1e-6
+    assert loss(weights) < loss([1 / 3] * 3) - 1e-3
+
+
+def test_weights_cannot_be_fitted_to_a_majority(x):
+    with pytest.raises(ModelError, match="HF267"):
+        fit_weights(wrap(members(), vote="labels"), x, torch.zeros(30, dtype=torch.int64))
+
+
+def test_the_soft_twin_has_the_same_members_and_a_gradient(x):
+    nets = members()
+    hard = settle(wrap(nets, vote="labels", weights=[3, 1, 1]), x)
+    twin = settle(soft(hard), x)
+    assert hard.module is None
+    assert twin.module is not None
+    assert torch.equal(twin.scores(x), settle(wrap(nets, weights=[3, 1, 1]), x).scores(x))
+    assert soft(twin) is twin
+    with pytest.raises(ModelError, match="HF268"):
+        soft(wrap(nets[0]))
+
+
+def test_a_soft_twin_stays_behind_its_stages(x):
+    from holdfast.defenses.preprocessing.bit_depth import BitDepth
+
+    twin = settle(soft(wrap(members(), vote="labels") | BitDepth(bits=2)), x)
+    assert twin.guards == ("bit_depth(bits=2)",)
+    assert twin.module is not None

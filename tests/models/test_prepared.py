@@ -321,3 +321,40 @@ def test_a_query_budget_is_counted_in_questions_to_the_model_itself():
 
     swift = dataclasses.replace(model, swift=Swift(never_asked, 0.0))
     assert run(hf.attacks.Pgd(steps=5), swift, x, y, "linf:0.3,queries=3").queries.max() <= 3
+
+
+def ensemble(nets, **options):
+    return settle(hf.wrap(nets, bounds=(0, 1), output="logits", **options), inputs())
+
+
+@pytest.mark.parametrize("options", [{}, {"vote": "logits"}, {"weights": [3, 1]}], ids=str)
+def test_an_ensemble_is_searched_on_the_copies_of_its_members(options):
+    model = ensemble([trained("cnn", width=4), trained("resnet18", width=4)], **options)
+    found = prepared(model, inputs())
+    x = inputs(9)
+    assert found.swift is not None
+    assert torch.allclose(found.swift.ask(x), model.module(x), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(slopes(found.swift.ask, x), slopes(model.module, x), rtol=1e-3, atol=1e-5)
+    assert found.searched(x).scores is not None
+    assert not any(isinstance(m, nn.BatchNorm2d) for ask in found.swift.ask.asks for m in ask.ask.ask.net.modules())
+
+
+def test_the_copy_of_an_ensemble_is_used(monkeypatch):
+    model = ensemble([trained("cnn", width=4), trained("cnn", width=4)])
+    asked, honest = [], module._Together.__call__
+
+    def counted(self, x):
+        asked.append(len(x))
+        return honest(self, x)
+
+    monkeypatch.setattr(module._Together, "__call__", counted)
+    x = inputs()
+    out = run(hf.attacks.Pgd(steps=3), model, x, model.predict(x), "linf:0.03")
+    assert len(asked) > 3
+    assert set(out.status) <= {"broken", "unbroken"}
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "labels"])
+def test_an_ensemble_with_a_member_that_cannot_be_copied_is_searched_itself(vote):
+    model = ensemble([trained("cnn", width=4), build("mlp", shape=SHAPE, classes=5)], vote=vote)
+    assert prepared(model, inputs()).swift is None

@@ -14,18 +14,18 @@ from holdfast.cli import codes as exit_codes
 from holdfast.cli.errors import nearest
 from holdfast.cli.options import Json
 from holdfast.cli.terminal import emit, table
-from holdfast.core.errors import UsageError
+from holdfast.core.errors import HoldfastError, UsageError
 
 Row = dict[str, Any]
 
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="attacks, threats, data, models, suites, networks, codes.")
+        str, typer.Argument(metavar="WHAT", help="attacks, defenses, threats, data, models, suites, networks, codes.")
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List what there is: attacks, threats, data, models, suites, networks, codes (exit and error codes)."""
+    """List what there is: attacks, defenses, threats, data, models, suites, networks, codes (exit and error codes)."""
     if what not in LISTS:
         raise UsageError(
             "HF807",
@@ -52,6 +52,36 @@ def attacks() -> list[Row]:
         for name, kind in found
         if isinstance(kind, type) and issubclass(kind, Attack) and not inspect.isabstract(kind)
     ]
+
+
+def defenses() -> list[Row]:
+    """One row a defense, as it is named in text: family, kind, what its gradient is worth, cost, paper."""
+    from holdfast.evaluation.defending.chain import catalog, kind_of
+
+    return [
+        {
+            "name": name,
+            "family": kind.__module__.split(".")[2],
+            "kind": kind_of(kind),
+            "gradient": gradient_of(kind),
+            "cost": cost(kind),
+            "paper": _paper(importlib.import_module(kind.__module__).__doc__),
+        }
+        for name, kind in sorted(catalog().items())
+    ]
+
+
+def gradient_of(defense: Any) -> str:
+    """`straight-through`, `exact random`: what a stage with its defaults declares; empty for other kinds."""
+    from holdfast.models.stage import Stage
+
+    if not issubclass(defense, Stage):
+        return ""
+    try:
+        made = defense()
+    except (TypeError, HoldfastError):  # it has a parameter without a default
+        return "as configured"
+    return f"{made.gradient} random" if made.random else str(made.gradient)
 
 
 def threats() -> list[Row]:
@@ -130,6 +160,7 @@ def codes() -> list[Row]:
 
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "attacks": attacks,
+    "defenses": defenses,
     "threats": threats,
     "data": data,
     "models": models,

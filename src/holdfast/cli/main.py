@@ -14,6 +14,8 @@ from holdfast.core.errors import UsageError
 VERBS = {
     "audit": ("holdfast.cli.audit", "attack a model and measure what it withstands"),
     "corrupt": ("holdfast.cli.corrupt", "right answers under noise, blur, weather and digital damage"),
+    "harden": ("holdfast.cli.harden", "train a model that withstands more, and measure before and after"),
+    "compare-defenses": ("holdfast.cli.compare_defenses", "what defenses buy and cost, under attackers who know them"),
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
     "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
@@ -27,13 +29,13 @@ VERBS = {
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
     "bench": ("holdfast.cli.bench", "what attacks cost here, beside the plain loop and other toolkits"),
-    "list": ("holdfast.cli.catalog", "what there is: attacks, threats, data, models, suites, networks, codes"),
+    "list": ("holdfast.cli.catalog", "what there is: attacks, defenses, threats, data, models, ..."),
     "explain": ("holdfast.cli.explain", "what an error code, an attack or a word of the report means"),
     "schema": ("holdfast.cli.schema", "the JSON schema of a document that holdfast writes"),
     "completion": ("holdfast.cli.completion", "a script that completes holdfast in your shell"),
 }
 GROUPS = {
-    "Run": ("audit", "corrupt", "demo"),
+    "Run": ("audit", "corrupt", "harden", "compare-defenses", "demo"),
     "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
     "Set up and look up": ("doctor", "bench", "list", "explain", "schema", "completion"),
 }
@@ -80,7 +82,7 @@ def overview() -> str:
         "  holdfast audit MODEL DATA            the same for your model and your data",
     ]
     for head, verbs in GROUPS.items():
-        lines += ["", strong(head)] + [f"  {verb:<12}{VERBS[verb][1]}" for verb in verbs]
+        lines += ["", strong(head)] + [f"  {verb:<18}{VERBS[verb][1]}" for verb in verbs]
     return "\n".join([*lines, "", "holdfast VERB --help tells the options of a verb. Exit codes: holdfast list codes"])
 
 

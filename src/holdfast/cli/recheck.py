@@ -48,7 +48,7 @@ def command(
     elif quiet < 2:
         lines = [
             f"{found.claims - len(found.failed)} of {found.claims} stored adversarial inputs hold: files unchanged, "
-            "decision wrong, inside the threat"
+            "decision wrong and accepted, inside the threat"
         ]
         lines += [f"  sample {claim.sample} under {claim.threat}: {claim.why}" for claim in found.failed[:SHOWN]]
         emit(clean("\n".join(lines)))

@@ -49,7 +49,7 @@ def text(found: "Replayed", names: tuple[str, ...]) -> str:
     """What was repeated and what came of it."""
 
     def name(label: int) -> str:
-        return names[label] if 0 <= label < len(names) else str(label)
+        return names[label] if 0 <= label < len(names) else str(label) if label >= 0 else "that it is suspicious"
 
     if found.identical:
         again = "found the stored input again, to the last bit"

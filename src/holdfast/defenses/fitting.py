@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import DataError
-from holdfast.core.params import Fraction, Range, check, told
+from holdfast.core.params import Fraction, Positive, Range, check, told
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.models.model import Model
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 
+MIDDLE = 1.349  # deviations between the quartiles of a normal distribution
 Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,), higher = more suspicious
 
 
@@ -57,7 +58,7 @@ class Detector(Fitted):
 
     @property
     def slope(self) -> Gradient:
-        """Whether suspicion can be differentiated: "exact", or "none"."""
+        """What the gradient of the score is worth, where the model can be differentiated: as for a `Stage`."""
         return "exact"
 
     @abc.abstractmethod
@@ -76,34 +77,52 @@ class Detector(Fitted):
         learned, held = data.divide(1 - self.held_out, seed)
         with model.borrowed():
             score = self.learn(model, learned, seed)
-        return Flag(of=told(self), score=score, threshold=threshold(values(score, held.x), self.fpr), slope=self.slope)
+            clean = values(score, held.x)
+            slope = self.slope if _sloped(score, held.x[:1]) else "none"
+            unit = spread(clean) / lead(model, held.x)
+        return Flag(of=told(self), score=score, threshold=threshold(clean, self.fpr), unit=unit, slope=slope)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Flag(Stage):
     """A fitted detector in front of a model: inputs pass unchanged, suspicious ones are rejected.
 
+        suspicion(x) = (score(x) - threshold) / unit
+
+    The unit makes the spread of clean scores as large as the usual lead of the decided class. It changes no decision;
+    it gives suspicion a size that an attack can weigh against a margin, whatever the detector measures. Without a slope
+    it is flattened to its inverse hyperbolic sine, so that where it is huge the slope of the margin is not lost beside
+    it. A score that is no number is suspicious.
+
     Args:
+        unit: What the distance to the threshold is divided by.
         threshold: Above which an input is rejected.
         of: The detector as text.
         score: Of suspicion.
-        slope: "exact" where the score can be differentiated, "none" where attacks must do without.
+        slope: What the gradient of the score is worth: "exact", "straight-through", or "none".
     """
 
+    unit: Positive = 1.0
     threshold: Annotated[float, Range(-math.inf, math.inf)]
     of: str
     score: Score = dataclasses.field(repr=False)
     slope: Gradient = "exact"
 
     def suspicion(self, x: Tensor, space: Box) -> Tensor:
-        """The score above the threshold."""
-        return self.score(x) - self.threshold
+        """The score above the threshold, in units of the clean spread, `(batch,)` of the type of `x`."""
+        found = (self.score(x).double() - self.threshold) / self.unit
+        found = found.asinh() if self.slope == "none" else found
+        return torch.where(found.isnan(), torch.inf, found).to(x.dtype)
 
     def reasons(self, x: Tensor, space: Box) -> list[str]:
-        """The detector, its score and its threshold."""
+        """The detector, its score and its threshold; what a score has to tell itself, where it has a method `told`."""
+        told = getattr(self.score, "told", None)
+        if told is not None:
+            flags = (self.suspicion(x, space) > 0).tolist()
+            return [f"{self.of}: {text}" if flag else "" for flag, text in zip(flags, told(x), strict=True)]
         found = self.score(x)
         return [
-            f"{self.of}: score {value:.4g} above {self.threshold:.4g}" if value > self.threshold else ""
+            f"{self.of}: score {value:.4g} above {self.threshold:.4g}" if not value <= self.threshold else ""
             for value in found.tolist()
         ]
 
@@ -119,6 +138,21 @@ def values(score: Score, x: Tensor, batch: int = 256) -> Tensor:
     """Scores `(n,)` in batches, float64, without gradients."""
     with torch.no_grad():
         return torch.cat([score(rows).detach().double().cpu() for rows in torch.split(x, batch)])
+
+
+def spread(clean: Tensor) -> float:
+    """The deviation of scores as their middle half tells it; of all of them, or 1, where that half is equal."""
+    low, high = torch.quantile(clean, torch.tensor([0.25, 0.75], dtype=clean.dtype)).tolist()
+    found = [(high - low) / MIDDLE, float(clean.std(correction=0))]
+    return next((value for value in found if 0 < value < math.inf), 1.0)
+
+
+def lead(model: Model, x: Tensor, batch: int = 256) -> float:
+    """The median lead of the highest score over the second one; 1 where it is none."""
+    with torch.no_grad():
+        top = torch.cat([model.answer(rows).scores.double().topk(2, 1).values for rows in torch.split(x, batch)])
+    found = float((top[:, 0] - top[:, 1]).median())
+    return found if 0 < found < math.inf else 1.0
 
 
 def threshold(clean: Tensor, fpr: float) -> float:
@@ -140,3 +174,9 @@ def threshold(clean: Tensor, fpr: float) -> float:
             fix="more data, or a higher fpr",
         )
     return float(clean.sort().values[rank - 1])
+
+
+def _sloped(score: Score, x: Tensor) -> bool:
+    """Whether autograd finds a way from a score back to the input."""
+    with torch.enable_grad():
+        return score(x.detach().clone().requires_grad_()).requires_grad

@@ -158,6 +158,7 @@ def _carried_out(request: Request, out: pathlib.Path, new: bool, interrupt: Inte
                     request.precision,
                     interrupt.reason if work.cut else "",
                     {t.literal: seen(request.model, t) for t in request.threats},
+                    request.model.suspicion is not None,
                 ),
             )
         interrupt.tell(RunDone(str(store.folder), not work.cut, time.monotonic() - started))

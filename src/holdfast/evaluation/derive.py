@@ -46,6 +46,7 @@ class Facts:
         model, data, precision: Of the run.
         stopped: Why it is not complete, empty where it is.
         sees: Literal of a threat -> fields of the model that may be asked under it.
+        rejects: Whether the model can reject an input.
     """
 
     model: ModelFacts
@@ -53,6 +54,7 @@ class Facts:
     precision: str
     stopped: str
     sees: Mapping[str, Sequence[str]]
+    rejects: bool = False
 
 
 def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, str]], facts: Facts) -> Summary:
@@ -68,7 +70,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
     found, samples = finals(view), store.manifest.samples
     ids = dict(zip(samples.keys, samples.ids, strict=True))
     out = io.BytesIO()
-    pq.write_table(table(view, found, samples), out, compression="zstd")
+    pq.write_table(table(view, found, samples, bool(facts.model.stages)), out, compression="zstd")
     write_atomic(store.folder / "samples.parquet", out.getvalue())
     shown = examples(view, found, data, ids) if facts.data.kind == "image" else None
     if shown is not None:
@@ -83,6 +85,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         space_of(data.x),
         facts.data.kind == "image",
         dict(zip(samples.keys, samples.source, strict=True)),
+        facts.rejects,
     )
     document = _summary(store, case, others, facts, ids)
     write_atomic(store.folder / "summary.json", to_json(document).encode("utf-8", "backslashreplace"))

@@ -20,10 +20,12 @@ from holdfast.evaluation import manifest
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
+from holdfast.models.settle import fingerprint
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
 TOGETHER = 256  # stored inputs measured at once
+OBLIVIOUS, AWARE = "oblivious", "defense-aware"  # what whoever made an input knew of the stages before the model
 SIGHT = ("labels", "scores", "gradients")  # what an attacker sees, from little to all
 
 
@@ -76,12 +78,15 @@ class Earlier:
         stage: What stands for it in suite, manifest and summary.
         found: Literal of a threat -> sample key -> the input to try there, the farthest of several.
         stored: Samples of this audit for which the run holds any adversarial input.
+        knows: Of a model with stages in front: `OBLIVIOUS` where the run's model is the one behind them all, `AWARE`
+            where it is this very model, empty for any other.
     """
 
     run: str
     stage: Replay
     found: Mapping[str, Mapping[str, Array]]
     stored: int
+    knows: str = ""
 
     @property
     def tried(self) -> int:
@@ -141,7 +146,19 @@ def earlier(
         )
     stage = Replay(inputs=digest(sorted(marks)), model=folder.manifest.fingerprint)
     found = {literal: {key: array for key, (_, array) in members.items()} for literal, members in best.items()}
-    return Earlier(str(run), stage, found, len(stored))
+    return Earlier(str(run), stage, found, len(stored), _knows(stage.model, model, data))
+
+
+def _knows(made_on: str, model: Model, data: Dataset) -> str:
+    """What inputs made on the model of that fingerprint know of this model's stages."""
+    shape, dtype, base = tuple(data.x.shape[1:]), data.x.dtype, model
+    if model.guarded is None:
+        return ""
+    while base.guarded is not None:
+        base = base.guarded.base
+    if made_on == fingerprint(base, shape, dtype):
+        return OBLIVIOUS
+    return AWARE if made_on == fingerprint(model, shape, dtype) else ""
 
 
 def _may(threat: Threat, under: Threat) -> bool:

@@ -29,7 +29,7 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
         for f, group in zip(ordered, groups, strict=True):
             first.setdefault(group, f.key)
         picked += list(first.values())
-    held = [f for f in found.values() if f.status == "unbroken" and view.strongest(f) is not None]
+    held = [f for f in found.values() if f.status in ("unbroken", "rejected") and view.strongest(f) is not None]
     picked += [f.key for f in sorted(held, key=lambda f: (f.margin, place[f.key]))[:HELD]]
     return list(dict.fromkeys(picked))
 

@@ -5,13 +5,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
-from holdfast.evaluation.earlier import Earlier, Replay
+from holdfast.core.records import canonical, config
+from holdfast.evaluation.earlier import AWARE, Earlier, Replay
 from holdfast.evaluation.parts import Array, Parts, Question
 from holdfast.evaluation.plan import CLEAN, families, question, radii, smaller
 from holdfast.evaluation.rows import CleanRow, SearchRow
 from holdfast.evaluation.suites import Suite
 from holdfast.threats.threats import Threat
 
+STANDING = ("unbroken", "rejected", "error")  # after one attack: the next one tries the sample too
 HELD = ("unbroken", "certified", "rejected", "undecided", "error")  # what empirical robust accuracy counts
 
 
@@ -29,7 +31,7 @@ class Final:
         queries, gradients: Spent on it under this threat by all its searches.
         margin: Lowest found.
         loss: Highest found, the clean one where nothing was searched.
-        reason: Why it could not be judged.
+        reason: Why it could not be judged, or why it is rejected.
     """
 
     key: str
@@ -85,6 +87,14 @@ class View:
     def clean(self) -> dict[str, CleanRow]:
         """Key -> row."""
         return self.parts.rows(CLEAN, CleanRow)
+
+    def knows(self, final: Final) -> str:
+        """What whoever broke the sample knew of the stages before the model: `earlier.AWARE` unless it was a replay."""
+        if final.status != "broken" or final.asked is None:
+            return ""
+        found = self.earlier
+        replayed = found is not None and final.asked.attack == canonical(config(found.stage))
+        return found.knows if found is not None and replayed else AWARE
 
     def adversarial(self, final: Final) -> Array | None:
         """The stored input of a broken sample."""
@@ -152,6 +162,9 @@ def _told(key: str, status: str, clean: CleanRow, tried: Sequence[tuple[int, Que
         if status == "broken"
         else min(tried, key=lambda t: math.inf if math.isnan(t[2].margin) else t[2].margin)
     )
+    if status == "unbroken" and best[2].status == "rejected":
+        status = "rejected"
+    silent = next((row.reason for row in rows if row.status == "error" and row.reason), "")
     return Final(
         key,
         status,
@@ -163,7 +176,7 @@ def _told(key: str, status: str, clean: CleanRow, tried: Sequence[tuple[int, Que
         sum(r.gradients for r in rows),
         min(margins, default=math.nan),
         max(losses, default=None),
-        next((r.reason for r in rows if r.reason), ""),
+        best[2].reason if status == "rejected" else silent,
     )
 
 
@@ -180,9 +193,7 @@ def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mappin
         and _inherited(key, below) is None
         and view.tries(threat, own, key)
         and all(
-            key in rows and rows[key].status in ("unbroken", "error")
-            for attack, rows in before
-            if view.tries(threat, attack, key)
+            key in rows and rows[key].status in STANDING for attack, rows in before if view.tries(threat, attack, key)
         )
     ]
 

@@ -20,7 +20,7 @@ from holdfast.evaluation.earlier import Replay
 from holdfast.evaluation.manifest import Manifest, number_of
 from holdfast.evaluation.parts import Array, Question
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.work import decided
+from holdfast.evaluation.work import REJECTED, decided
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 from holdfast.threats.literals import parse
@@ -34,7 +34,7 @@ class Replayed:
         sample: The sample's number.
         threat, attack: What broke it, as literal and configuration.
         label: What it is.
-        decided: What the model says about the stored input now.
+        decided: What the model says about the stored input now, -1 where it rejects it.
         verified: Whether the stored input still breaks the model, inside the threat.
         reproduced: Whether the search breaks the sample again.
         identical: Whether it finds the stored input to the last bit.
@@ -145,7 +145,7 @@ def replay(
         attack=asked.attack,
         label=int(y[0]),
         decided=now,
-        verified=now != int(y[0]) and bool(region.contains(adversarial)[0]),
+        verified=now not in (REJECTED, int(y[0])) and bool(region.contains(adversarial)[0]),
         reproduced=again is not None,
         identical=again is not None and bool(torch.equal(again, adversarial)),
         difference=None if again is None else float((again.double() - adversarial.double()).abs().max()),
@@ -244,6 +244,8 @@ def _failing(
         why = ""
         if int(now[i]) == found.samples.labels[order[key]]:
             why = "the model is right on the stored input"
+        elif int(now[i]) == REJECTED:
+            why = "the model rejects the stored input"
         elif not bool(inside[i]):
             why = "the stored input lies outside the bounds"
         elif data is not None and key in place:

@@ -23,7 +23,10 @@ class CleanRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchRow:
-    """One attack on one sample: broken, unbroken, wrong or error; distances, image metrics and labels where broken."""
+    """One attack on one sample: broken, unbroken, rejected, wrong or error; distances and labels only where broken.
+
+    Rejected: at the strongest point the decision is wrong and the model rejects the input.
+    """
 
     key: str
     status: str

@@ -11,7 +11,7 @@ from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.work import decided
+from holdfast.evaluation.work import decided, fooled
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.turning import turned
 from holdfast.models.model import Model
@@ -27,8 +27,9 @@ class Spatial:
         clean: As they are.
         random: Turned and shifted at random, over all looks.
         worst_of_random: Right at every look.
-        worst: Right everywhere on the grid: an upper bound for every turn and shift within the range.
-        broken: Which samples were right and have a wrong answer on the grid, `(n,)`.
+        worst: Right as they are, and nowhere on the grid wrong and accepted: an upper bound for every turn and shift
+            within the range.
+        broken: Which samples were right and have a wrong answer on the grid that the model accepts, `(n,)`.
         how: The first place of the grid that broke them: degrees, rows down, columns to the right, `(n, 3)`; zeros
             for the others.
     """
@@ -96,7 +97,7 @@ def spatial(
             if not len(rows):
                 break
             place = reach * torch.tensor([angle, down, across], dtype=torch.float64)
-            fell = rows[~show.right(rows, place.expand(len(rows), 3))]
+            fell = rows[show.fooled(rows, place.expand(len(rows), 3))]
             held[fell], how[fell] = False, place
         on_event(BatchDone("spatial", k + 1, angles, int(held.sum()), len(data)))
     return _counted(data, clean, tries, held, how)
@@ -112,10 +113,16 @@ class _Show:
 
     def right(self, rows: Tensor, places: Tensor) -> Tensor:
         """Whether it is right on these rows at these places, `(rows, 3)`."""
+        return decided(self.model, self._turned(rows, places), self.batch) == self.data.y[rows]
+
+    def fooled(self, rows: Tensor, places: Tensor) -> Tensor:
+        """Whether it is wrong there and accepts the picture."""
+        return fooled(self.model, self._turned(rows, places), self.data.y[rows], self.batch)
+
+    def _turned(self, rows: Tensor, places: Tensor) -> Tensor:
         x = self.data.x[rows]
         low, high = Box(self.data.bounds).limits(x)
-        shown = low + (high - low) * turned((x - low) / (high - low), places[:, 0], places[:, 1:])
-        return decided(self.model, shown, self.batch) == self.data.y[rows]
+        return low + (high - low) * turned((x - low) / (high - low), places[:, 0], places[:, 1:])
 
 
 def _counted(data: Dataset, clean: Tensor, tries: Tensor, held: Tensor, how: Tensor) -> Spatial:

@@ -113,7 +113,7 @@ def _sweep(folder: pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Chosen inputs, a row each; `kind` is broken or unbroken (then `adversarial` is the strongest point found)."""
+    """Chosen inputs, a row each; `kind` is the status; `adversarial` the strongest point where nothing broke it."""
 
     sample: npt.NDArray[np.int64]
     threat: npt.NDArray[np.str_]

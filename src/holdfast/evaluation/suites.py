@@ -4,22 +4,21 @@ A suite is a name, a list of attacks, or a text such as `pgd(steps=10)+square`, 
 in the catalog and read as numbers and words, never run.
 """
 
-import ast
 import dataclasses
-import difflib
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
 from holdfast.core.errors import UsageError
 from holdfast.core.lazy import camel, catalog, snake
-from holdfast.core.params import parameters, told
+from holdfast.core.params import told
 from holdfast.core.records import config
+from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.model import Model
+from holdfast.models.stage import Stage as Guard
 from holdfast.threats.threats import Threat
 
 PASSES = 20  # for each gradient of a model that draws random numbers
@@ -38,6 +37,8 @@ class Suite:
             runs as it is written, or is refused.
         plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
         curve: What searches the smaller radii of a threat; None for its first stage.
+        critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
+            after the stages.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Suite:
     adapts: bool = False
     plans: tuple[tuple[float, tuple[Attack, ...]], ...] = ()
     curve: Attack | None = None
+    critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
         """The stages that are meant for the threat's norm, whether or not they serve it."""
@@ -77,7 +79,8 @@ class Suite:
                 fix="holdfast list attacks; --suite 'name+name'",
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
-        return dataclasses.replace(self, attacks=fitting, plans=(), curve=curve)
+        against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
+        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=())
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
@@ -120,6 +123,8 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     substitutes = shown(suite.substitutes)
     if not stages:
         stages, substitutes, plans = substitutes, (), []
+    critics = {t.literal: published(model, t) for t in threats}
+    notes += aware(model, tuple(dict.fromkeys(a for found in critics.values() for a in found)))
     return dataclasses.replace(
         suite,
         attacks=stages,
@@ -127,12 +132,51 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         note=" ".join(notes),
         plans=tuple(plans),
         curve=curve if suite.curve is not None and shown([suite.curve]) else None,
+        critics=tuple((literal, found) for literal, found in critics.items() if found),
     )
+
+
+def published(model: Model, threat: Threat) -> tuple[Attack, ...]:
+    """The attacks that critics of the stages before a model have published, as far as threat and model allow them."""
+    found: list[Attack] = []
+    behind = model.guarded
+    while behind is not None:
+        found += [a for a in behind.stage.attacks(threat) if _serves(a, threat)]
+        behind = behind.base.guarded
+    fit = tuple(a for a in dict.fromkeys(found) if all(getattr(model, f) is not None for f in a.needs))
+    return _averaged(fit) if model.random else fit
+
+
+def aware(model: Model, critics: Sequence[Attack] = ()) -> list[str]:
+    """What is done about each stage in front of a model, a sentence each; empty without stages.
+
+    Called automatic because it follows from what the stages declare. Nobody has looked for their weak spot, so it is no
+    adaptive attack in the sense of Tramer et al., NeurIPS 2020, arXiv:2002.08347.
+    """
+    told: list[str] = []
+    behind = model.guarded
+    while behind is not None:
+        told += [_way(behind.stage)]
+        if type(behind.stage).suspicion is not Guard.suspicion:
+            told.append(f"must be accepted by {behind.stage}")
+        behind = behind.base.guarded
+    told += [f"runs what was published against them: {', '.join(describe(a) for a in critics)}"] if critics else []
+    return [f"Defense-aware (automatic): the attack {way}." for way in told if way]
+
+
+def _way(stage: Guard) -> str:
+    """How an attack gets through a stage, after what the stage declares."""
+    if stage.gradient == "none":
+        return f"asks scores only because of {stage}"
+    ways = [f"passes straight through {stage}"] if stage.gradient == "straight-through" else []
+    ways += [f"averages {PASSES} passes over {stage}"] if stage.random else []
+    changes = type(stage).apply is not Guard.apply
+    return " and ".join(ways) or (f"follows the gradient through {stage}" if changes else "")
 
 
 def _averaged(stages: Sequence[Attack]) -> tuple[Attack, ...]:
     """Those that follow gradients, with means of many passes."""
-    return tuple(Eot(a, PASSES) if "module" in a.needs else a for a in stages)
+    return tuple(Eot(a, PASSES) if "module" in a.needs and not isinstance(a, Eot) else a for a in stages)
 
 
 def stage_of(attack: Attack) -> Stage:
@@ -157,7 +201,7 @@ def resolve(suite: "str | Suite | Attack | Sequence[Attack]") -> Suite:
     if isinstance(suite, Attack):
         return Suite(describe(suite), (suite,))
     if isinstance(suite, str):
-        return _named()[suite] if suite in _named() else Suite(suite, tuple(_parse(text) for text in _split(suite)))
+        return _named()[suite] if suite in _named() else Suite(suite, tuple(_parse(part) for part in split(suite)))
     if not suite:
         raise UsageError("HF812", "A suite needs at least one attack", seen=repr(suite), fix="suite='standard'")
     return Suite("+".join(describe(attack) for attack in suite), tuple(suite))
@@ -207,65 +251,13 @@ def _sees(attack: Attack, threat: Threat) -> bool:
     return not attack.needs & hidden
 
 
-def _split(text: str) -> list[str]:
-    """Cut at the plus signs that are not inside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == "+" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
-
-
 def _parse(text: str) -> Attack:
     """`pgd(steps=10)` or `pgd`."""
-    name, values = _call(text)
+    read = call(text, "The suite cannot be read", "HF812", "--suite 'pgd(steps=10)+square'")
     known = {snake(name): name for name in catalog("holdfast.attacks", "evasion")}
-    if snake(camel(name)) not in known:
-        close = difflib.get_close_matches(name, [*known, *_named()], 1)
-        raise UsageError(
-            "HF811",
-            f"There is no attack or suite '{name}'",
-            expected=", ".join([*_named(), *known]),
-            fix=f"did you mean {close[0]}?" if close else "holdfast list attacks",
-        )
-    kind = getattr(attacks, known[snake(camel(name))])
-    unknown = set(values) - {p.name for p in parameters(kind)}
-    if unknown:
-        raise UsageError(
-            "HF812",
-            f"{kind.__name__} has no parameter '{min(unknown)}'",
-            expected=", ".join(p.name for p in parameters(kind)),
-            fix=f"holdfast list attacks {name}",
-        )
-    attack: Attack = kind(**values)
+    if snake(camel(read.name)) not in known:
+        raise unknown("attack or suite", read.name, [*_named(), *known], "HF811", "holdfast list attacks")
+    kind = getattr(attacks, known[snake(camel(read.name))])
+    known_names(kind, read, "HF812", f"holdfast list attacks {read.name}")
+    attack: Attack = kind(**read.values)
     return attack
-
-
-def _call(text: str) -> tuple[str, dict[str, Any]]:
-    """The name and the keyword values of a call whose values are plain literals."""
-    try:
-        tree = ast.parse(text, mode="eval").body
-        if isinstance(tree, ast.Name):
-            return tree.id, {}
-        named = isinstance(tree, ast.Call) and not tree.args and all(k.arg for k in tree.keywords)
-        if named and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            return tree.func.id, {str(k.arg): _number(k.value) for k in tree.keywords}
-    except (SyntaxError, ValueError, TypeError, ZeroDivisionError, RecursionError, MemoryError):
-        pass
-    raise UsageError(
-        "HF812",
-        "The suite cannot be read",
-        seen=repr(text),
-        expected="name or name(parameter=value)+...",
-        fix="--suite 'pgd(steps=10)+square'",
-    )
-
-
-def _number(node: ast.expr) -> Any:
-    """A literal, or a fraction of two literals such as 1/16."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return float(ast.literal_eval(node.left)) / float(ast.literal_eval(node.right))
-    return ast.literal_eval(node)

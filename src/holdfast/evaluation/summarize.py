@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
 from holdfast.evaluation.clusters import share
+from holdfast.evaluation.earlier import AWARE, OBLIVIOUS
 from holdfast.evaluation.finals import HELD, Final, View, broken_at
 from holdfast.evaluation.metrics.confusions import confusions
 from holdfast.evaluation.metrics.curve import curve, from_distances
@@ -58,6 +59,7 @@ class Case:
         space: Of the inputs.
         image: Whether inputs are images.
         groups: Key -> group of the sample, negative or missing for none.
+        rejects: Whether the model can reject an input.
     """
 
     view: View
@@ -67,6 +69,7 @@ class Case:
     space: Box
     image: bool
     groups: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rejects: bool = False
 
     @property
     def judged(self) -> list[str]:
@@ -79,16 +82,23 @@ class Case:
         row = self.view.clean().get(key)
         return row is not None and row.status == "right"
 
+    def rejected(self, key: str) -> bool:
+        """Whether the model rejects the sample before any attack."""
+        row = self.view.clean().get(key)
+        return row is not None and row.status == "rejected"
+
     def stands(self, key: str) -> bool:
         """Whether no threat breaks the sample."""
         return all(members[key].status in HELD for members in self.found.values())
 
 
 def headline(case: Case) -> Rates:
-    """Clean accuracy and the union over threats."""
+    """Clean accuracy, the union over threats, and what a model that rejects inputs rejects without an attack."""
+    refused = {key: case.rejected(key) for key in case.judged} if case.rejects else {}
     return Rates(
         clean_accuracy=_over_groups(case, {key: case.right(key) for key in case.judged}, ALL),
         empirical_robust_accuracy=_over_groups(case, {key: case.stands(key) for key in case.judged}, ALL),
+        benign_reject_rate=_over_groups(case, refused, ALL),
     )
 
 
@@ -128,7 +138,21 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         loss=_loss(members, judged),
         control=_control(case, threat),
         statuses=dict(sorted(Counter(f.status for f in members.values()).items())),
+        **_knowing(case, threat, right),
     )
+
+
+def _knowing(case: Case, threat: Threat, right: Sequence[str]) -> dict[str, Rate | None]:
+    """What inputs break that know nothing of the defense, and what only the attacks that know it; where both ran."""
+    found = case.view.earlier
+    if found is None or found.knows != OBLIVIOUS or not threat.bounded or not right:
+        return {}
+    knew = [case.view.knows(case.found[threat.literal][key]) for key in right]
+    words = "samples right before the attack"
+    return {
+        "oblivious": rate(knew.count(OBLIVIOUS), len(right), words),
+        "defense_aware": rate(knew.count(AWARE), len(right), words),
+    }
 
 
 def _over_groups(case: Case, flags: Mapping[str, bool], words: str) -> Rate | None:
@@ -229,6 +253,7 @@ def earlier_run(case: Case) -> EarlierRun | None:
         stored=found.stored,
         tried=found.tried,
         broken=len(broke),
+        knows=found.knows,
     )
 
 

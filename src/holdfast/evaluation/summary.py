@@ -17,7 +17,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.4.0"
+SCHEMA_VERSION = "1.5.0"
 RESULT_VERSION = 3  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -50,10 +50,11 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rates:
-    """The two headline rates over all samples that are not invalid; None where there is no such sample."""
+    """Over all samples that are not invalid; None where there is none. `benign_reject_rate`: rejected as they are."""
 
     clean_accuracy: Rate | None
     empirical_robust_accuracy: Rate | None
+    benign_reject_rate: Rate | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,11 +105,9 @@ class AttackFacts:
         attempted: Samples it was tried on, those that earlier attacks had left.
         broken: Samples it broke.
         seconds: Time of its searches.
-        queries_median: Queries a broken sample took, None where nothing broke.
-        gradients_median: Gradients a broken sample took, None where nothing broke.
+        queries_median, gradients_median: Queries and gradients a broken sample took, None where nothing broke.
         forwards: Rows sent through the model, verification included.
-        zero_gradients: Gradients that were exactly zero, of `gradients`.
-        nonfinite_gradients: Gradients with a NaN or infinity, of `gradients`.
+        zero_gradients, nonfinite_gradients: Gradients that were exactly zero, or with a NaN or infinity.
         gradients: Gradients asked in all.
     """
 
@@ -170,10 +169,11 @@ class ThreatFacts:
         success_rate: Broken samples of those that were right before the attack; None where there is none.
         attacks: In the order they ran.
         distances: Norm -> size of the changes of the broken samples.
-        eight_bit: Broken samples whose adversarial input still breaks after storage in 8 bits.
-        psnr, ssim: Of the broken samples; images only.
+        eight_bit: Broken samples whose adversarial input still breaks after storage in 8 bits; `psnr`, `ssim` likewise.
         control: Samples (right before) that plain noise of the same radius breaks.
         statuses: Status -> samples.
+        oblivious, defense_aware: Samples (right before) that replayed inputs break which were made on the model
+            without its defense, and those that only attacks on the defended model break; None without such a replay.
     """
 
     literal: str
@@ -195,6 +195,8 @@ class ThreatFacts:
     loss: Loss | None = None
     control: Rate | None = None
     statuses: dict[str, int] = dataclasses.field(default_factory=dict)
+    oblivious: Rate | None = None
+    defense_aware: Rate | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,9 +213,7 @@ class Finding:
     """Something to act on. `id` is stable over runs: a digest of rule, model lineage, threat and slice.
 
     Args:
-        title: A few words.
-        text: A sentence or two with the numbers.
-        rate: The number behind it.
+        title, text, rate: A few words; a sentence or two with the numbers; the number behind it.
         threat: Literal of the threat, empty where it concerns all.
         samples: A few sample numbers that show it.
         next: A command or a line of code to go on with.
@@ -254,8 +254,7 @@ class MaskingCheck:
             `black_box`, `transfer` or `noise`.
         threat: Literal of the threat, empty where the check is about the model alone.
         state: `passed`; `suspect` (more samples show the sign than `allowed`); `not_applicable`; `not_run`.
-        text: What was found, or why the check does not apply.
-        rate: The samples that show the sign, None where nothing was counted.
+        text, rate: What was found, or why the check does not apply; the samples that show the sign.
         allowed: How many may show it by chance on a model without masking.
         source: The paper the check comes from.
     """
@@ -279,8 +278,7 @@ class Masking:
         reasons: The texts of the checks that are suspect.
         samples: Samples the battery looked at.
         checks: Every check, also those that do not apply.
-        forwards: Rows sent through the model for it.
-        seconds: Time of it.
+        forwards, seconds: Rows sent through the model for it, and its time.
     """
 
     state: Literal["no sign of masking", "suspect", "not checked"]
@@ -325,7 +323,8 @@ class Provenance:
 class EarlierRun:
     """A run whose adversarial inputs were tried first: its folder's name, its model's fingerprint, its inputs' digest.
 
-    Of the samples, it had one for `stored`, for `tried` one inside a threat; these broke `broken`.
+    Of the samples, it had one for `stored`, for `tried` one inside a threat; these broke `broken`. `knows`: oblivious
+    (made on the model behind this one's stages), defense-aware (on this very model), or empty.
     """
 
     run: str
@@ -334,6 +333,7 @@ class EarlierRun:
     stored: int
     tried: int
     broken: int
+    knows: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

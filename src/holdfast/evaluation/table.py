@@ -33,18 +33,21 @@ SCHEMA = pa.schema(
         ("group", pa.int64()),
         ("reason", pa.string()),
         ("origin", pa.string()),
+        ("knows_defense", pa.string()),
     ]
 )
 
 
-def table(view: View, found: Mapping[str, Mapping[str, Final]], samples: Samples) -> pa.Table:
-    """Threats in the order asked for, samples in the data's order."""
+def table(view: View, found: Mapping[str, Mapping[str, Final]], samples: Samples, guarded: bool = False) -> pa.Table:
+    """Threats in the order asked for, samples in the data's order; `guarded` where stages stand before the model."""
     place = {key: i for i, key in enumerate(samples.keys)}
     rows = []
     for threat in view.threats:
         names = {asked: name for asked, name in _names(view)}
         for key in view.keys:
-            rows.append(_row(found[threat.literal][key], threat.literal, samples, place[key], names))
+            final = found[threat.literal][key]
+            known = {"knows_defense": (view.knows(final) or None) if guarded else None}
+            rows.append({**_row(final, threat.literal, samples, place[key], names), **known})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -61,7 +64,7 @@ def _row(final: Final, literal: str, samples: Samples, i: int, names: Mapping[st
     return {
         "sample": samples.ids[i],
         "label": samples.labels[i],
-        "predicted": clean.predicted if clean and clean.predicted >= 0 else None,
+        "predicted": clean.predicted if clean and clean.predicted >= 0 and clean.status != "rejected" else None,
         "threat": literal,
         "status": final.status,
         "broken_by": names[final.asked.attack] if hit and final.asked else None,

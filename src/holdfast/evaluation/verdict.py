@@ -19,16 +19,21 @@ def verdict(rates: Rates, threats: Sequence[ThreatFacts], stopped: str, doubts: 
     if robust is None or clean is None:
         return Verdict(text="No sample could be judged; nothing is known about this model.", state="empty")
     if clean.k == 0:
+        refused = rates.benign_reject_rate
+        fault = "is wrong on" if refused is None or not refused.k else "rejects or is wrong on"
         return Verdict(
-            text=f"The model is wrong on all {clean.n} samples before any attack, so no attack could show anything.",
+            text=f"The model {fault} all {clean.n} samples before any attack, so no attack could show anything.",
             state="empty",
         )
     names = list(dict.fromkeys(a.name for t in threats for a in t.attacks if a.attempted)) or ["none"]
     under = " or ".join(t.literal for t in threats)
+    refused = rates.benign_reject_rate
+    rejects = "" if refused is None else f", and {percent(refused.point)} % of the clean samples are rejected"
     text = (
         f"{robust.k} of {robust.n} samples ({percent(robust.point)} %, {interval(robust)}) were not broken "
         f"under {under} by these attacks within these budgets ({', '.join(names)}); "
-        f"clean accuracy is {percent(clean.point)} %. A stronger attack can only lower this: it is an upper bound, "
+        f"clean accuracy is {percent(clean.point)} %{rejects}. "
+        "A stronger attack can only lower this: it is an upper bound, "
         "and the interval is a sampling interval of that bound."
     )
     if stopped:

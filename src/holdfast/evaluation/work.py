@@ -21,9 +21,12 @@ from holdfast.evaluation.parts import Array
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.geometry.draw import Draw
 from holdfast.models.model import Model
+from holdfast.models.stage import why
 from holdfast.threats.space import Image
 from holdfast.threats.threats import Threat
 
+REJECTED = -1  # in place of a class
+NAN = "the model returned no number (NaN)"
 KEEP = 4  # strongest points kept of the samples of a team that held: those nearest to breaking
 
 
@@ -93,7 +96,7 @@ def control(bench: Bench, keys: Sequence[str], threat: Threat) -> Answers:
     def ask(b: Bench, k: Sequence[str]) -> Answers:
         x, y = b.take(k)
         noisy = threat.around(x, b.model.space).sample(Draw(b.seed, "noise control", [number_of(key) for key in k], x))
-        return _verdicts(k, decided(b.model, noisy, b.batch) != y)
+        return _verdicts(k, fooled(b.model, noisy, y, b.batch))
 
     return surely(bench, keys, ask, lambda key, reason: ControlRow(key=key, status="error", reason=reason))
 
@@ -104,10 +107,10 @@ def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]
     def ask(b: Bench, k: Sequence[str]) -> Answers:
         x, y = b.take(k)
         shown = torch.from_numpy(np.stack([adversarial[key] for key in k])).to(x)
-        right, fooled = decided(b.model, x, b.batch) == y, decided(b.model, shown, b.batch) != y
+        right, gone = decided(b.model, x, b.batch) == y, fooled(b.model, shown, y, b.batch)
         status = [
             "wrong" if not r else "broken" if f else "unbroken"
-            for r, f in zip(right.tolist(), fooled.tolist(), strict=True)
+            for r, f in zip(right.tolist(), gone.tolist(), strict=True)
         ]
         return Answers(
             [ControlRow(key=key, status=s, reason="") for key, s in zip(k, status, strict=True)], {}, 2 * len(k)
@@ -117,8 +120,21 @@ def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]
 
 
 def decided(model: Model, x: Tensor, batch: int) -> Tensor:
-    """Classes `(n,)` on the CPU."""
-    return model.predict(x, batch).cpu()
+    """Classes `(n,)` on the CPU, `REJECTED` where the model accepts no class: so a rejected input is never right."""
+    with model.borrowed(), torch.no_grad():
+        answers = [model.answer(rows) for rows in torch.split(x, batch)]
+    return torch.cat([_decision(a.scores, a.suspicion) for a in answers]).cpu()
+
+
+def fooled(model: Model, x: Tensor, y: Tensor, batch: int) -> Tensor:
+    """Wrong and accepted, `(n,)`: what an attack must reach. A rejected input fools nobody."""
+    found = decided(model, x, batch)
+    return (found != y.cpu()) & (found != REJECTED)
+
+
+def _decision(scores: Tensor, suspicion: Tensor | None) -> Tensor:
+    classes = scores.argmax(1)
+    return classes if suspicion is None else classes.masked_fill(suspicion > 0, REJECTED)
 
 
 def surely(
@@ -194,21 +210,31 @@ def _clean(bench: Bench, keys: Sequence[str]) -> Answers:
     scores, flagged = _scores(bench, x)
     finite, decision = ~scores.isnan().any(1), scores.argmax(1)
     sure, loss = (confidence(scores), cross_entropy(scores, y)) if bench.model.scores is not None else (None, None)
+    told = _reasons(bench, x, flagged & finite)
     rows = []
     for i, key in enumerate(keys):
-        why = "" if finite[i] else "the model returned no number (NaN)"
-        status = "error" if why else "rejected" if flagged[i] else "right" if decision[i] == y[i] else "wrong"
+        silent = not finite[i]
+        status = "error" if silent else "rejected" if flagged[i] else "right" if decision[i] == y[i] else "wrong"
         rows.append(
             CleanRow(
                 key=key,
                 status=status,
-                predicted=-1 if why else int(decision[i]),
-                reason=why,
-                confidence=None if sure is None or why else float(sure[i]),
-                loss=None if loss is None or why or not loss[i].isfinite() else float(loss[i]),
+                predicted=-1 if silent else int(decision[i]),
+                reason=NAN if silent else told[i],
+                confidence=None if sure is None or silent else float(sure[i]),
+                loss=None if loss is None or silent or not loss[i].isfinite() else float(loss[i]),
             )
         )
-    return Answers(rows, {}, len(keys))
+    return Answers(rows, {}, len(keys) + int(flagged.sum()))
+
+
+def _reasons(bench: Bench, x: Tensor, rejected: Tensor) -> list[str]:
+    """Why the model rejects these rows, of at most 200 characters; empty for the others."""
+    told, rows = [""] * len(x), rejected.nonzero()[:, 0]
+    for part in torch.split(rows, bench.batch) if len(rows) else ():
+        for i, text in zip(part.tolist(), why(bench.model, x[part.to(x.device)]), strict=True):
+            told[i] = " ".join((text or "rejected").split())[:200]
+    return told
 
 
 def _scores(bench: Bench, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,8 +264,10 @@ def _search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -
 
 def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outcome) -> tuple[list[SearchRow], int]:
     """The rows of a search, with labels, distances and image metrics of what broke, and the forwards that took."""
-    forwards, scored = 2 * len(keys), bench.model.scores is not None
-    strongest, _ = _scores(bench, out.strongest)
+    scored = bench.model.scores is not None
+    strongest, flagged = _scores(bench, out.strongest)
+    rejected = flagged & (strongest.argmax(1) != y) & torch.tensor([s == "unbroken" for s in out.status])
+    told, forwards = _reasons(bench, out.strongest, rejected), 2 * len(keys) + int(rejected.sum())
     found, _ = _scores(bench, out.adversarial)
     loss, sure, far = (
         cross_entropy(strongest, y),
@@ -252,7 +280,7 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
         span = float((high - low).amax())
         noise, like = psnr(x, out.adversarial, span), ssim(x, out.adversarial, span)
         survives, forwards = (
-            decided(bench.model, stored(out.adversarial, low, high), bench.batch) != y,
+            fooled(bench.model, stored(out.adversarial, low, high), y, bench.batch),
             forwards + len(keys),
         )
     rows = []
@@ -262,7 +290,7 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
         rows.append(
             SearchRow(
                 key=key,
-                status=out.status[i],
+                status="rejected" if rejected[i] else out.status[i],
                 margin=float(out.margin[i]),
                 loss=float(loss[i]) if number else None,
                 adversarial_label=int(found[i].argmax()) if broken else None,
@@ -276,7 +304,7 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
                 eight_bit=bool(survives[i]) if broken and survives is not None else None,
                 psnr=float(noise[i]) if broken and image else None,
                 ssim=float(like[i]) if broken and image else None,
-                reason="the model returned no number (NaN)" if out.status[i] == "error" else "",
+                reason=NAN if out.status[i] == "error" else told[i],
             )
         )
     return rows, forwards

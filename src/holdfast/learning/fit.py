@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from holdfast.core.errors import ModelError
 from holdfast.core.progress import Listener, silent
@@ -24,8 +25,21 @@ class Fit(Learner):
 
     estimator: object
 
-    def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
+    @property
+    def weighable(self) -> bool:
+        """Whether the estimator takes sample weights; a Pipeline does not."""
+        from sklearn.utils.validation import has_fit_parameter
+
+        return bool(has_fit_parameter(self.estimator, "sample_weight"))
+
+    def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent, weights: Tensor | None = None) -> Model:
         """A settled model.
+
+        Args:
+            dataset: What to learn from.
+            seed: Of every `random_state`.
+            on_event: Not told anything: scikit-learn says nothing on its way.
+            weights: Of the samples, `(n,)`, where the estimator is `weighable`.
 
         Raises:
             ModelError: HF220 where a class has no sample (class i would then no longer be label i), HF208 where the
@@ -44,5 +58,6 @@ class Fit(Learner):
         estimator: Any = clone(self.estimator)
         names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
         estimator.set_params(**dict.fromkeys(names, seed % 2**32))
-        estimator.fit(dataset.x.double().reshape(len(dataset), -1).numpy(), dataset.y.numpy())
+        more = {} if weights is None else {"sample_weight": weights.double().numpy()}
+        estimator.fit(dataset.x.double().reshape(len(dataset), -1).numpy(), dataset.y.numpy(), **more)
         return settle(wrap(estimator, dataset.bounds), dataset.x)

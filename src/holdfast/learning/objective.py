@@ -21,6 +21,7 @@ class Step:
         classes: Number of classes.
         done: Share of the whole training that is done, from 0 to 1.
         draw: Random numbers of this epoch.
+        memory: Tensors that the objective keeps from step to step, by name; they travel with the checkpoint.
     """
 
     net: nn.Module
@@ -32,6 +33,7 @@ class Step:
     classes: int
     done: float
     draw: Generator
+    memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 Objective = Callable[[Step], Tensor]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import ModelError, ResourceError
 from holdfast.core.files import write_atomic
 from holdfast.core.trial import own
+from holdfast.learning.judging import Judged
 from holdfast.models.state_dict import tried
 
 
@@ -31,6 +32,9 @@ class State:
         best: Highest validation score so far.
         best_epoch: When that was.
         chosen: The average's weights at that time; None where nothing is validated.
+        judged: What the validation part said after each epoch.
+        ended: Whether an alarm has ended the training.
+        memory: What the objective keeps from step to step.
     """
 
     net: nn.Module
@@ -40,6 +44,9 @@ class State:
     best: float = -1.0
     best_epoch: int = 0
     chosen: dict[str, Tensor] | None = None
+    judged: list[Judged] = dataclasses.field(default_factory=list)
+    ended: bool = False
+    memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @torch.no_grad()
     def follow(self, decay: float, step: int) -> None:
@@ -52,10 +59,11 @@ class State:
             else:
                 value.copy_(own[name])
 
-    def validated(self, score: float) -> None:
-        """Remember the average's weights where the score is the highest so far."""
-        if score > self.best:
-            self.best, self.best_epoch = score, self.epoch
+    def validated(self, found: Judged) -> None:
+        """Remember what was found, and the average's weights where the score is the highest so far."""
+        self.judged.append(found)
+        if found.score > self.best:
+            self.best, self.best_epoch = found.score, self.epoch
             self.chosen = {name: value.detach().clone() for name, value in self.average.state_dict().items()}
 
     def save(self, path: str | os.PathLike[str], identity: str) -> None:
@@ -71,6 +79,9 @@ class State:
                 "best": self.best,
                 "best_epoch": self.best_epoch,
                 "chosen": self.chosen,
+                "judged": [dataclasses.astuple(one) for one in self.judged],
+                "ended": self.ended,
+                "memory": self.memory,
             },
             buffer,
         )
@@ -108,7 +119,8 @@ class State:
         self.average.load_state_dict(found["average"])
         self.optimizer.load_state_dict(found["optimizer"])
         self.epoch, self.best, self.best_epoch = found["epoch"], found["best"], found["best_epoch"]
-        self.chosen = found["chosen"]
+        self.chosen, self.ended, self.memory = found["chosen"], found["ended"], found["memory"]
+        self.judged = [Judged(*one) for one in found["judged"]]
 
 
 def begin(net: nn.Module, rate: float, momentum: float, weight_decay: float) -> State:

@@ -20,6 +20,7 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
+from holdfast.learning.judging import Alarm, Judged
 from holdfast.learning.learner import Learner
 from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
@@ -35,7 +36,7 @@ from holdfast.models.wrap import wrap
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Perturb = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Generator], Tensor | None]
-Judge = Callable[[Model, Dataset], float]
+Judge = Callable[[Model, Dataset], float | Judged]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,10 +61,12 @@ class Train(Learner):
             them as they are; the network it asks is frozen and in evaluation mode, a copy with its norms folded
             where that agrees (`learning.attacked`).
         objective: What a step minimizes, a function of a `learning.objective.Step`.
+        replays: Steps in a row on each batch; a pass over the data then takes so many times as long.
         patience: Epochs without a better validation score after which to stop, with the best weights; 0 to go on to the
             end and take the last.
         holdout: Share of the data to validate on, where patience is given and `fit` gets no validation part.
-        judge: A function (model, validation part) -> score; accuracy unless given.
+        judge: A function (model, validation part) -> score, or a `learning.judging.Judged`; accuracy unless given.
+        alarms: Functions of all judgments so far that may tell something, or end the training.
         checkpoint: File to continue from and to write after every epoch.
         precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
         device: Where to train; the model comes back on the CPU.
@@ -84,9 +87,11 @@ class Train(Learner):
     normalize: bool = True
     perturb: Perturb | None = None
     objective: Objective = CrossEntropy()
+    replays: Count = 1
     patience: Natural = 0
     holdout: Fraction = 0.1
     judge: Judge | None = None
+    alarms: tuple[Alarm, ...] = ()
     checkpoint: str = ""
     precision: Precision = "float32"
     device: str = "cpu"
@@ -133,19 +138,27 @@ class Train(Learner):
     ) -> None:
         """Validate, write the checkpoint, then tell: who stops the training here loses nothing."""
         held = judged = 0
+        alerts = []
         if self.patience and validation is not None:
-            model = work.model(copy.deepcopy(state.average))
-            score = _accuracy(model, validation) if self.judge is None else self.judge(model, validation)
-            held, judged = round(score * len(validation)), len(validation)
-            state.validated(score)
+            found = self._judged(work.model(copy.deepcopy(state.average)), validation)
+            held, judged = round(found.score * found.samples), found.samples
+            state.validated(found)
+            alerts = [alert for alarm in self.alarms if (alert := alarm(state.judged)) is not None]
+            state.ended = any(alert.stop for alert in alerts)
         if self.checkpoint:
             state.save(self.checkpoint, identity)
-        if self._finished(state):
+        for alert in alerts:
+            on_event(Note(alert.text, alert.code))
+        if self._finished(state) and not state.ended:
             on_event(Note(f"no better validation score for {self.patience} epochs; epoch {state.best_epoch} was taken"))
         on_event(BatchDone("train", state.epoch, self.epochs, held, judged))
 
+    def _judged(self, model: Model, validation: Dataset) -> Judged:
+        found = _accuracy(model, validation) if self.judge is None else self.judge(model, validation)
+        return found if isinstance(found, Judged) else Judged(found, len(validation))
+
     def _finished(self, state: State) -> bool:
-        return bool(self.patience) and state.epoch - state.best_epoch >= self.patience
+        return state.ended or (bool(self.patience) and state.epoch - state.best_epoch >= self.patience)
 
     def _network(self, dataset: Dataset) -> nn.Module:
         if self.start is not None:
@@ -196,11 +209,12 @@ class _Work:
         for k, rows in enumerate(torch.split(order, self.size)):
             x, y = self.data.x[rows], self.data.y[rows].to(self.device)
             x = (x if self.augment is None else self.augment(x, draw)).to(self.device)
-            self._step(state, x, y, draw, state.epoch * self.per_epoch + k)
+            for again in range(self.how.replays):
+                self._step(state, x, y, draw, (state.epoch * self.per_epoch + k) * self.how.replays + again)
         state.epoch += 1
 
     def _step(self, state: State, x: Tensor, y: Tensor, draw: Generator, step: int) -> None:
-        steps = self.how.epochs * self.per_epoch
+        steps = self.how.epochs * self.per_epoch * self.how.replays
         for group in state.optimizer.param_groups:
             group["lr"] = one_cycle(step, steps, self.how.rate)
         loss = self.how.objective(
@@ -214,6 +228,7 @@ class _Work:
                 classes=self.data.n_classes,
                 done=step / steps,
                 draw=draw,
+                memory=state.memory,
             )
         )
         if not bool(torch.isfinite(loss)):
@@ -282,11 +297,14 @@ def _mixed(seed: int, epoch: int) -> int:
 
 
 def _said(value: Any) -> Any:
-    """A setting as text; functions by their names, models by their numbers."""
+    """A setting as text; functions by their names, models by their numbers, records by their fields."""
+    if isinstance(value, tuple):
+        return [_said(one) for one in value]
     if isinstance(value, Model):
         return None if value.parameters is None else value.parameters().hex()
-    if dataclasses.is_dataclass(value):
-        return repr(value)
+    kind = value if isinstance(value, type) else type(value)
+    if dataclasses.is_dataclass(value) and kind is not value:
+        return {"": kind.__qualname__, **{f.name: _said(getattr(value, f.name)) for f in dataclasses.fields(value)}}
     if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return value
+        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', kind.__qualname__)}"
+    return value if value is None or isinstance(value, str | int | float) else repr(value)

@@ -77,6 +77,19 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     return _noted(_wrapped(net, card, file.stem, bounds), f"weights: {file.name} sha256 {sha256(file)}")
 
 
+def card_beside(model: str | os.PathLike[str]) -> Card | None:
+    """The card of a model file or a bundled model; None where there is none.
+
+    Raises:
+        ModelError: HF211 where it cannot be understood.
+    """
+    text = os.fspath(model)
+    file = pathlib.Path(text)
+    if text in bundled() and not file.is_file():
+        file = _BUNDLED / f"{text}.safetensors"
+    return read(file) if path_of(file).is_file() else None
+
+
 def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Card | Mapping[str, Any]) -> pathlib.Path:
     """Write the weights as safetensors and the card beside them; both are whole or absent.
 

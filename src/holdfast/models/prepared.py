@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from holdfast.models.ensemble import Together
 from holdfast.models.folded import folded
 from holdfast.models.model import Guarded, Model, Swift
 from holdfast.models.source import Scores, source_of
@@ -32,8 +33,8 @@ def prepared(model: Model, x: Tensor) -> Model:
 
     Made are copies of torch networks with convolutions whose whole computation torch.fx can trace through layers and
     functions of torch, without hooks; batch norms behind convolutions are folded into them, for in evaluation mode
-    `gamma (w * x - mean) / deviation + beta` is a convolution too. The copy has the weights of this moment. Costs the
-    trace and four small passes.
+    `gamma (w * x - mean) / deviation + beta` is a convolution too. The copy has the weights of this moment. An ensemble
+    gets one where every member does. Costs the trace and four small passes.
 
     Args:
         model: A settled model.
@@ -45,6 +46,8 @@ def prepared(model: Model, x: Tensor) -> Model:
     if model.swift is not None or model.module is None or model.random or source is None or not source.settled:
         return model
     ask = source.ask
+    if isinstance(ask, Together):
+        return _voting(model, ask, x)
     if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
         return model
     with model.borrowed():
@@ -68,6 +71,32 @@ def _behind(model: Model, guard: Guarded, x: Tensor) -> Model:
     copied = _Through(guard.stage, model.space, base.swift.ask)
     swift = dataclasses.replace(base.swift, ask=copied)
     return dataclasses.replace(model, swift=swift, guarded=dataclasses.replace(guard, base=base))
+
+
+def _voting(model: Model, together: Together, x: Tensor) -> Model:
+    """An ensemble that searches on the copies of its members, where each has one and their vote agrees."""
+    if model.module is None or not len(x):
+        return model
+    swifts = [prepared(member, x).swift for member in together.members]
+    asks = tuple(swift.ask for swift in swifts if swift is not None)
+    if len(asks) < len(swifts):
+        return model
+    copied = _Together(together, asks)
+    with model.borrowed():
+        slack = slack_of(model.module, copied, compared(model.space, x))
+    return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Together:
+    """The copies of an ensemble's members, combined as their originals are."""
+
+    together: Together
+    asks: tuple[Ask, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores, differentiable."""
+        return self.together.combined([ask(x) for ask in self.asks])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

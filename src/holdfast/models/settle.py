@@ -104,7 +104,7 @@ def _settled_behind(model: Model, x: Tensor, classes: int | None) -> Model:
     with model.borrowed():
         checked(stage, x, space)
     made = guarded(base, stage)
-    hidden = {field: None for field in ("scores", "module") if getattr(model, field) is None}
+    hidden = {field: None for field in ("scores", "module", "features") if getattr(model, field) is None}
     made = dataclasses.replace(made, guarded=dataclasses.replace(made.guarded, checked=True), **hidden)  # type: ignore
 
     def ask(rows: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
-from holdfast.models.twin import Twin, twin_of
+from holdfast.models.twin_ensemble import Ask, joint_twin
 from holdfast.threats.space import Box
 
 
@@ -31,15 +31,15 @@ def is_estimator(x: object) -> bool:
 def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = None) -> Model:
     """Wrap a fitted classifier, alone or in a Pipeline. Inputs are flattened to `(batch, features)` float64.
 
-    LogisticRegression behind StandardScaler and MinMaxScaler stages is differentiated exactly. Others answer by
-    `predict_proba`, `decision_function` or `predict`, the first whose highest score is the estimator's own decision.
-    Class i is `classes_[i]`.
+    LogisticRegression behind StandardScaler and MinMaxScaler stages is differentiated exactly, and so are soft voting,
+    bagging and stacking whose members all are. Others answer by `predict_proba`, `decision_function` or `predict`, the
+    first whose highest score is the estimator's own decision. Class i is `classes_[i]`.
 
     Raises:
         ModelError: HF208 for anything but a fitted single-label classifier.
     """
     names = _classes(estimator)
-    decide, twin = Decide(_quiet(estimator.predict), names), twin_of(estimator)
+    decide, twin = Decide(_quiet(estimator.predict), names), joint_twin(estimator)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
     source = _source(estimator, decide, len(names), twin)
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
@@ -71,7 +71,7 @@ class Decide:
         return torch.from_numpy(found.astype(np.int64)).to(x.device)
 
 
-def _source(estimator: Any, decide: Decide, classes: int, twin: Twin | None) -> Source:
+def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None) -> Source:
     """The best way to ask, with the next best ones behind it."""
     if twin is not None:
         return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes)

@@ -19,10 +19,11 @@ from holdfast.models.model import Guarded, Model
 from holdfast.threats.space import Box
 
 Gradient = Literal["exact", "straight-through", "none"]
-STEP = 1e-4  # of the box's width: how far finite differences step
+STEP = 2e-5  # of the box's width: how far finite differences step
 FAR = 0.1  # the same, so far that a staircase shows its steps
 OFF = 0.05  # share of a directional derivative that it may differ from its finite difference
 ROWS = 8  # inputs that declarations are checked on
+TIES = 0.02  # of the box's width: how far they are moved at random, since equal neighbors are kinks of order statistics
 DIRECTIONS = 4
 
 
@@ -112,6 +113,7 @@ def guarded(model: Model, stage: Stage) -> Model:
         labels=after(model.labels),
         scores=after(model.scores),
         module=None if stage.gradient == "none" else after(model.module, passing=True),
+        features=after(model.features, passing=True),
         suspicion=suspicion if suspects else None,
         stages=(str(stage), *model.stages),
         parameters=lambda: digest([_own(model), str(stage), stage.learned().hex()]).encode(),
@@ -132,7 +134,8 @@ def worst(one: Tensor | None, other: Tensor | None, x: Tensor) -> Tensor:
 def checked(stage: Stage, x: Tensor, space: Box) -> None:
     """Hold a stage to what it declares, on a few inputs moved inside the box so that both sides of a step exist.
 
-    Costs two passes for the randomness and 2 x 4 for finite differences in random directions.
+    Costs two passes for the randomness, and 2 + 4 x 4 for finite differences in random directions. A random stage is
+    differentiated with torch's numbers held still; where it draws others, its gradient is not checked.
 
     Raises:
         ModelError: HF250 where passes differ though it says they do not, or the other way round; where its gradient is
@@ -140,7 +143,8 @@ def checked(stage: Stage, x: Tensor, space: Box) -> None:
     """
     x = x[:ROWS].detach().double()
     low, high = space.limits(x)
-    inside = low + (high - low) * (0.02 + 0.96 * (x - low) / (high - low))
+    apart = TIES * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(ROWS), dtype=x.dtype) - 1).to(x)
+    inside = low + (high - low) * (0.02 + 0.96 * (x - low) / (high - low) + apart)
     with torch.no_grad():
         first, second = stage.apply(inside, space), stage.apply(inside, space)
     wavers = first.shape != second.shape or not torch.equal(first, second)
@@ -149,7 +153,7 @@ def checked(stage: Stage, x: Tensor, space: Box) -> None:
         raise _lie(stage, "two passes differ" if wavers else "two passes are equal", f"it says that it {said}")
     if stage.gradient == "straight-through":
         _check_twin(stage, inside, space, first)
-    elif stage.gradient == "exact" and not stage.random:
+    elif stage.gradient == "exact" and torch.equal(_still(stage, inside, space), _still(stage, inside, space)):
         _check_slope(stage, inside, space)
 
 
@@ -190,7 +194,7 @@ def _check_slope(stage: Stage, x: Tensor, space: Box) -> None:
     low, high = space.limits(x)
     leaf = x.clone().requires_grad_()
     with torch.enable_grad():
-        out = stage.apply(leaf, space)
+        out = _still(stage, leaf, space)
         weights = torch.randn(out.shape[1:], generator=draw, dtype=torch.float64).to(out)
         value = (out * weights).flatten(1).sum(1)
     slope = torch.zeros_like(leaf)
@@ -215,8 +219,15 @@ def _difference(stage: Stage, x: Tensor, space: Box, weights: Tensor, away: Tens
     """Central, of a projection, inside the box: `(batch,)`."""
     low, high = space.limits(x)
     with torch.no_grad():
-        ends = [stage.apply((x + s * step * away).clamp(low, high), space) * weights for s in (1, -1)]
+        ends = [_still(stage, (x + s * step * away).clamp(low, high), space) * weights for s in (1, -1)]
     return (ends[0] - ends[1]).flatten(1).sum(1) / (2 * step)
+
+
+def _still(stage: Stage, x: Tensor, space: Box) -> Tensor:
+    """What `apply` returns with the same random numbers at every call."""
+    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+        torch.manual_seed(DIRECTIONS)
+        return stage.apply(x, space)
 
 
 def _lie(stage: Stage, seen: str, expected: str) -> ModelError:

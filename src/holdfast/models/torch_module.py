@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
+from holdfast.models.features import features_of
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output
 from holdfast.models.source import Source
@@ -67,6 +68,7 @@ def from_torch(
             stages=stages,
             parameters=functools.partial(digest_of, net),
             borrowed=functools.partial(borrowed, net),
+            features=None if output == "labels" else features_of(ask.net, ask),
         )
     )
 

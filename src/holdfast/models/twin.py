@@ -4,6 +4,7 @@ Cox, "The Regression Analysis of Binary Sequences", Journal of the Royal Statist
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -66,21 +67,28 @@ def twin_of(estimator: Any) -> Twin | None:
     """The twin of a fitted estimator; None where none repeats its probabilities on probe inputs."""
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     *scalers, last = [step for step in steps if step is not None and step != "passthrough"] or [None]
-    stages = [_stage(scaler) for scaler in scalers]
-    if type(last) not in (LogisticRegression, LogisticRegressionCV) or None in stages:
+    stages = stages_of(scalers)
+    if type(last) not in (LogisticRegression, LogisticRegressionCV) or stages is None:
         return None
     weight, bias = _tensor(last.coef_).T.contiguous(), _tensor(last.intercept_).reshape(-1)
     if len(bias) == 1:
         bias = bias.expand(weight.shape[1]).clone()
-    twin = Twin(tuple(stage for stage in stages if stage is not None), weight, bias)
+    twin = Twin(stages, weight, bias)
     forms: tuple[Form, ...] = ("difference", "double") if weight.shape[1] == 1 else ("softmax", "rest")
-    probes = _probes(steps[0], weight.shape[0], twin)
+    probes = probes_of(estimator, weight.shape[0])
     want = estimator.predict_proba(probes)
     for form in forms:
         found = dataclasses.replace(twin, form=form)
         if np.abs(found(torch.from_numpy(probes)).softmax(1).numpy() - want).max() <= NEAR:
             return found
     return None
+
+
+def stages_of(scalers: Iterable[Any]) -> tuple[Affine, ...] | None:
+    """What fitted scalers do; None where one of them is not known."""
+    found = [_stage(scaler) for scaler in scalers]
+    stages = tuple(stage for stage in found if stage is not None)
+    return stages if len(stages) == len(found) else None
 
 
 def _stage(scaler: Any) -> Affine | None:
@@ -99,8 +107,9 @@ def _stage(scaler: Any) -> Affine | None:
     return None
 
 
-def _probes(first: Any, features: int, twin: Twin) -> np.ndarray:
-    """Inputs that reach every part of the twin: around the training data where a scaler has seen them, and far out."""
+def probes_of(estimator: Any, features: int) -> np.ndarray:
+    """Inputs that reach every part of a twin: around the training data where a scaler has seen them, and far out."""
+    first = estimator.steps[0][1] if isinstance(estimator, Pipeline) else estimator
     draw = np.random.default_rng(0)
     center, width = np.zeros(features), np.ones(features)
     if type(first) is StandardScaler:

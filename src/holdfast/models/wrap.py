@@ -1,7 +1,7 @@
 """One door for models: torch modules, scikit-learn estimators, predict functions, lists of them."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -25,6 +25,7 @@ def wrap(
     classes: int | None = None,
     name: str | None = None,
     vote: Vote = "probabilities",
+    weights: Sequence[float] | None = None,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -38,20 +39,25 @@ def wrap(
         classes: Number of classes; needed for functions that return bare labels.
         name: What reports call it.
         vote: How the members of a list decide together: mean of "probabilities" or "logits", or majority of "labels".
+        weights: Of the members of a list, none negative; only their proportions count. Equal unless given.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
-            classifier, HF209 for an impossible ensemble.
+            classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members.
     """
     space, kind = Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1])), check_output(output)
+    if weights is not None and not isinstance(x, list | tuple):
+        raise ModelError(
+            "HF207", "weights= are for the members of a list", seen=type(x).__name__, fix="hf.wrap([first, second])"
+        )
     if isinstance(x, Model):
         return x
     if isinstance(x, nn.Module):
         return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
     if isinstance(x, list | tuple):
         members = [wrap(one, bounds, output=output, mean=mean, std=std, classes=classes) for one in x]
-        return from_members(members, space, vote=vote, classes=classes, name=name)
+        return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if mean is not None or std is not None:
         raise ModelError(
             "HF207",

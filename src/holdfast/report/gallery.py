@@ -19,7 +19,7 @@ class Card:
     """One sample under one threat.
 
     Args:
-        status: As in the run; `broken` or `unbroken` for cards with pictures.
+        status: As in the run; `broken`, `unbroken` or `rejected` for cards with pictures.
         distances: Norm and size of the change, only where the sample broke.
         clean, changed, difference: `data:` addresses, empty where the run keeps no pictures.
         amplified: How many times the difference is amplified; full color is `peak` in data units.
@@ -144,4 +144,4 @@ def _chosen(summary: Summary, rows: dict[tuple[str, int], dict[str, Any]]) -> It
         broken = sorted((row.get(norm) or 0.0, key) for key, row in mine if row["status"] == "broken")
         places = sorted({0, len(broken) // 2, len(broken) - 1}) if broken else []
         yield from (broken[place][1] for place in places)
-        yield from [key for key, row in mine if row["status"] == "unbroken"][:3]
+        yield from [key for key, row in mine if row["status"] in ("unbroken", "rejected")][:3]

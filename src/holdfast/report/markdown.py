@@ -63,12 +63,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _headline(summary: Summary) -> list[str]:
-    rates = summary.rates
     return table(
         ("", "rate, 95 % interval, samples"),
         [
-            ("clean accuracy", words.rate(rates.clean_accuracy)),
-            ("not broken, at most", words.rate(rates.empirical_robust_accuracy)),
+            *((name, words.rate(rate)) for name, rate in words.headline(summary)),
             ("certified, at least", "no certificate was computed"),
         ],
     ) + [f"{quoted(words.scale(summary))}. {quoted(words.masking(summary), 600)}.", ""]

@@ -23,7 +23,7 @@ def render(summary: Summary, line: str) -> str:
         parts.append(Markup("<p>◌ Partial run. {}</p>").format(short(words.stopped(summary), 300)))
     if robust is not None and clean is not None:
         parts.append(svg.bracket(robust, clean, not summary.complete))
-    rows = [("clean accuracy", clean), ("not broken, at most", robust)]
+    rows = words.headline(summary)
     rows += (
         [(short(t.literal, 60), t.empirical_robust_accuracy) for t in summary.threats[:8]]
         if len(summary.threats) > 1

@@ -69,6 +69,11 @@ class Run:
         return self.summary.rates.empirical_robust_accuracy
 
     @property
+    def benign_reject_rate(self) -> Rate | None:
+        """Samples that the model rejects before any attack; None also for a model that rejects nothing."""
+        return self.summary.rates.benign_reject_rate
+
+    @property
     def by_threat(self) -> "ByThreat":
         """Literal or Threat -> the facts of that threat, `.empirical_robust_accuracy` among them."""
         return ByThreat(self.summary)

@@ -28,6 +28,21 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart, which HTML shows and the other forms tell.
+
+    Args:
+        caption: How to read it.
+        picture: Markup made by `report.svg` alone: it is not quoted again.
+        text: What it shows, in words.
+    """
+
+    caption: str
+    picture: Markup
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sheet:
     """What a page says.
 
@@ -35,6 +50,8 @@ class Sheet:
         title: A line.
         lead: Sentences that matter most, a paragraph each.
         tables: The numbers.
+        figures: Charts of them.
+        points: What to do, each with the one it is for.
         notes: What to know before believing them.
         foot: Where the page comes from.
     """
@@ -42,6 +59,8 @@ class Sheet:
     title: str
     lead: tuple[str, ...]
     tables: tuple[Table, ...]
+    figures: tuple[Figure, ...] = ()
+    points: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     foot: str = ""
 
@@ -54,6 +73,8 @@ def text(sheet: Sheet) -> str:
         lines += [*_wrapped(paragraph), ""]
     for table in sheet.tables:
         lines += [*_wrapped(table.caption), *_columns(table), ""]
+    for head, point in sheet.points:
+        lines += [*_wrapped(f"{head}:"), *_wrapped(f"  {point}", "  "), ""]
     for note in sheet.notes:
         lines += _wrapped(f"- {note}", "  ")
     return "\n".join(lines).rstrip() + "\n"
@@ -71,6 +92,10 @@ def markdown(sheet: Sheet) -> str:
         marks = [">" if head.startswith(">") else "" for head in table.heads]
         heads = [mark + md.quoted(head.removeprefix(mark)) for mark, head in zip(marks, table.heads, strict=True)]
         lines += md.table(heads, rows)
+    for figure in sheet.figures:
+        lines += [md.quoted(figure.text), ""]
+    for head, point in sheet.points:
+        lines += [f"**{md.quoted(head)}**: {md.quoted(point)}", ""]
     lines += [f"- {md.quoted(note)}" for note in sheet.notes]
     lines += ["", md.quoted(sheet.foot)] if sheet.foot else []
     page = "\n".join(lines).rstrip() + "\n"

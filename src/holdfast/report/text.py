@@ -41,9 +41,9 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines += [*_wrapped(summary.verdict.text, "bold"), ("", "")]
     rates = summary.rates
     if rates.clean_accuracy is not None and rates.empirical_robust_accuracy is not None:
+        told = [(_bar(name, rate), rate) for name, rate in words.headline(summary) if rate is not None]
         lines += [
-            (_bar("clean accuracy", rates.clean_accuracy), ""),
-            (_bar("not broken, at most", rates.empirical_robust_accuracy), "blue"),
+            *((line, "blue" if rate is rates.empirical_robust_accuracy else "") for line, rate in told),
             ("certified, at least   no certificate was computed", "dim"),
             ("", ""),
         ]

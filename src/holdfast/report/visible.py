@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Any, TypeVar
 
+from markupsafe import Markup
+
 T = TypeVar("T")
 
 LONGEST = 2_000
@@ -53,6 +55,8 @@ def cleaned(value: T) -> T:
 
 
 def _walk(value: Any) -> Any:
+    if isinstance(value, Markup):  # a picture of our own, whose texts were cleaned before it was drawn
+        return value
     if isinstance(value, str):
         return visible(homeless(value))
     if isinstance(value, tuple | list):

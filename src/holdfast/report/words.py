@@ -70,7 +70,7 @@ STATUS_WORDS = {
     "undecided": "the run was stopped before the plan was finished for it",
     "error": "could not be judged; counted as not broken",
     "certified": "a proof says that no allowed change alters the decision",
-    "rejected": "a detector refuses the changed input",
+    "rejected": "the strongest input found is of the wrong class, and a detector refuses it; counted as not broken",
     "invalid": "not an input of the declared space; outside every rate",
 }
 GLOSSARY = (
@@ -79,6 +79,11 @@ GLOSSARY = (
         "empirical robust accuracy, “not broken”",
         "Samples that are right and that no attack of this run broke: the worst case over the attacks and over the "
         "threats, sample by sample. An upper bound of the true robust accuracy.",
+        "all samples that are not invalid",
+    ),
+    (
+        "clean, rejected",
+        "Samples that a detector or validator in front of the model rejects as they are: the benign reject rate.",
         "all samples that are not invalid",
     ),
     ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
@@ -183,6 +188,17 @@ def class_name(summary: Summary, label: int | None) -> str:
         return "–"
     names = summary.model.class_names
     return short(names[label], NAME) if 0 <= label < len(names) else str(label)
+
+
+def headline(summary: Summary) -> list[tuple[str, Rate | None]]:
+    """What stands beside the headline, with its name: clean accuracy, rejected while clean, not broken."""
+    rates = summary.rates
+    refused = [("clean, rejected", rates.benign_reject_rate)] if rates.benign_reject_rate is not None else []
+    return [
+        ("clean accuracy", rates.clean_accuracy),
+        *refused,
+        ("not broken, at most", rates.empirical_robust_accuracy),
+    ]
 
 
 def scale(summary: Summary) -> str:

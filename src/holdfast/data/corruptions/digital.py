@@ -61,12 +61,23 @@ def boxes(before: int, after: int) -> Tensor:
 
 def jpeg_compression(x: Tensor, draw: Draw, quality: int) -> Tensor:
     """Stored as JPEG of that quality and read again, a picture at a time."""
+    return recoded(x, quality)
+
+
+def recoded(x: Tensor, quality: int, subsampling: str = "4:2:0") -> Tensor:
+    """What is left of 8-bit pictures after a JPEG file, a picture at a time.
+
+    Args:
+        x: `(n, 1 or 3, height, width)` in [0, 1].
+        quality: From 1 to 100.
+        subsampling: Of the colors: "4:4:4", "4:2:2" or "4:2:0".
+    """
     from PIL import Image
 
     found = []
     for picture in (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy():
-        file = io.BytesIO()
-        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(file, "JPEG", quality=quality)
+        file, plain = io.BytesIO(), picture.squeeze(2) if picture.shape[2] == 1 else picture
+        Image.fromarray(plain).save(file, "JPEG", quality=quality, subsampling=subsampling)
         found.append(np.asarray(Image.open(file)).reshape(picture.shape))
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).to(x) / 255
 

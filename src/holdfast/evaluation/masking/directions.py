@@ -1,6 +1,7 @@
 """The margin along the gradient against random directions.
 
 Idea: one step along the gradient lowers the margin more than random steps of the same size do, or it is no gradient.
+The margin is that of the classes: a detector that notices a long step along the gradient hides no gradient.
 Cost: 1 forward and backward pass and 3 + DIRECTIONS = 11 forward passes a sample and threat.
 Source: Tramer, Carlini, Brendel, Madry, NeurIPS 2020, arXiv:2002.08347 (inspect the loss surface); Carlini et al. 2019,
 arXiv:1902.06705 (compare with random directions).

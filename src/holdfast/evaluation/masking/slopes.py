@@ -3,6 +3,8 @@
 Idea: a gradient promises by how much the margin falls on a short step against its sign. Zero, not finite, or a promise
 that the model does not keep: shattered, quantized or cut parts; a step to a random side tells of parts that were cut
 out whole. A longer step that brings far more than was promised: a slope that is hidden in saturation.
+A detector has no say here: it is the network's gradient that is asked. Whether the attacks find their way past the
+detector too is asked by the trials.
 Cost: 3 forward and backward passes and 4 forward passes a sample, once a run.
 Source: Athalye, Carlini, Wagner, ICML 2018, arXiv:1802.00420 (shattered and vanishing gradients); Pintor et al.,
 NeurIPS 2022, arXiv:2106.09947 (indicators of attack failure: unavailable gradients).

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from holdfast.attacks.run import run
+from holdfast.attacks.run import aim, run
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.masking.limits import STEPS
-from holdfast.evaluation.masking.slopes import at
 from holdfast.evaluation.masking.trials import gradient_attack
 from holdfast.evaluation.rows import TrialRow
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
+from holdfast.threats.goals import overall
 from holdfast.threats.threats import Threat
 
 PUPILS = 512  # samples it is taught on, at most
@@ -54,7 +54,7 @@ def transferred(
     with bench.model.borrowed():
         margins = torch.cat(
             [
-                at(bench.model, points, labels)
+                _margins(bench.model, points, labels)
                 for points, labels in zip(
                     torch.split(out.strongest, bench.batch), torch.split(y, bench.batch), strict=True
                 )
@@ -70,6 +70,12 @@ def transferred(
         for key, m in zip(keys, margins.tolist(), strict=True)
     ]
     return Answers(rows, {}, len(keys))
+
+
+def _margins(model: Model, x: Tensor, y: Tensor) -> Tensor:
+    """Of what an attack must reach, which includes to be accepted: `(batch,)`, float64."""
+    with torch.no_grad():
+        return overall(aim(model, y).margins(model.answer(x))).double()
 
 
 def substitute(bench: Bench, lessons: Sequence[str], decisions: Sequence[int]) -> Model:

@@ -17,6 +17,7 @@ from holdfast.evaluation.masking.limits import DRAWS, QUERIES, STEPS
 from holdfast.evaluation.masking.reach import Reach
 from holdfast.evaluation.rows import TrialRow
 from holdfast.evaluation.work import Answers, Bench
+from holdfast.threats.goals import Wrong
 from holdfast.threats.threats import Linf, Threat
 
 
@@ -80,7 +81,10 @@ def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
 
 
 def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> Answers:
-    """One trial on some samples: whether it broke each, and the lowest margin it found."""
+    """One trial on some samples: whether it broke each, and the lowest margin it found.
+
+    In the whole box any other class will do, accepted or not: a detector may well reject all that is far.
+    """
     x, y = bench.take(keys)
     model = bench.model.seen_as(threat.knowledge)
     if math.isinf(trial.factor):
@@ -88,8 +92,9 @@ def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> An
         within: Threat = Linf(float((high - low).max()))
     else:
         within = dataclasses.replace(threat.at(threat.radius * trial.factor), queries=None)
+    goal = Wrong(y) if math.isinf(trial.factor) else y
     out = run(
-        trial.attack, model, x, y, within, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch
+        trial.attack, model, x, goal, within, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch
     )
     rows = [
         TrialRow(

@@ -132,6 +132,21 @@ def _useless_gradients(t: ThreatFacts) -> Iterator[Hint]:
     )
 
 
+def _defense_known(t: ThreatFacts) -> Iterator[Hint]:
+    """Inputs made on the model without its defense, against attacks on the model with it."""
+    blind, aware = t.oblivious, t.defense_aware
+    if blind is None or aware is None:
+        return
+    yield Hint(
+        weight=1.2 + aware.point,
+        title="What knowing the defense adds",
+        rate=aware,
+        text=f"{blind.k} of {blind.n} samples that the defended model gets right break by inputs made without knowing "
+        f"the defense (oblivious), {aware.k} more by attacks that know it (defense-aware).",
+        next="judge the defense by the attacks that know it",
+    )
+
+
 def _weak_class(t: ThreatFacts) -> Iterator[Hint]:
     """One class stands clearly worse than the whole; the level is corrected for the number of classes looked at."""
     whole = t.empirical_robust_accuracy
@@ -204,6 +219,7 @@ RULES: tuple[Callable[[ThreatFacts], Iterator[Hint]], ...] = (
     _many_break,
     _noise_breaks,
     _useless_gradients,
+    _defense_known,
     _weak_class,
     _small_change,
     _one_way,

@@ -1,0 +1,124 @@
+"""Outlier models of scikit-learn (Pedregosa et al., JMLR 2011) and PyOD (Zhao et al., JMLR 2019, arXiv:1901.01588)."""
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import ModelError
+from holdfast.data.dataset import Dataset
+from holdfast.defenses.detection._looks import Layer, gathered, looked
+from holdfast.defenses.fitting import Detector, Score
+from holdfast.models.model import Model
+from holdfast.models.stage import Gradient
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutlierModel(Detector):
+    """How unusual an outlier model finds an input or its features.
+
+        score(x) = -decision_function(f(x)) in scikit-learn, decision_function(f(x)) in PyOD
+
+    A copy of the estimator is fitted to clean data; its own threshold is not used. Which sign its scores have is told
+    from what it says itself: scikit-learn decides -1 for outliers and 1 for the rest, PyOD 1 and 0. There is no
+    gradient: attacks that need one see only the margin, and score attacks (Square) do the rest.
+
+    Cost: a forward pass where it looks at the model, and the estimator's.
+
+    Args:
+        fpr: Share of clean inputs that may be rejected.
+        held_out: Share of the data that sets the threshold.
+        estimator: IsolationForest, LocalOutlierFactor(novelty=True), OneClassSVM, EllipticEnvelope, a pipeline that
+            ends in one, or a detector of PyOD.
+        layer: What it looks at: "features", "scores" (log-probabilities) or "inputs".
+
+    Raises:
+        ModelError: HF257 where it has no `fit` and `decision_function`.
+    """
+
+    estimator: Any
+    layer: Layer = "features"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(callable(getattr(self.estimator, name, None)) for name in ("fit", "decision_function")):
+            raise ModelError(
+                "HF257",
+                "The outlier model cannot be used",
+                seen=f"{type(self.estimator).__name__} without fit or decision_function",
+                expected="an outlier estimator of scikit-learn or PyOD",
+                fix="LocalOutlierFactor(novelty=True)",
+            )
+
+    @property
+    def slope(self) -> Gradient:
+        """There is none."""
+        return "none"
+
+    def learn(self, model: Model, data: Dataset, seed: int) -> Score:
+        """A fitted copy of the estimator, and the sign of its scores.
+
+        Raises:
+            ModelError: HF256 where the model shows no features, HF257 where the sign cannot be told.
+        """
+        look = looked(model, self.layer)
+        rows = gathered(look, data.x).cpu().numpy()
+        fitted = _fitted(self.estimator, rows, seed)
+        sign = _sign(fitted, rows, seed)
+
+        def score(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                seen = look(x).cpu().numpy()
+            return torch.from_numpy(sign * np.asarray(fitted.decision_function(seen), dtype=np.float64)).to(x.device)
+
+        return score
+
+
+def _fitted(estimator: Any, rows: np.ndarray, seed: int) -> Any:
+    """A fitted copy; random numbers it would take from the process are seeded."""
+    made = copy.deepcopy(estimator)
+    given = made.get_params() if hasattr(made, "get_params") else {}
+    free = {name: seed for name in given if name.rpartition("__")[2] == "random_state" and given[name] is None}
+    if free:
+        made.set_params(**free)
+    state = np.random.get_state()
+    try:
+        np.random.seed(seed % 2**32)
+        made.fit(rows)
+    finally:
+        np.random.set_state(state)
+    return made
+
+
+def _sign(fitted: Any, rows: np.ndarray, seed: int) -> float:
+    """-1 where high scores mean usual, 1 where they mean unusual, as its own decisions on near and far rows say.
+
+    Raises:
+        ModelError: HF257 where they say neither.
+    """
+    draw = np.random.default_rng(seed)
+    low, high = rows.min(0), rows.max(0)
+    far = low + (high - low) * (3 * draw.random((64, rows.shape[1])) - 1)
+    both = np.concatenate([rows[:256], far])
+    scores, said = np.asarray(fitted.decision_function(both)).reshape(-1), np.asarray(fitted.predict(both)).reshape(-1)
+    words = set(np.unique(said).tolist())
+    if words <= {-1, 1} and -1 in words:
+        strange = said == -1
+    elif words <= {0, 1} and 1 in words and hasattr(fitted, "decision_scores_"):
+        strange = said == 1
+    else:
+        strange = np.zeros(len(said), dtype=bool)
+    if strange.any() and not strange.all():
+        if scores[strange].max() <= scores[~strange].min():
+            return -1.0
+        if scores[strange].min() >= scores[~strange].max():
+            return 1.0
+    raise ModelError(
+        "HF257",
+        "The outlier model does not say which of its scores mean outliers",
+        seen=f"decisions {sorted(words)} of {type(fitted).__name__}",
+        expected="-1 and 1 with falling scores (scikit-learn), or 0 and 1 with rising ones (PyOD)",
+    )

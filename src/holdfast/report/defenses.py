@@ -1,0 +1,175 @@
+"""A comparison of defenses as a page: what to take, one table, one plot, what to know before believing them."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+
+from holdfast.evaluation.defending.advice import WANTS
+from holdfast.evaluation.defending.records import DefenseComparison, Row
+from holdfast.evaluation.document import to_json
+from holdfast.evaluation.paired import Paired
+from holdfast.report import sheet
+from holdfast.report.csv import safe
+from holdfast.report.pareto import plot, told
+from holdfast.report.sheet import Figure, Sheet, Table
+from holdfast.report.visible import cleaned, short
+from holdfast.report.words import counted, percent
+
+REFUSED, TIME, MEMORY, MADE, MASKING = ">refused", ">time", ">memory", ">made in", "masking"
+GAP, NAME = ">gap", 38
+FORMS = (".html", ".md", ".json", ".txt", ".csv")
+NOTES = (
+    "Oblivious: the inputs made for the undefended model, shown to the defended one. Aware: an audit of the defended "
+    "model that tries those inputs first, so it is never above. Only the second says what a defense is worth.",
+    "Δ: points of paired difference from the undefended model on the same samples, with Tango's 95 % interval; * marks "
+    "those that the exact McNemar test finds.",
+    "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this "
+    "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in "
+    "processor seconds.",
+)
+
+
+def render(found: DefenseComparison, form: str) -> str:
+    """The page in the form of a file's ending."""
+    if form == ".json":
+        return to_json(found)
+    if form == ".csv":
+        return _spreadsheet(found)
+    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found))
+
+
+def page(found: DefenseComparison) -> Sheet:
+    """Recommendations, the table, the plot, notes."""
+    found = cleaned(found)
+    about = (
+        f"{found.threat}: {found.words}. {counted(found.samples, 'sample')} of {found.data} ({found.split}), suite "
+        f"{found.suite}, the attacker knows the defense."
+    )
+    missing = () if found.complete else (f"Partial: {', '.join(found.left)} not finished.",)
+    figures = (Figure(caption=_caption(found), picture=plot(found.rows), text=told(found.rows)),) if found.rows else ()
+    return Sheet(
+        title=f"What defenses buy and cost: {found.title or found.data}",
+        lead=(_headline(found), *missing, about),
+        tables=(_table(found),) if found.rows else (),
+        figures=figures,
+        points=tuple(_advice(found)),
+        notes=(*found.notes, *NOTES),
+        foot=f"holdfast {found.holdfast}, seed {found.seed}, runs below {found.folder}, protocol {found.protocol}.",
+    )
+
+
+def _headline(found: DefenseComparison) -> str:
+    """What the reader who wants robustness should take, short."""
+    if not found.advice:
+        return "No defense is finished yet." if len(found.rows) < 2 else "Nothing can be recommended."
+    best = next(each for each in found.advice if each.reader == "robustness first")
+    if not best.defense:
+        return f"No defense is clearly better than none under {found.threat}."
+    row = next(row for row in found.rows if row.facts.defense == best.defense)
+    change = _points(row.clean_difference, False).rstrip("*")
+    return (
+        f"{best.defense} withstands {percent(row.aware.point)} under {found.threat}, without a defense "
+        f"{percent(found.undefended.aware.point)}; clean accuracy {change} points."
+    )
+
+
+def _advice(found: DefenseComparison) -> Iterator[tuple[str, str]]:
+    """Who, and what to take; readers with one answer share it."""
+    texts: dict[str, list[str]] = {}
+    for each in found.advice:
+        texts.setdefault(each.text, []).append(each.reader)
+    for text, readers in texts.items():
+        who = ", ".join(readers)
+        wants = f" ({WANTS[readers[0]]})" if len(readers) == 1 else ""  # type: ignore[index]
+        yield f"{who[:1].upper()}{who[1:]}{wants}", text
+
+
+def screen(found: DefenseComparison) -> Sheet:
+    """The page for a terminal of 100 columns: what they buy, then what they cost."""
+    whole = page(found)
+    if not found.rows:
+        return whole
+    table = whole.tables[0]
+    columns = {head: place for place, head in enumerate(table.heads)}
+    others = [f">{each.threat}" for each in found.undefended.others]
+    cost = [head for head in (REFUSED, TIME, MEMORY, MADE, *others, MASKING) if head in columns]
+    buys = [head for head in table.heads[1:] if head not in (*cost, GAP)]
+
+    def part(caption: str, heads: list[str]) -> Table:
+        chosen = [table.heads[0], *heads]
+        rows = tuple(tuple(short(row[columns[head]], NAME) for head in chosen) for row in table.rows)
+        return Table(caption=caption, heads=tuple(chosen), rows=rows)
+
+    both = (
+        part("What they buy, the undefended model first", buys),
+        part("What they cost, and the other threats" if others else "What they cost", cost),
+    )
+    return dataclasses.replace(whole, tables=both, figures=())
+
+
+def _table(found: DefenseComparison) -> Table:
+    others = [each.threat for each in found.undefended.others]
+    refuses = any(row.facts.rejected is not None for row in found.rows)
+    heads = ("defense", ">clean", ">Δ clean", ">aware", ">Δ aware", ">oblivious", GAP, *(f">{t}" for t in others))
+    heads = (*heads, *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE, MASKING)
+    names = [f"{number} {row.facts.defense.replace('+', ' + ')}" for number, row in enumerate(found.rows)]
+    rows = tuple((name, *_cells(row, others, refuses)) for name, row in zip(names, found.rows, strict=True))
+    return Table(caption="Defenses, the undefended model first; numbers as in the plot", heads=heads, rows=rows)
+
+
+def _cells(row: Row, others: list[str], refuses: bool) -> tuple[str, ...]:
+    facts, passes = row.facts, row.facts.passes
+    under = {each.threat: each for each in row.others}
+    made = [spent.processor_seconds for spent in (facts.trained, facts.fitted) if spent is not None]
+    refused = "–" if facts.rejected is None else percent(facts.rejected.point)
+    return (
+        percent(row.clean.point),
+        _points(row.clean_difference, False),
+        percent(row.aware.point),
+        _points(row.aware_difference),
+        "–" if row.aware_difference is None else percent(row.oblivious.point),
+        "–" if row.aware_difference is None else f"{100 * row.gap:.1f}",
+        *(percent(under[t].withstood.point) if t in under else "–" for t in others),
+        *((refused,) if refuses else ()),
+        "1" if passes is None else f"{passes.ratio:.2f}×",
+        "1" if passes is None else f"{passes.bytes_ratio:.2f}×",
+        f"{sum(made):.3g} s" if made else "–",
+        "suspect" if row.masking == "suspect" else "no sign" if row.state == "measured" else row.state,
+    )
+
+
+def _points(found: Paired | None, whole: bool = True) -> str:
+    """`+12.0 [+6.1, +18.0] *`."""
+    if found is None:
+        return "–"
+    around = f" [{100 * found.low:.1f}, {100 * found.high:.1f}]" if whole else ""
+    return f"{100 * found.difference:+.1f}{around}{'*' if found.significant else ''}".replace("-", "−")
+
+
+def _caption(found: DefenseComparison) -> str:
+    return (
+        f"Up and to the right is better. Bars are 95 % intervals; the line joins the defenses that no other beats on "
+        f"both axes; larger marks take longer for a pass; hollow is the undefended model, orange squares are in doubt. "
+        f"Threat {found.threat}."
+    )
+
+
+def _spreadsheet(found: DefenseComparison) -> str:
+    """One line for each number: defense, measure, value."""
+    file = io.StringIO()
+    writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
+    writer.writerow(["defense", "measure", "value", "low", "high", "run"])
+    for row in found.rows:
+        shares = [("clean", row.clean), ("oblivious", row.oblivious), ("aware", row.aware)]
+        shares += [(each.threat, each.withstood) for each in row.others]
+        for name, share in shares:
+            writer.writerow([safe(row.facts.defense), name, share.point, share.low, share.high, safe(row.run)])
+        for name, change in (("clean points", row.clean_difference), ("aware points", row.aware_difference)):
+            if change is not None:
+                cells = [change.difference, change.low, change.high]
+                writer.writerow([safe(row.facts.defense), name, *cells, safe(row.run)])
+        if row.facts.passes is not None:
+            writer.writerow([safe(row.facts.defense), "time", row.facts.passes.ratio, "", "", safe(row.run)])
+            writer.writerow([safe(row.facts.defense), "memory", row.facts.passes.bytes_ratio, "", "", safe(row.run)])
+    return file.getvalue()

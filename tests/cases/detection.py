@@ -1,0 +1,65 @@
+"""Detectors: an instance with small numbers; what learns from the same synthetic pictures in every law."""
+
+import dataclasses
+
+from sklearn.covariance import EllipticEnvelope
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.svm import OneClassSVM
+
+from cases.validation import VALIDATION
+from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing
+from holdfast.defenses.detection.kernel_density import KernelDensity
+from holdfast.defenses.detection.local_dimensionality import LocalDimensionality
+from holdfast.defenses.detection.mahalanobis import Mahalanobis
+from holdfast.defenses.detection.nearest_neighbors import NearestNeighbors
+from holdfast.defenses.detection.outlier_model import OutlierModel
+from holdfast.defenses.detection.reconstruction import Reconstruction
+from holdfast.defenses.fitting import Detector
+from holdfast.defenses.preprocessing.bit_depth import BitDepth
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A detector.
+
+    Args:
+        detector: An instance with ordinary parameters.
+        step: Of finite differences, as a share of the box; longer for what computes in float32.
+        blind: Whether it looks only at answers, which may be as sure of themselves far from all data.
+    """
+
+    detector: Detector
+    step: float = 1e-5
+    blind: bool = False
+
+    def __str__(self) -> str:
+        return str(self.detector).split("(")[0] + (
+            f"-{type(self.detector.estimator).__name__}" if isinstance(self.detector, OutlierModel) else self.kind
+        )
+
+    @property
+    def kind(self) -> str:
+        """What tells rows of one class apart."""
+        layer = getattr(self.detector, "layer", "")
+        return f"-{getattr(self.detector, 'by', '')}{layer}{getattr(self.detector, 'p', '')}"
+
+
+DETECTION = [
+    Case(Reconstruction(epochs=2, width=4), step=1e-3),
+    Case(Reconstruction(epochs=2, width=4, p=2), step=1e-3),
+    Case(Reconstruction(epochs=2, width=4, by="divergence"), step=1e-3, blind=True),
+    Case(FeatureSqueezing(squeezers=(BitDepth(bits=1), BitDepth(bits=2))), blind=True),
+    Case(Mahalanobis()),
+    Case(Mahalanobis(layer="inputs", shrinkage=0.1)),
+    Case(LocalDimensionality(samples=200)),
+    Case(LocalDimensionality(samples=200, layer="scores")),
+    Case(KernelDensity(samples=200)),
+    Case(KernelDensity(samples=200, layer="inputs", bandwidth=0.5)),
+    Case(NearestNeighbors(samples=200, neighbors=9)),
+    Case(OutlierModel(estimator=IsolationForest(n_estimators=20))),
+    Case(OutlierModel(estimator=LocalOutlierFactor(novelty=True), layer="inputs")),
+    Case(OutlierModel(estimator=OneClassSVM())),
+    Case(OutlierModel(estimator=EllipticEnvelope(), layer="scores"), blind=True),
+    *VALIDATION,
+]

@@ -1,0 +1,167 @@
+"""`holdfast harden`: a model file and a paired audit, within the time that was given."""
+
+import itertools
+import json
+import types
+
+import pytest
+import torch
+from torch import nn
+
+import holdfast as hf
+from holdfast.cli.main import main
+from holdfast.core.errors import IntegrityError, UsageError
+from holdfast.core.progress import BatchDone, Note
+from holdfast.data import load
+from holdfast.data.dataset import Splits
+from holdfast.evaluation.defending import harden as hardening
+from holdfast.evaluation.defending import recipe
+from holdfast.learning.train import Train
+from holdfast.models.files import load_model
+
+QUICK = {"suite": "pgd(steps=2)", "limit": 12}
+ONE = "adversarial_training(steps=1)"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A few of them."""
+    found = load("digits")
+    return Splits(found.train.take(slice(0, 256)), found.test.take(slice(0, 60)))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def copied(net):
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_network_goes_in_and_a_network_comes_out(net, digits):
+    before, mode = copied(net), net.training
+    made, found = hf.harden(net, digits, threat="linf:0.1", recipe=ONE, epochs=2, **QUICK)
+    assert isinstance(made, nn.Module)
+    assert type(made) is type(net)
+    assert made is not net
+    assert same(before, net.state_dict()), "the network that was given stays as it is"
+    assert net.training is mode
+    assert not same(before, made.state_dict())
+    assert not made.training
+    assert (found.choice.recipe, found.choice.epochs) == (ONE, 2)
+    assert found.comparison.threats == ("linf:1/10",)
+    assert found.comparison.samples == 12
+    assert torch.equal(found.model.predict(digits.test.x), made(digits.test.x).argmax(1))
+    assert found.before is None, "temporary folders are gone"
+
+
+def test_the_budget_ends_a_training_after_the_epoch_in_which_it_ran_out(net, digits, tmp_path, monkeypatch):
+    seconds = itertools.count(step=40)
+    choice = recipe.Choice(recipe=ONE, epochs=9, budget=60.0, epoch_seconds={}, text="nine")
+    monkeypatch.setattr(hardening, "chosen", lambda *_, **__: choice)
+    clock = types.SimpleNamespace(perf_counter=lambda: float(next(seconds)), monotonic=lambda: 0.0)
+    monkeypatch.setattr(hardening, "time", clock)
+    heard = []
+    made, _ = hf.harden(
+        net, digits, threat="linf:0.1", out=tmp_path / "h", budget="60s", on_event=heard.append, **QUICK
+    )
+    epochs = [e.done for e in heard if isinstance(e, BatchDone) and e.stage == "train"]
+    assert epochs == [1], "the clock says 80 s after the first epoch"
+    assert any("the budget ran out" in e.text for e in heard if isinstance(e, Note))
+    held = torch.load(tmp_path / "h" / "checkpoint.pt", weights_only=True)
+    assert same(held["average"], made.state_dict())
+
+
+def test_the_same_call_continues_and_another_is_refused(net, digits, tmp_path, monkeypatch):
+    asked = {"threat": "linf:0.1", "recipe": ONE, "epochs": 1, "out": tmp_path / "h", **QUICK}
+    first, one = hf.harden(net, digits, **asked)
+
+    def never(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(hardening, "audit", never)
+    again, two = hf.harden(net, digits, **asked)
+    assert same(first.state_dict(), again.state_dict())
+    assert one.comparison == two.comparison
+    with pytest.raises(IntegrityError, match="^HF416 "):
+        hf.harden(net, digits, **{**asked, "threat": "linf:0.2"})
+
+
+@pytest.mark.parametrize(
+    ("costs", "plan", "wanted"),
+    [
+        ({"a": 1.0, "b": 3.0, "c": 9.0}, 24.0, "b"),
+        ({"a": 1.0, "b": 3.0, "c": 9.0}, 72.0, "c"),
+        ({"a": 1.0, "b": 3.0}, 7.9, "a"),
+        ({"a": 5.0, "b": 3.0}, 1.0, "b"),
+    ],
+)
+def test_the_rule_takes_the_dearest_that_fits_eight_times_else_the_cheapest(costs, plan, wanted):
+    assert recipe.pick(costs, plan) == wanted
+
+
+def test_auto_measures_the_catalog_and_plans_what_fits(net, digits, monkeypatch):
+    monkeypatch.setattr(recipe, "epoch_seconds", lambda *_: 2.0)
+    of = Train(start=hf.wrap(net, (0, 1), output="logits", classes=10), epochs=1)
+
+    def chosen(seconds, clock=lambda: 0.0):
+        return recipe.chosen("auto", of, digits.train, hf.Linf(0.1), seconds=seconds, clock=clock)
+
+    assert set(recipe.recipes()) >= {"adversarial_training"}
+    assert chosen(40.0).epochs == 17, "0.85 of 40 s hold 17 epochs of 2 s"
+    assert chosen(1.0).epochs == 1, "one epoch at least"
+    assert chosen(1e6).epochs == recipe.LONG
+    assert "Rule: of the recipes" in chosen(40.0).text
+
+
+def test_a_batch_is_what_three_cost_more_than_one(net, digits):
+    of = Train(start=hf.wrap(net, (0, 1), output="logits", classes=10), epochs=5, batch=64)
+    learner = recipe.learner_of(ONE, of, hf.Linf(0.1))
+    ticks = iter([0, 9, 10, 15, 20, 35])  # the first training, one batch in 5 s, three in 15 s
+    assert recipe.epoch_seconds(learner, digits.train, clock=lambda: float(next(ticks))) == 4 * 5.0
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("bit_depth", "HF834"), ("bit_depth+adversarial_training", "HF834"), ("adversarial_trainin", "HF830")],
+)
+def test_what_is_no_recipe_is_one_clear_line(name, code, net, digits, tmp_path):
+    with pytest.raises(UsageError, match=f"^{code} "):
+        hf.harden(net, digits, threat="linf:0.1", recipe=name, epochs=1, out=tmp_path / "h")
+
+
+def test_a_guarded_model_or_another_library_is_refused(net, digits):
+    for model in (
+        hf.wrap(net, (0, 1), output="logits") | hf.defenses.BitDepth(bits=3),
+        hf.wrap(lambda x: torch.zeros(len(x), 10), (0, 1)),
+    ):
+        with pytest.raises(UsageError, match="^HF835 "):
+            hf.harden(model, digits, threat="linf:0.1", recipe=ONE, epochs=1)
+
+
+def test_the_command_writes_a_model_with_its_card(tmp_path, capsys):
+    file = tmp_path / "h.safetensors"
+    words = ["harden", "digits-mlp", "digits", "--threat", "linf:0.1", "--recipe", ONE, "--epochs", "1"]
+    words += ["--suite", "pgd(steps=2)", "-n", "12", "-o", str(file), "--json"]
+    assert main(words) == 0
+    out, told = capsys.readouterr()
+    values = json.loads(out)
+    assert values["schema"] == "urn:holdfast:comparison:1"
+    assert values["runs"][1]["model"].endswith("hardened")
+    assert f"Model: {file}" in told
+    card = json.loads((tmp_path / "h.card.json").read_text())
+    assert card["hardened"] == {"from": "digits-mlp", "recipe": ONE, "epochs": 1, "threat": "linf:0.1"}
+    found = load_model(file)
+    assert found.stages == load_model("digits-mlp").stages
+    assert main(["recheck", str(tmp_path / "h.runs" / "after"), str(file), "digits", "-qq"]) == 0
+
+
+def test_the_command_refuses_another_kind_of_file(capsys):
+    assert main(["harden", "digits-mlp", "digits", "-o", "model.pt"]) == 2
+    assert "HF820" in capsys.readouterr().err
