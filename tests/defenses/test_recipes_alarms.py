@@ -78,7 +78,7 @@ class Told:
     """A judge whose judgments are given, and the models it saw."""
 
     shares: list
-    seen: list
+    seen: list = dataclasses.field(compare=False)
 
     def __call__(self, model, validation):
         self.seen.append({k: v.clone() for k, v in source_of(model).ask.net.state_dict().items()})

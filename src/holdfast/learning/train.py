@@ -297,14 +297,15 @@ def _mixed(seed: int, epoch: int) -> int:
 
 
 def _said(value: Any) -> Any:
-    """A setting as text; functions by their names, models by their numbers, records by their fields."""
+    """A setting as text; functions by their names, models by their numbers, records by their fields that are compared."""
     if isinstance(value, tuple):
         return [_said(one) for one in value]
     if isinstance(value, Model):
         return None if value.parameters is None else value.parameters().hex()
     kind = value if isinstance(value, type) else type(value)
     if dataclasses.is_dataclass(value) and kind is not value:
-        return {"": kind.__qualname__, **{f.name: _said(getattr(value, f.name)) for f in dataclasses.fields(value)}}
+        compared = [f.name for f in dataclasses.fields(value) if f.compare]
+        return {"": kind.__qualname__, **{name: _said(getattr(value, name)) for name in compared}}
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', kind.__qualname__)}"
     return value if value is None or isinstance(value, str | int | float) else repr(value)

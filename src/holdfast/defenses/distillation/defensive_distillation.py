@@ -1,6 +1,7 @@
 """Defensive distillation, Papernot, McDaniel, Wu, Jha and Swami, IEEE S&P 2016, arXiv:1511.04508."""
 
 import dataclasses
+import math
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -62,7 +63,7 @@ class _Hot:
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
         scores = step.logits(step.harder).float() / self.temperature
-        return self.temperature**0.5 * cross_entropy(scores, step.y, label_smoothing=step.smoothing)
+        return math.sqrt(self.temperature) * cross_entropy(scores, step.y, label_smoothing=step.smoothing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class _Soft:
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
         labels = soft(self.teacher, step.x, self.temperature)
-        return self.temperature**0.5 * divergence(step.logits(step.harder), labels, self.temperature).mean()
+        return math.sqrt(self.temperature) * divergence(step.logits(step.harder), labels, self.temperature).mean()
 
 
 def _beside(checkpoint: str) -> str:
