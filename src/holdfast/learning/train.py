@@ -297,7 +297,7 @@ def _mixed(seed: int, epoch: int) -> int:
 
 
 def _said(value: Any) -> Any:
-    """A setting as text; functions by their names, models by their numbers, records by their fields that are compared."""
+    """A setting as text: functions by their names, models by their numbers, records by the fields that are compared."""
     if isinstance(value, tuple):
         return [_said(one) for one in value]
     if isinstance(value, Model):
