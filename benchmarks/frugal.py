@@ -121,7 +121,7 @@ VICTIMS = (
         "frugal/gtsrb-preact18.safetensors",
         network="preact18",
         trained_at="linf:8/255",
-        epochs=10,
+        epochs=30,
     ),
 )
 
