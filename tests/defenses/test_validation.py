@@ -257,7 +257,8 @@ def test_on_real_pictures_the_rate_holds_and_noise_is_rejected(name):
     except hf.HoldfastError:
         pytest.skip("the data are not here")
     part = train.sample(1800, 0)
-    stage = CameraRealism(fpr=0.1).fit(base(), part.take(slice(0, 1000)))
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(part.x[0].numel(), train.n_classes))
+    stage = CameraRealism(fpr=0.1).fit(settle(wrap(net), part.x), part.take(slice(0, 1000)))
     fresh = part.take(slice(1000, 1800)).x
     alarms, rank = int((stage.suspicion(fresh, train.space) > 0).sum()), math.ceil(501 * 0.9)
     law = betabinom(800, 501 - rank, rank)

@@ -148,8 +148,8 @@ def test_a_run_over_groups_says_so(run):
     summary = run.summary
     (threat,) = summary.threats
     rates = (*vars(summary.rates).values(), threat.empirical_robust_accuracy, threat.success_rate)
-    assert {found.method for found in rates} == {"cluster bootstrap"}
-    assert {found.groups for found in rates} == {12}
+    assert {found.method for found in rates if found is not None} == {"cluster bootstrap"}
+    assert {found.groups for found in rates if found is not None} == {12}
     held = {r["sample"]: r["status"] == "unbroken" for r in run.samples.to_pylist()}
     again = share(list(held.values()), [i // 5 for i in range(60)], rates[1].denominator, seed=3)
     assert again == summary.rates.empirical_robust_accuracy

@@ -186,7 +186,7 @@ def _changes(row: Row) -> str:
     if clean is None:
         return ""
     known = "" if clean.significant else ", which may be chance"
-    return f"Clean accuracy changes by {_points(clean)}{known}. "
+    return f"Clean accuracy changes by {_points(clean)}{known} [{row.run}]. "
 
 
 def _cost(row: Row) -> str:
