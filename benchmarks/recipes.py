@@ -56,7 +56,7 @@ class Study:
     Args:
         folder: Where everything is kept.
         threat: Literal.
-        images, width, batch, epochs, warm, seeds, test: See the options of the command.
+        images, width, batch, epochs, warm, seeds, test, recipes: See the options of the command.
     """
 
     folder: pathlib.Path
@@ -68,6 +68,7 @@ class Study:
     warm: int
     seeds: int
     test: int
+    recipes: list[str]
 
     def data(self) -> tuple[Dataset, Dataset, Dataset]:
         """All training tracks, samples of the validation tracks, and test images."""
@@ -121,7 +122,7 @@ def study_all(study: Study) -> None:
     whole, validation, test = study.data()
     train = whole.sample(study.images, 0)
     study.folder.mkdir(parents=True, exist_ok=True)
-    said, settings = study.folder / "study.json", json.dumps({**vars(study), "folder": ""})
+    said, settings = study.folder / "study.json", json.dumps({**vars(study), "folder": "", "recipes": ""})
     if said.exists() and said.read_text() != settings:
         raise SystemExit(f"{study.folder} belongs to another study: {said.read_text()}")
     said.write_text(settings)
@@ -135,7 +136,7 @@ def study_all(study: Study) -> None:
         return name, study.kept(name, lambda tell: learner.fit(train, seed, tell, **extra))
 
     chosen: dict[str, int] = {}
-    for recipe, options in OPTIONS.items():
+    for recipe, options in ((r, o) for r, o in OPTIONS.items() if r in {"pgd", *study.recipes}):
         shares = []
         for option in range(len(options)):
             _, model = trained(recipe, option, study.epochs, 0)
@@ -198,5 +199,6 @@ if __name__ == "__main__":
     parser.add_argument("--warm", type=int, default=12, help="epochs of the plain network that all start from")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--test", type=int, default=1_000, help="test images")
+    parser.add_argument("--recipes", nargs="+", choices=list(OPTIONS), default=list(OPTIONS), help="beside pgd")
     torch.set_num_threads(1)
     study_all(Study(**vars(parser.parse_args())))
