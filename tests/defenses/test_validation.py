@@ -20,6 +20,7 @@ from holdfast.defenses.fitting import Detector, threshold, values
 from holdfast.defenses.validation import _statistics as statistics
 from holdfast.defenses.validation.camera_realism import CameraRealism
 from holdfast.defenses.validation.range_check import RangeCheck
+from holdfast.models.files import load_model
 from holdfast.models.settle import settle
 from holdfast.models.stage import checked, why
 from holdfast.models.wrap import wrap
@@ -376,3 +377,27 @@ def test_pixels_are_named_by_their_place():
     x = photos(1, 2).x
     x[0, 0, 3, 5] = math.nan
     assert "'(0, 3, 5)' is nan" in stage.reasons(x, Image())[0]
+
+
+def test_what_keeps_every_rule_is_clearly_accepted_though_a_feature_never_varies_and_so_an_attack_passes():
+    digits = hf.data.load("digits")
+    model, part = settle(load_model("digits-mlp"), digits.test.x), digits.part("train")
+    assert bool((part.x.flatten(1).amin(0) == part.x.flatten(1).amax(0)).any())
+    guarded = model | RangeCheck().fit(model, part)
+    test = digits.test.sample(60, 0)
+    found = run(Apgd(steps=20), guarded, test.x, test.y, "linf:0.2", seed=0)
+    assert found.status.count("broken") > 45  # 28 where the attack does not keep to the rules
+    assert float(guarded.suspicion(found.adversarial[[s == "broken" for s in found.status]]).max()) < 0
+
+
+def test_a_mended_input_keeps_every_rule_and_stays_where_it_kept_them():
+    part = table(2000, 0)
+    stage = RangeCheck().fit(settle(wrap(torch.nn.Linear(4, 2), part.bounds), part.x), part)
+    low, high = part.space.limits(part.x)
+    asked = low + (high - low) * torch.rand(500, 4, generator=torch.Generator().manual_seed(1))
+    mended = stage.mended(asked, part.space)
+    assert float(stage.score(asked).min()) > 0 > float(stage.score(mended).max())
+    assert torch.equal(stage.mended(part.x, part.space), part.x)
+    assert float((mended - asked)[:, 1].abs().max()) > 40
+    fine = (asked[:, 1] >= 17) & (asked[:, 1] <= 79)
+    assert float((mended - asked)[fine, 1].abs().max()) <= 0.5

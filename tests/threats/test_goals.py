@@ -67,3 +67,8 @@ def test_labels_in_every_form():
     for wrong in (y[:2], y - 1, y + 0.5, torch.ones(3, 3), torch.zeros(3, 2, 2)):
         with pytest.raises(ThreatError, match="HF305"):
             indices(wrong, 3)
+
+
+def test_a_suspicion_of_exactly_zero_is_accepted_as_it_is_in_use():
+    margins = overall(Accepted().margins(Answer(SCORES[:1].expand(3, -1), torch.tensor([0.0, 1e-30, -1e-30]))))
+    assert (margins < 0).tolist() == [True, False, True]

@@ -126,6 +126,17 @@ class Flag(Stage):
             for value in found.tolist()
         ]
 
+    @property
+    def mends(self) -> bool:
+        """Whether the score knows what passes, by a method `mended`."""
+        return hasattr(self.score, "mended")
+
+    def mended(self, x: Tensor, space: Box) -> Tensor:
+        """The inputs as the score's rules want them, else `x`."""
+        mend = getattr(self.score, "mended", None)
+        found: Tensor = x if mend is None else mend(x)
+        return found
+
     def learned(self) -> bytes:
         """The threshold to 6 digits; the score itself shows in what is rejected."""
         return f"{self.threshold:.6g}".encode()

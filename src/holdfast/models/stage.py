@@ -67,6 +67,18 @@ class Stage:
         flags = [False] * len(x) if found is None else (found > 0).tolist()
         return [f"suspicious to {self}" if flag else "" for flag in flags]
 
+    @property
+    def mends(self) -> bool:
+        """Whether `mended` knows what passes."""
+        return False
+
+    def mended(self, x: Tensor, space: Box) -> Tensor:
+        """An input near `x` that raises no suspicion here, where the stage's rules say so; else `x` itself.
+
+        Attacks ask at such points: who knows the rules keeps to them.
+        """
+        return x
+
     def learned(self) -> bytes:
         """A digest of numbers that were learned and stand in no field, for the fingerprint."""
         return b""
@@ -107,6 +119,11 @@ def guarded(model: Model, stage: Stage) -> Model:
         inner = None if model.suspicion is None else model.suspicion(stage.passed(x, space))
         return worst(own, inner, x)
 
+    def mended(x: Tensor) -> Tensor:
+        own = stage.mended(x, space)
+        return own if deeper is None else deeper(own)
+
+    deeper = model.mended if type(stage).apply is Stage.apply else None
     suspects = model.suspicion is not None or type(stage).suspicion is not Stage.suspicion
     return dataclasses.replace(
         model,
@@ -115,6 +132,7 @@ def guarded(model: Model, stage: Stage) -> Model:
         module=None if stage.gradient == "none" else after(model.module, passing=True),
         features=after(model.features, passing=True),
         suspicion=suspicion if suspects else None,
+        mended=mended if stage.mends or deeper is not None else None,
         stages=(str(stage), *model.stages),
         parameters=lambda: digest([_own(model), str(stage), stage.learned().hex()]).encode(),
         random=model.random or stage.random,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from holdfast.core.params import Range
 from holdfast.defenses.preprocessing._pictures import need_pictures, shares, values
+from holdfast.defenses.preprocessing._stairs import soft_round
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 
@@ -23,7 +24,8 @@ class Dither(Stage):
         ordered:    x' <- floor(levels * x + threshold[i, j]), thresholds of a Bayer matrix, the same at every x
 
     Ordered dithering is Bayer, "An optimum method for two-level rendition of continuous-tone pictures", ICC 1973.
-    Its gradient is zero nearly everywhere, so attacks go straight through it: deterministic quantization is what
+    Its gradient is zero nearly everywhere; attacks go straight through the diffusion and back through a smooth
+    staircase where the thresholds are fixed: deterministic quantization is what
     Athalye, Carlini and Wagner broke that way (ICML 2018, arXiv:1802.00420).
 
     Cost: ordered, one rounding; diffusion, width + 2 height steps that move along slanted lines of pixels.
@@ -55,6 +57,14 @@ class Dither(Stage):
         found = diffused(levels, top) if self.method == "diffusion" else ordered(levels, top, bayer(self.side))
         return values(found / top, x, space)
 
+    def twin(self, x: Tensor, space: Box) -> Tensor:
+        """The identity for diffusion; a smooth staircase with the same edges for ordered thresholds."""
+        if self.method == "diffusion":
+            return x
+        top = 2**self.bits - 1
+        levels = shares(x, space) * top
+        return values(soft_round(levels + placed(bayer(self.side), levels) - 0.5) / top, x, space)
+
 
 def bayer(side: int) -> Tensor:
     """The thresholds of a Bayer matrix, (rank + 1/2) / side^2: `(side, side)`, `side` a power of two."""
@@ -66,9 +76,13 @@ def bayer(side: int) -> Tensor:
 
 def ordered(levels: Tensor, top: int, thresholds: Tensor) -> Tensor:
     """Levels rounded up where they exceed what the threshold of their place leaves: `(n, channels, height, width)`."""
-    side = len(thresholds)
-    rows, columns = (torch.arange(size) % side for size in levels.shape[2:])
-    return (levels + thresholds[rows][:, columns].to(levels)).floor().clamp(0, top)
+    return (levels + placed(thresholds, levels)).floor().clamp(0, top)
+
+
+def placed(thresholds: Tensor, levels: Tensor) -> Tensor:
+    """The thresholds repeated over a picture: `(height, width)`."""
+    rows, columns = (torch.arange(size) % len(thresholds) for size in levels.shape[2:])
+    return thresholds[rows][:, columns].to(levels)
 
 
 def diffused(levels: Tensor, top: int) -> Tensor:

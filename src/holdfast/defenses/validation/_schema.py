@@ -33,10 +33,13 @@ class Schema:
     table: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """How far out a row is: `(batch,)` of the type of `x`; infinite where a number is not finite."""
+        """How far out a row is: `(batch,)` of the type of `x`; infinite where a number is not finite.
+
+        A row that keeps every rule stands clear of zero, also where a feature can only lie on its edge.
+        """
         off = self.off(x)
         outside = off.relu().sum(1)
-        return torch.where(outside > 0, outside, off.amax(1)).to(x.dtype)
+        return torch.where(outside > 0, outside, off.amax(1) - FINE).to(x.dtype)
 
     def off(self, x: Tensor) -> Tensor:
         """How far out every feature is, negative inside: `(batch, d)` float64."""
@@ -51,6 +54,17 @@ class Schema:
             few = self.few.to(value.device)
             found = found.index_copy(1, few, torch.maximum(found[:, few], self._from_levels(value[:, few])))
         return torch.where(finite, found, torch.inf)
+
+    def mended(self, x: Tensor) -> Tensor:
+        """The nearest values that keep every rule: in the range, whole, on a level; numbers that are none stay."""
+        flat = x.flatten(1)
+        low, high = (end.to(flat) for end in (self.low, self.high))
+        found = torch.where(self.whole.to(flat.device), flat.round(), flat).clamp(low, high)
+        if len(self.few):
+            few, table = self.few.to(flat.device), self.table.to(flat)
+            nearest = (found[:, few][:, :, None] - table).abs().argmin(2)
+            found = found.index_copy(1, few, table[torch.arange(len(few), device=flat.device), nearest])
+        return torch.where(torch.isfinite(flat), found, flat).reshape(x.shape)
 
     def _from_levels(self, value: Tensor) -> Tensor:
         """Steps to the nearest level, `(batch, k)`, in units of the narrowest gap between two."""

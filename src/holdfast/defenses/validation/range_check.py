@@ -31,8 +31,7 @@ class RangeCheck(Detector):
     inputs were rejected: of many features one often leaves the range that the others' samples had. The reason of a
     rejection is the feature that is farthest out. The sum tells an attacker about all features at once, where a largest
     value would hide them behind one another. It stops what lies outside the data, never a change inside the
-    ranges; an attacker who rounds passes the rules of whole numbers and levels, so judge those with attacks that move
-    in whole steps.
+    ranges: attacks know the rules and ask only at points that keep them.
 
     Cost: a few comparisons a feature, no pass through the model.
 
