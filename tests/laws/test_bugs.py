@@ -169,20 +169,21 @@ def chained(x, *stages):
 def test_b10_the_gradient_of_a_chain_is_taken_where_the_input_has_come_to():
     """Each stage differentiated at the original input; the flags that switch a stage on or off not looked at.
 
-    Straight through means: what rounding added stays a constant. So finite differences of the chain with that constant
-    in place of the rounding are the gradient, and those of a chain evaluated anywhere else are not.
+    Straight through means: what rounding adds to its smooth stand-in stays a constant. So finite differences of the
+    chain with the stand-in and that constant in place of the rounding are the gradient, and those of a chain evaluated
+    anywhere else are not.
     """
     x = torch.rand(3, 3, 5, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     space, model, bare = space_of(x), chained(x, *CHAIN), chained(x)
     before = CHAIN[1].apply(CHAIN[0].apply(x, space), space)
-    added = CHAIN[2].apply(before, space) - before
+    added = CHAIN[2].apply(before, space) - CHAIN[2].twin(before, space)
     leaf = x.clone().requires_grad_()
     scores = model.answer(leaf, gradient=True).scores
     assert torch.equal(scores, model.answer(x).scores)
     (slope,) = torch.autograd.grad(scores[:, 0].sum(), leaf)
 
     def smooth(z):
-        passed = CHAIN[1].apply(CHAIN[0].apply(z, space), space) + added
+        passed = CHAIN[2].twin(CHAIN[1].apply(CHAIN[0].apply(z, space), space), space) + added
         return bare.answer(CHAIN[3].apply(passed, space)).scores[:, 0]
 
     draw = torch.Generator().manual_seed(2)
