@@ -31,6 +31,7 @@ from holdfast.attacks.evasion.pdpgd import Pdpgd
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.pointwise import Pointwise
 from holdfast.attacks.evasion.ray_s import RayS
+from holdfast.attacks.evasion.selective_pgd import SelectivePgd
 from holdfast.attacks.evasion.sigma_zero import SigmaZero
 from holdfast.attacks.evasion.sign_opt import SignOpt
 from holdfast.attacks.evasion.sim_ba import SimBa
@@ -111,6 +112,8 @@ CASES = [
     Case(Pgd(step=1.0, random_start=False), L0(3), 0.01),
     Case(Pgd(steps=1, step=1.0, random_start=False), Linf(0.15), 0.01),
     Case(Pgd(steps=10, step=0.1, momentum=1.0, random_start=False), Linf(0.15), 0.01),
+    Case(SelectivePgd(), Linf(0.15), 0.01),
+    Case(SelectivePgd(shape="gradient", loss="margin"), L2(0.5), 0.01),
     Case(Apgd(steps=50), Linf(0.15), 0.01),
     Case(Apgd(steps=50), L2(0.5), 0.01),
     Case(Apgd(), L1(1.5), 0.01, roams=3.0),

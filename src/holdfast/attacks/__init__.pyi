@@ -27,6 +27,7 @@ from holdfast.attacks.evasion.pdpgd import Pdpgd as Pdpgd
 from holdfast.attacks.evasion.pgd import Pgd as Pgd
 from holdfast.attacks.evasion.pointwise import Pointwise as Pointwise
 from holdfast.attacks.evasion.ray_s import RayS as RayS
+from holdfast.attacks.evasion.selective_pgd import SelectivePgd as SelectivePgd
 from holdfast.attacks.evasion.sigma_zero import SigmaZero as SigmaZero
 from holdfast.attacks.evasion.sign_opt import SignOpt as SignOpt
 from holdfast.attacks.evasion.sim_ba import SimBa as SimBa
@@ -70,6 +71,7 @@ __all__ = [
     "Pointwise",
     "RayS",
     "Repeat",
+    "SelectivePgd",
     "SigmaZero",
     "SignOpt",
     "SimBa",

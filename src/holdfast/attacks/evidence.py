@@ -71,6 +71,9 @@ EVIDENCE = {
     "Pointwise": _beside("Foolbox, digits, fewer queries than it: median L0 2, 2", "queries"),
     "RayS": _beside("ART's HopSkipJump, digits, 1,753 queries: median Linf 0.100, 0.165", "queries"),
     "Repeat": _forms("more times never hurt"),
+    "SelectivePgd": _forms(
+        "a step by hand; past detectors that Apgd does not pass", "tests/attacks/test_selective_pgd.py"
+    ),
     "SigmaZero": _beside("adv_lib, MNIST, 300 steps: median L0 8, 9", "minimal"),
     "SignOpt": _beside("ART, digits, 2,174 queries: median L2 0.518, 0.520", "queries"),
     "SimBa": _beside("ART, digits, 229 queries: broken 0.16, 0.12", "queries"),

@@ -3,12 +3,14 @@
 import abc
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.selective_pgd import SelectivePgd
 from holdfast.core.errors import DataError
 from holdfast.core.params import Fraction, Positive, Range, check, told
 from holdfast.core.progress import Listener, silent
@@ -16,6 +18,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.models.model import Model
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
+from holdfast.threats.threats import Threat
 
 MIDDLE = 1.349  # deviations between the quartiles of a normal distribution
 Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,), higher = more suspicious
@@ -136,6 +139,12 @@ class Flag(Stage):
         mend = getattr(self.score, "mended", None)
         found: Tensor = x if mend is None else mend(x)
         return found
+
+    def attacks(self, threat: Threat) -> Sequence[Attack]:
+        """Descents from the accepted input, for detectors with a slope: a few features at a time, and selectively."""
+        if self.slope == "none":
+            return ()
+        return SelectivePgd(share=0.05), SelectivePgd(shape="gradient", loss="margin")
 
     def learned(self) -> bytes:
         """The threshold to 6 digits; the score itself shows in what is rejected."""

@@ -136,7 +136,7 @@ def _notes(rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], ma
     if left:
         notes.append(f"Not finished: {', '.join(left)}. The same command continues.")
     for row in rows:
-        if row.state != "measured" or row.masking == "suspect":
+        if row.aware.k and (row.state != "measured" or row.masking == "suspect"):
             notes.append(
                 f"{row.facts.defense}: the audit's numbers are {row.state}, masking: {row.masking}. They may be too "
                 f"high, and the defense is not recommended on them ({row.run})."
