@@ -17,7 +17,7 @@ from holdfast.learning.train import Train
 from learning.several import NORMS, OF, held, judged, numbers, toy, trainings
 
 WORKER = pathlib.Path(__file__).with_name("several.py")
-SECONDS = 240  # on a machine with other work; 12 alone
+SECONDS = 240  # where other work is done too
 
 
 @pytest.fixture(scope="module")
