@@ -1,10 +1,13 @@
 """What a training step minimizes."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Generator, Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+
+Logits = Callable[[Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,10 +25,12 @@ class Step:
         done: Share of the whole training that is done, from 0 to 1.
         draw: Random numbers of this epoch.
         memory: Tensors that the objective keeps from step to step, by name; they travel with the checkpoint.
+        whole: What a hook inside the network saw, `(seen, ...)`, and the rows of the batch -> `(rows, ...)`. On several
+            processes each sees its own rows there (`learning.processes`); else it is what was seen.
     """
 
     net: nn.Module
-    logits: Callable[[Tensor], Tensor]
+    logits: Logits
     x: Tensor
     harder: Tensor
     y: Tensor
@@ -34,6 +39,7 @@ class Step:
     done: float
     draw: Generator
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    whole: Callable[[Tensor, int], Tensor] = lambda seen, rows: seen
 
 
 Objective = Callable[[Step], Tensor]
@@ -46,3 +52,33 @@ class CrossEntropy:
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
         return cross_entropy(step.logits(step.harder).float(), step.y, label_smoothing=step.smoothing)
+
+
+class At:
+    """The logits with other numbers in the network's place.
+
+    Args:
+        net: The network that `logits` asks.
+        logits: batch -> scores.
+        values: By the names of the network's parameters and buffers; the others stay.
+    """
+
+    def __init__(self, net: nn.Module, logits: Logits, values: Mapping[str, Tensor]):
+        self.asked, self.values = _Asked(net, logits), {f"net.{name}": value for name, value in values.items()}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores, differentiable in the values."""
+        scores: Tensor = functional_call(self.asked, self.values, (x,))
+        return scores
+
+
+class _Asked(nn.Module):
+    """A network behind a function that asks it, so that its weights can be exchanged for the time of a call."""
+
+    def __init__(self, net: nn.Module, logits: Logits):
+        super().__init__()
+        self.net = net
+        self.ask: Logits = lambda x: logits(x)  # a module would be a second name for the weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ask(x)

@@ -18,6 +18,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.trial import own
 from holdfast.learning.judging import Judged
 from holdfast.models.state_dict import tried
+from holdfast.models.torch_module import digest_of
 
 
 @dataclasses.dataclass(eq=False)
@@ -58,6 +59,10 @@ class State:
                 value.lerp_(own[name].detach(), 1 - keep)
             else:
                 value.copy_(own[name])
+
+    def digest(self) -> bytes:
+        """Of the epoch and of all weights, also the averaged ones."""
+        return b"%d" % self.epoch + digest_of(self.net) + digest_of(self.average)
 
     def validated(self, found: Judged) -> None:
         """Remember what was found, and the average's weights where the score is the highest so far."""

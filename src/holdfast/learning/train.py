@@ -20,10 +20,11 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
-from holdfast.learning.judging import Alarm, Judged
+from holdfast.learning.judging import Alarm, Alert, Judged
 from holdfast.learning.learner import Learner
 from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
+from holdfast.learning.processes import Processes, processes
 from holdfast.learning.schedule import one_cycle
 from holdfast.learning.state import State, begin
 from holdfast.models.borrow import borrowed
@@ -69,7 +70,9 @@ class Train(Learner):
         alarms: Functions of all judgments so far that may tell something, or end the training.
         checkpoint: File to continue from and to write after every epoch.
         precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
-        device: Where to train; the model comes back on the CPU.
+        device: Where to train; the model comes back on the CPU. "accelerate" for the processes that accelerate or
+            torchrun has started, which share out the rows of each batch (`learning.processes`); their number does not
+            enter a checkpoint's identity.
     """
 
     network: str | Factory = "cnn"
@@ -109,7 +112,9 @@ class Train(Learner):
 
         Raises:
             ModelError: HF218 where the loss is not finite, HF219 for a checkpoint of another training, HF220 for data
-                or an augmentation that cannot be, HF202 and HF216 for a network that cannot be built.
+                or an augmentation that cannot be, HF202 and HF216 for a network that cannot be built, HF258 for batches
+                too small for so many processes, HF259 where processes no longer hold the same.
+            MissingExtra: HF701 for device="accelerate" where that is not installed.
         """
         if len(dataset) < 2:
             raise ModelError(
@@ -118,19 +123,21 @@ class Train(Learner):
         if self.patience and validation is None:
             dataset, validation = dataset.divide(1 - self.holdout, seed)
         identity = self._identity(dataset, seed)
-        began, cuda = time.perf_counter(), torch.device(self.device).type == "cuda"
-        with torch.random.fork_rng(None if cuda else []):
+        began, team = time.perf_counter(), processes(self.device)
+        with torch.random.fork_rng(None if team.device.type == "cuda" else []), team.leaving():
             torch.manual_seed(_mixed(seed, -1))
             mean, std = self._scaling(dataset)
-            work = _Work(self, dataset, seed, mean, std)
-            state = begin(self._network(dataset).to(self.device), self.rate, self.momentum, self.weight_decay)
+            work = _Work(self, dataset, seed, mean, std, team)
+            state = begin(self._network(dataset).to(team.device), self.rate, self.momentum, self.weight_decay)
             if self.checkpoint:
                 state.restore(self.checkpoint, identity)
-            on_event(RunStarted("train", self.checkpoint, self.epochs, ("train",)))
+            team.same("data, settings, checkpoint or first weights", lambda: identity.encode() + state.digest())
+            team.tell(on_event, RunStarted("train", self.checkpoint, self.epochs, ("train",)))
             while state.epoch < self.epochs and not self._finished(state):
                 work.epoch(state)
+                team.same(f"the weights after epoch {state.epoch}", state.digest)
                 self._after(state, work, identity, validation, on_event)
-            on_event(RunDone(self.checkpoint, True, time.perf_counter() - began))
+            team.tell(on_event, RunDone(self.checkpoint, True, time.perf_counter() - began))
             return work.model(state.average, state.chosen)
 
     def _after(
@@ -138,24 +145,28 @@ class Train(Learner):
     ) -> None:
         """Validate, write the checkpoint, then tell: who stops the training here loses nothing."""
         held = judged = 0
-        alerts = []
-        if self.patience and validation is not None:
-            found = self._judged(work.model(copy.deepcopy(state.average)), validation)
+        alerts: list[Alert] = []
+        team, part = work.team, validation if self.patience else None
+        if part is not None:
+            found = team.decided(lambda: self._judged(work.model(copy.deepcopy(state.average)), part))
             held, judged = round(found.score * found.samples), found.samples
             state.validated(found)
-            alerts = [alert for alarm in self.alarms if (alert := alarm(state.judged)) is not None]
+            alerts = team.decided(lambda: self._alerts(state))
             state.ended = any(alert.stop for alert in alerts)
         if self.checkpoint:
-            state.save(self.checkpoint, identity)
-        for alert in alerts:
-            on_event(Note(alert.text, alert.code))
+            team.decided(lambda: state.save(self.checkpoint, identity))
+        notes = [Note(alert.text, alert.code) for alert in alerts]
         if self._finished(state) and not state.ended:
-            on_event(Note(f"no better validation score for {self.patience} epochs; epoch {state.best_epoch} was taken"))
-        on_event(BatchDone("train", state.epoch, self.epochs, held, judged))
+            text = f"no better validation score for {self.patience} epochs; epoch {state.best_epoch} was taken"
+            notes.append(Note(text))
+        team.tell(on_event, *notes, BatchDone("train", state.epoch, self.epochs, held, judged))
 
     def _judged(self, model: Model, validation: Dataset) -> Judged:
         found = _accuracy(model, validation) if self.judge is None else self.judge(model, validation)
         return found if isinstance(found, Judged) else Judged(found, len(validation))
+
+    def _alerts(self, state: State) -> list[Alert]:
+        return [alert for alarm in self.alarms if (alert := alarm(state.judged)) is not None]
 
     def _finished(self, state: State) -> bool:
         return state.ended or (bool(self.patience) and state.epoch - state.best_epoch >= self.patience)
@@ -190,12 +201,13 @@ class Train(Learner):
 class _Work:
     """One training's data and settings, ready for its steps."""
 
-    def __init__(self, how: Train, data: Dataset, seed: int, mean: Any, std: Any):
-        self.how, self.data, self.seed, self.mean, self.std = how, data, seed, mean, std
+    def __init__(self, how: Train, data: Dataset, seed: int, mean: Any, std: Any, team: Processes):
+        self.how, self.data, self.seed, self.mean, self.std, self.team = how, data, seed, mean, std, team
         self.augment = named(how.augment, data.space) if isinstance(how.augment, str) else how.augment
-        self.device = torch.device(how.device)
+        self.device = team.device
         self.fast = wants_bfloat16(how.precision, self.device)
         self.size = min(how.batch, len(data))
+        team.enough(self.size)
         self.per_epoch = len(data) // self.size
         self.copy: Attacked | None = None
 
@@ -203,6 +215,7 @@ class _Work:
         """One pass over the data; every random number depends on the seed and the epoch only."""
         draw = Generator().manual_seed(_mixed(self.seed, state.epoch))
         torch.manual_seed(_mixed(self.seed, state.epoch))  # for layers that draw, such as dropout
+        self.team.seed(_mixed(self.seed, state.epoch))
         state.net.train()
         self.copy = None if self.how.perturb is None else self._copied(state.net)
         order = torch.randperm(len(self.data), generator=draw)[: self.per_epoch * self.size]
@@ -220,7 +233,7 @@ class _Work:
         loss = self.how.objective(
             Step(
                 net=state.net,
-                logits=lambda inputs: self._logits(state.net, inputs),
+                logits=self.team.shared(lambda inputs: self._logits(state.net, inputs), state.net),
                 x=x,
                 harder=self._harder(state.net, x, y, draw),
                 y=y,
@@ -229,6 +242,7 @@ class _Work:
                 done=step / steps,
                 draw=draw,
                 memory=state.memory,
+                whole=self.team.whole,
             )
         )
         if not bool(torch.isfinite(loss)):
@@ -241,6 +255,7 @@ class _Work:
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
+        self.team.level(state.net)
         state.follow(self.how.average, step)
 
     def _harder(self, net: nn.Module, x: Tensor, y: Tensor, draw: Generator) -> Tensor:
@@ -248,7 +263,8 @@ class _Work:
             return x
         quick = self.copy.refresh(net) if self.copy is not None else None
         with borrowed(*[] if quick is not None else [net]):
-            found = self.how.perturb(quick or (lambda inputs: self._logits(net, inputs)), x, y, draw)
+            asked = self.team.shared(quick or (lambda inputs: self._logits(net, inputs)))
+            found = self.how.perturb(asked, x, y, draw)
         return x if found is None else found.detach().to(x)
 
     def _copied(self, net: nn.Module) -> Attacked | None:

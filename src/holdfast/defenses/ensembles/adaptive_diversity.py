@@ -98,7 +98,7 @@ class _Diverse:
         finally:
             for hook in hooks:
                 hook.remove()
-        z = torch.stack(said).float()
+        z = torch.stack([step.whole(one, len(step.y)) for one in said]).float()
         loss = sum(cross_entropy(one, step.y, label_smoothing=step.smoothing) for one in z)
         p = z.softmax(2)
         return loss - self.alpha * entropy(p.mean(0)).mean() - self.beta * log_det(p, step.y).mean()

@@ -1,11 +1,9 @@
 """Adversarial weight perturbation, Wu, Xia and Wang, NeurIPS 2020, arXiv:2004.05884."""
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from holdfast.core.params import NonNegative, Share
 from holdfast.core.progress import Listener, silent
@@ -13,7 +11,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._recipe import Recipe
 from holdfast.defenses.training.adversarial_training import AdversarialTraining
 from holdfast.learning.learner import Learner
-from holdfast.learning.objective import Objective, Step
+from holdfast.learning.objective import At, Objective, Step
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 
@@ -88,36 +86,7 @@ class _Moved:
             if g is not None:
                 moved[name] = own[name] + _away(own[name].detach(), g, self.radius)
         statistics = {name: value.clone() for name, value in step.net.named_buffers()}
-        return self.inner(dataclasses.replace(step, logits=_At(step.net, step.logits, moved | statistics)))
-
-
-class _At:
-    """The logits with other weights and statistics in the network's place.
-
-    Args:
-        net: The network that `logits` asks.
-        logits: batch -> scores.
-        values: By the names of the network's parameters and buffers.
-    """
-
-    def __init__(self, net: nn.Module, logits: Callable[[Tensor], Tensor], values: dict[str, Tensor]):
-        self.asked, self.values = _Asked(net, logits), {f"net.{name}": value for name, value in values.items()}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        scores: Tensor = functional_call(self.asked, self.values, (x,))
-        return scores
-
-
-class _Asked(nn.Module):
-    """A network behind a function that asks it, so that its weights can be exchanged for the time of a call."""
-
-    def __init__(self, net: nn.Module, logits: Callable[[Tensor], Tensor]):
-        super().__init__()
-        self.net = net
-        self.ask: Callable[[Tensor], Tensor] = lambda x: logits(x)  # a module would be a second name for the weights
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.ask(x)
+        return self.inner(dataclasses.replace(step, logits=At(step.net, step.logits, moved | statistics)))
 
 
 def _away(w: Tensor, g: Tensor, radius: float) -> Tensor:
