@@ -30,6 +30,15 @@ class Features:
         Raises:
             ModelError: HF256 where no linear layer makes the network's outputs.
         """
+        found = self.last(x)[1].reshape(len(x), -1)
+        return found.to(device=x.device, dtype=torch.promote_types(found.dtype, torch.float32))
+
+    def last(self, x: Tensor) -> tuple[nn.Linear, Tensor]:
+        """The linear layer that makes the network's outputs, and what goes into it.
+
+        Raises:
+            ModelError: HF256 where there is none.
+        """
         seen: list[tuple[nn.Linear, Tensor]] = []
 
         def keep(layer: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -45,8 +54,7 @@ class Features:
                 hook.remove()
         if not seen or not isinstance(raw, Tensor) or seen[-1][0].out_features != raw.reshape(len(raw), -1).shape[1]:
             raise without_features(type(self.net).__name__, "a network whose outputs no linear layer makes")
-        found = seen[-1][1].reshape(len(x), -1)
-        return found.to(device=x.device, dtype=torch.promote_types(found.dtype, torch.float32))
+        return seen[-1]
 
 
 def features_of(net: nn.Module, ask: Callable[[Tensor], Tensor]) -> Features | None:

@@ -1,18 +1,18 @@
 """Defensive distillation, Papernot, McDaniel, Wu, Jha and Swami, IEEE S&P 2016, arXiv:1511.04508."""
 
 import dataclasses
-import math
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from holdfast.core.params import Positive
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.distillation._towards import divergence, soft
 from holdfast.learning.learner import Learner
-from holdfast.learning.objective import Step
+from holdfast.learning.objective import CrossEntropy, Step
 from holdfast.learning.train import Train
+from holdfast.models.features import Features, without_features
 from holdfast.models.model import Model
 
 
@@ -27,9 +27,9 @@ class DefensiveDistillation(Learner):
     attacks that follow it fail, attacks on the margin of the logits do not notice. Broken by Carlini and Wagner,
     "Towards Evaluating the Robustness of Neural Networks", IEEE S&P 2017, arXiv:1608.04644. A historical lesson.
 
-    Both losses are multiplied by the root of T: their gradients are 1 / T of the usual ones at the start, and would
-    need thousands of steps to move the logits at all; multiplied by T, deep networks diverge later on. Expect to need
-    more epochs than a plain training, the more the higher T is, and no weight decay.
+    The last linear layer is learned in units of T: with weights W = T V, the losses above are those of V at
+    temperature 1, whose gradients have their usual size whatever T is (those of W are 1 / T of it and need thousands of
+    steps to move the logits at all). The student's V is multiplied by T at the end. Weight decay then acts on V.
 
     Cost: two trainings, and one more forward pass a step of the second.
 
@@ -38,45 +38,57 @@ class DefensiveDistillation(Learner):
         temperature: T; the paper takes 20 to 100.
     """
 
-    of: Train = Train(weight_decay=0.0, smoothing=0.0)
+    of: Train = Train(smoothing=0.0)
     temperature: Positive = 20.0
 
     def fit(
         self, dataset: Dataset, seed: int = 0, on_event: Listener = silent, validation: Dataset | None = None
     ) -> Model:
-        """A settled model, the student, as `Train.fit`."""
+        """A settled model, the student, as `Train.fit`.
+
+        Raises:
+            ModelError: HF256 where no linear layer makes the network's outputs.
+        """
         if self.of.patience and validation is None:
             dataset, validation = dataset.divide(1 - self.of.holdout, seed)
-        hot = dataclasses.replace(self.of, objective=_Hot(self.temperature), checkpoint=_beside(self.of.checkpoint))
-        teacher = hot.fit(dataset, seed + 1, on_event, validation)
-        how = dataclasses.replace(self.of, objective=_Soft(self.temperature, teacher))
+        cool = dataclasses.replace(self.of, objective=CrossEntropy(), checkpoint=_beside(self.of.checkpoint))
+        teacher = cool.fit(dataset, seed + 1, on_event, validation)
+        how = dataclasses.replace(self.of, objective=_Soft(teacher))
         with teacher.borrowed():
-            return how.fit(dataset, seed, on_event, validation)
+            student = how.fit(dataset, seed, on_event, validation)
+        return grown(student, self.temperature, dataset.x[:1])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Hot:
-    """The cross-entropy at a temperature."""
+def grown(model: Model, factor: float, x: Tensor) -> Model:
+    """The model with logits `factor` times as large: its last linear layer is multiplied in place.
 
-    temperature: float
+    Args:
+        model: A wrapped network that nobody else holds.
+        factor: Positive.
+        x: An input `(1, ...)`, to find the layer.
 
-    def __call__(self, step: Step) -> Tensor:
-        """A scalar."""
-        scores = step.logits(step.harder).float() / self.temperature
-        return math.sqrt(self.temperature) * cross_entropy(scores, step.y, label_smoothing=step.smoothing)
+    Raises:
+        ModelError: HF256 where no linear layer makes the network's outputs.
+    """
+    features = model.features
+    if not isinstance(features, Features):
+        raise without_features(model.name, "a network without a linear layer")
+    with model.borrowed(), torch.no_grad():
+        layer, _ = features.last(x)
+        for weights in layer.parameters():
+            weights.mul_(factor)
+    return dataclasses.replace(model, noise=factor * model.noise)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Soft:
-    """How far the student is from its teacher, both at a temperature; the cross-entropy but for a constant."""
+    """How far the student is from its teacher; the cross-entropy but for a constant."""
 
-    temperature: float
     teacher: Model
 
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
-        labels = soft(self.teacher, step.x, self.temperature)
-        return math.sqrt(self.temperature) * divergence(step.logits(step.harder), labels, self.temperature).mean()
+        return divergence(step.logits(step.harder), soft(self.teacher, step.x)).mean()
 
 
 def _beside(checkpoint: str) -> str:
