@@ -8,6 +8,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from cases.validation import VALIDATION
+from holdfast.defenses.detection.bayesian_uncertainty import BayesianUncertainty
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality
@@ -41,8 +42,7 @@ class Case:
     @property
     def kind(self) -> str:
         """What tells rows of one class apart."""
-        layer = getattr(self.detector, "layer", "")
-        return f"-{getattr(self.detector, 'by', '')}{layer}{getattr(self.detector, 'p', '')}"
+        return "-" + "".join(str(getattr(self.detector, name, "")) for name in ("by", "layer", "p", "share"))
 
 
 DETECTION = [
@@ -54,6 +54,8 @@ DETECTION = [
     Case(Mahalanobis(layer="inputs", shrinkage=0.1)),
     Case(LocalDimensionality(samples=200)),
     Case(LocalDimensionality(samples=200, layer="scores")),
+    Case(BayesianUncertainty(passes=10), blind=True),
+    Case(BayesianUncertainty(passes=10, share=0.3), blind=True),
     Case(KernelDensity(samples=200)),
     Case(KernelDensity(samples=200, layer="inputs", bandwidth=0.5)),
     Case(NearestNeighbors(samples=200, neighbors=9)),

@@ -158,7 +158,8 @@ def aware(model: Model, critics: Sequence[Attack] = ()) -> list[str]:
     while behind is not None:
         told += [_way(behind.stage)]
         if type(behind.stage).suspicion is not Guard.suspicion:
-            told.append(f"must be accepted by {behind.stage}")
+            blind = ", whose suspicion shows no gradient" if behind.stage.slope == "none" else ""
+            told.append(f"must be accepted by {behind.stage}{blind}")
         behind = behind.base.guarded
     told += [f"runs what was published against them: {', '.join(describe(a) for a in critics)}"] if critics else []
     return [f"Defense-aware (automatic): the attack {way}." for way in told if way]
