@@ -46,8 +46,8 @@ def variance(net, x):
 def test_many_masks_have_the_variance_of_all_of_them(share):
     net = network() if share else network(nn.Dropout(SHARE))
     data = points()
-    score = BayesianUncertainty(passes=400, share=share).learn(settle(wrap(net), data.x), data, 0)
-    torch.testing.assert_close(score(data.x), variance(net, data.x), rtol=0.25, atol=1e-3)
+    score = BayesianUncertainty(passes=300, share=share).learn(settle(wrap(net), data.x), data, 0)
+    torch.testing.assert_close(score(data.x), variance(net, data.x), rtol=0.3, atol=1e-3)
 
 
 def test_a_score_is_the_variance_under_its_masks():

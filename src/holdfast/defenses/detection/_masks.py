@@ -104,6 +104,6 @@ def _drawn(layer: nn.Module, key: tuple[int, int, int, tuple[int, ...]], seed: i
     ends = []
     with torch.random.fork_rng([]), torch.no_grad():
         for end in (probe, probe + 1):
-            torch.manual_seed(int(digest(["dropout", seed, *key[:3]])[:15], 16))
+            torch.default_generator.manual_seed(int(digest(["dropout", seed, *key[:3]])[:15], 16))
             ends.append(layer.train()(end))
     return ends[1] - ends[0], ends[0]
