@@ -1,4 +1,4 @@
-"""Ensembles: several models that decide together."""
+"""Ensembles: several models that decide together, and reject together where members reject."""
 
 import contextlib
 import dataclasses
@@ -51,6 +51,13 @@ def from_members(
 ) -> Model:
     """Let several wrapped models decide together.
 
+    Where members reject inputs (a detector stands in front of them), so does the ensemble. Each member stays at its own
+    threshold; a vote of labels rejects when members with more than half of the weight do (the suspicion is the weighted
+    median of theirs, and a member without a detector accepts everything); other votes reject when the weighted mean of
+    their suspicions is above zero (a member without a detector has no say; a very sure one outvotes the others; with a
+    head all weigh the same). Both suspicions have a gradient where those of the members have one. All members vote,
+    also those that reject; a member that draws random numbers draws anew for its suspicion.
+
     Args:
         members: At least two models of the same inputs.
         space: What an input is.
@@ -93,6 +100,7 @@ def from_members(
             notes=together.notes,
             parameters=together.digest,
             borrowed=together.borrowed,
+            suspicion=together.suspicion if together.rejects else None,
         )
     )
 
@@ -158,10 +166,31 @@ class Together:
     @property
     def rule(self) -> str:
         """How they decide, in words."""
+        how = (
+            "" if not self.rejects else ", rejecting by " + ("majority" if self.vote == "labels" else "mean suspicion")
+        )
         if self.head is not None:
-            return f"linear model of {self.vote}"
+            return f"linear model of {self.vote}{how}"
         shares = "" if self.weights is None else " weighted " + " ".join(f"{share:.4g}" for share in self.weights)
-        return f"vote of {self.vote}{shares}"
+        return f"vote of {self.vote}{shares}{how}"
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a member rejects inputs."""
+        return any(member.suspicion is not None for member in self.members)
+
+    def suspicion(self, x: Tensor) -> Tensor:
+        """`(batch,)`, positive where the members together reject; differentiable where theirs are."""
+        shares = self.weights if self.weights is not None and self.head is None else (1.0,) * len(self.members)
+        asked = [
+            (own(x), share) for member, share in zip(self.members, shares, strict=True) if (own := member.suspicion)
+        ]
+        found = torch.stack([one for one, _ in asked])
+        found = torch.where(found.isnan(), torch.inf, found)
+        weights = torch.tensor([share for _, share in asked], dtype=torch.float64, device=x.device)
+        if self.vote == "labels":
+            return _crossing(found, weights, sum(shares) / 2)
+        return _mean(found, weights)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -212,6 +241,31 @@ class Together:
         if self.weights is not None:
             votes = (votes * _column(self.weights, votes.double())).sum(0, keepdim=True).round(decimals=TIE)
         return votes.sum(0).argmax(1)
+
+
+def _mean(found: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of suspicions `(members, batch)` -> `(batch,)`; who has no weight has no say.
+
+    Infinity, of a member whose score is no number, wins over -infinity. Where all weights are zero nothing is rejected.
+    """
+    has = weights > 0
+    if not bool(has.any()):
+        return found.new_full((found.shape[1],), -torch.inf)
+    shares = (weights[has] / weights[has].sum()).to(found)[:, None]
+    mean = (found[has] * shares).sum(0)
+    return torch.where(mean.isnan(), torch.inf, mean)
+
+
+def _crossing(found: Tensor, weights: Tensor, half: float) -> Tensor:
+    """The highest value that members with more than `half` of the weight reach: `(members, batch)` -> `(batch,)`.
+
+    It is above zero where members with more than half of the weight are; -infinity where no value is reached so.
+    """
+    ranked, order = found.sort(0, descending=True)
+    reached = weights[order].cumsum(0).round(decimals=TIE) > round(half, TIE)
+    place = reached.int().argmax(0)
+    value = ranked.gather(0, place[None])[0]
+    return torch.where(reached.any(0), value, -torch.inf)
 
 
 def _column(weights: Sequence[float], like: Tensor) -> Tensor:
