@@ -6,6 +6,7 @@ Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVP
 
 import copy
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -67,7 +68,7 @@ class Train(Learner):
         holdout: Share of the data to validate on, where patience is given and `fit` gets no validation part.
         judge: A function (model, validation part) -> score, or a `learning.judging.Judged`; accuracy unless given.
         alarms: Functions of all judgments so far that may tell something, or end the training.
-        checkpoint: File to continue from and to write after every epoch.
+        checkpoint: File to continue from and write after every epoch, or a folder where each training has its own.
         precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
         device: Where to train; the model comes back on the CPU.
     """
@@ -125,7 +126,7 @@ class Train(Learner):
             work = _Work(self, dataset, seed, mean, std)
             state = begin(self._network(dataset).to(self.device), self.rate, self.momentum, self.weight_decay)
             if self.checkpoint:
-                state.restore(self.checkpoint, identity)
+                state.restore(self._file(identity), identity)
             on_event(RunStarted("train", self.checkpoint, self.epochs, ("train",)))
             while state.epoch < self.epochs and not self._finished(state):
                 work.epoch(state)
@@ -146,7 +147,7 @@ class Train(Learner):
             alerts = [alert for alarm in self.alarms if (alert := alarm(state.judged)) is not None]
             state.ended = any(alert.stop for alert in alerts)
         if self.checkpoint:
-            state.save(self.checkpoint, identity)
+            state.save(self._file(identity), identity)
         for alert in alerts:
             on_event(Note(alert.text, alert.code))
         if self._finished(state) and not state.ended:
@@ -178,6 +179,11 @@ class Train(Learner):
         mean, std = dataset.x.double().mean(rest), dataset.x.double().std(rest)
         std = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, 1.0)
         return tuple(mean.float().tolist()), tuple(std.float().tolist())
+
+    def _file(self, identity: str) -> pathlib.Path:
+        """The checkpoint: in a folder it is named by all that the result depends on."""
+        path = pathlib.Path(self.checkpoint)
+        return path / f"{identity}.pt" if path.is_dir() else path
 
     def _identity(self, dataset: Dataset, seed: int) -> str:
         """A digest of everything that the result depends on, but for the machine."""

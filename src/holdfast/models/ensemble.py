@@ -18,6 +18,7 @@ from holdfast.threats.space import Box
 
 Vote = Literal["probabilities", "logits", "labels"]
 VOTES = ("probabilities", "logits", "labels")
+SUM = 1e-12  # from one, so that weights once divided by their sum stay the same bits, as a file keeps them
 TIE = 12  # decimals to which weighted votes are counted, so that 0.1 + 0.2 ties with 0.3
 
 
@@ -289,4 +290,5 @@ def _shares(weights: Any, members: int) -> tuple[float, ...]:
             seen=f"{weights!r:.80}",
             expected=f"{members} finite numbers, none below 0 and not all 0",
         )
-    return tuple(w / sum(found) for w in found)
+    total = sum(found)
+    return tuple(found) if abs(total - 1) <= SUM else tuple(w / total for w in found)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -80,4 +81,4 @@ class _Soft:
 
 
 def _beside(checkpoint: str) -> str:
-    return f"{checkpoint}.teacher" if checkpoint else ""
+    return f"{checkpoint}.teacher" if checkpoint and not pathlib.Path(checkpoint).is_dir() else checkpoint
