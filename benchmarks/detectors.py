@@ -3,7 +3,7 @@
     HOLDFAST_DATA=... python benchmarks/detectors.py                      # all rows, about ten minutes of one core
     HOLDFAST_DATA=... python benchmarks/detectors.py mahalanobis lid      # some
     HOLDFAST_DATA=... python benchmarks/detectors.py monitor              # batches instead of single inputs
-    HOLDFAST_DATA=... python benchmarks/detectors.py binary --threat l2:2 --oblivious      # attacks it was not shown
+    HOLDFAST_DATA=... python benchmarks/detectors.py binary --oblivious --threat linf:0.1 l2:2    # not shown to it
 
 A CNN learns from 6,000 training images; detectors learn from 4,000 others, and fix their threshold at 5 % of 2,000
 more. The first 300 test images of a seeded sample are attacked at linf 0.2, where nothing of the CNN is left. A row:
@@ -34,6 +34,7 @@ from holdfast.defenses.fitting import Detector
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
+from holdfast.models.stage import Stage
 
 THREAT, SAMPLES = "linf:0.2", 300
 NET = {"network": "cnn", "width": 8}
@@ -119,13 +120,27 @@ def shown(rate: object) -> str:
     return "-" if rate is None else f"{100 * rate.point:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
+def judge(model: hf.Model, stage: Stage, test: Dataset, threat: str, mild: dict[str, Dataset], oblivious: bool) -> None:
+    """The lines of a row."""
+    began = time.process_time()
+    unseen, joint = (OTHERS, ()) if oblivious else (UNSEEN, JOINT)
+    found = hf.detection(model, stage, test, threat, unseen=unseen, joint=joint, harmless=mild, rates=(0.05,))
+    print(f"    {threat}: accuracy {shown(found.clean)}, under attack {shown(found.undefended)}")
+    for one in found.unseen:
+        caught = f"caught at 5 % {shown(one.at.get(0.05))}, at its threshold {shown(one.rejected)}"
+        print(f"    {one.attack}: area {one.area}, {caught}")
+    print("    rejected: " + ", ".join(f"{key} {shown(value)}" for key, value in found.rejected.items()))
+    under = "" if oblivious else f", under the joint attack {shown(found.joint)}"
+    print(f"    right and accepted {shown(found.accepted)}{under}; {time.process_time() - began:.0f} s", flush=True)
+
+
 def main() -> None:
     """A row for each detector."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", default=[*ROWS, "monitor"], metavar="row")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--samples", type=int, default=SAMPLES)
-    parser.add_argument("--threat", default=THREAT)
+    parser.add_argument("--threat", nargs="+", default=[THREAT])
     parser.add_argument("--oblivious", action="store_true", help="more attacks on the CNN alone, none on both together")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -133,7 +148,6 @@ def main() -> None:
     train = data.train.sample(12_000, 0)
     clean, test = train.take(slice(6_000, 12_000)), data.test.sample(options.samples, 0)
     mild = harmless(test, hf.data.load("usps").test)
-    unseen, joint = (OTHERS, ()) if options.oblivious else (UNSEEN, JOINT)
     for name in options.rows:
         model = network(name, options.runs / "detectors", train.take(slice(0, 6_000)))
         if name == "monitor":
@@ -142,17 +156,9 @@ def main() -> None:
         began = time.process_time()
         stage = ROWS[name].__class__(**{**vars(ROWS[name]), "held_out": 1 / 3}).fit(model, clean, 0)
         fitting = time.process_time() - began
-        found = hf.detection(
-            model, stage, test, options.threat, unseen=unseen, joint=joint, harmless=mild, rates=(0.05,)
-        )
-        print(f"{name}: accuracy {shown(found.clean)}, under PGD {shown(found.undefended)}, slope {stage.slope}")
-        for one in found.unseen:
-            caught = f"caught at 5 % {shown(one.at.get(0.05))}, at its threshold {shown(one.rejected)}"
-            print(f"    {one.attack}: area {one.area}, {caught}")
-        print("    rejected: " + ", ".join(f"{key} {shown(value)}" for key, value in found.rejected.items()))
-        under = "" if options.oblivious else f", under the joint attack {shown(found.joint)}"
-        print(f"    right and accepted {shown(found.accepted)}{under}")
-        print(f"    {fitting:.0f} s to learn, {time.process_time() - began - fitting:.0f} s to judge", flush=True)
+        print(f"{name}: {fitting:.0f} s to learn, slope {stage.slope}")
+        for threat in options.threat:
+            judge(model, stage, test, threat, mild, options.oblivious)
 
 
 if __name__ == "__main__":
