@@ -29,8 +29,8 @@ from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
 from holdfast.data.corruptions.corrupt import corrupt
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.detection._two_sample import Watch
 from holdfast.defenses.fitting import Detector
+from holdfast.evaluation.two_sample import Watch
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
@@ -101,7 +101,7 @@ def monitored(model: hf.Model, clean: Dataset, test: Dataset, size: int = 50, ba
         for attack, radius in ((Pgd(steps=10, step=0.25), 0.05), (Pgd(steps=10, step=0.25), 0.2), (Noise(), 0.2))
     }
     for layer in ("inputs", "features"):
-        watch = D.BatchMonitor(layer=layer, permutations=199).watch(clean, model)
+        watch = hf.BatchMonitor(layer=layer, permutations=199).watch(clean, model)
 
         def alarms(x: torch.Tensor, share: float, watch: Watch = watch) -> str:
             found = 0

@@ -1,6 +1,5 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
-from holdfast.defenses.detection.batch_monitor import BatchMonitor as BatchMonitor
 from holdfast.defenses.detection.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
 from holdfast.defenses.detection.binary_detector import BinaryDetector as BinaryDetector
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing as FeatureSqueezing
@@ -56,7 +55,6 @@ __all__ = [
     "AdversarialTraining",
     "AugMix",
     "Bagging",
-    "BatchMonitor",
     "BayesianUncertainty",
     "BinaryDetector",
     "BitDepth",

@@ -1,4 +1,8 @@
-"""Kernel two-sample test, Gretton et al., JMLR 2012; on adversarial batches Grosse et al. 2017, arXiv:1702.06280."""
+"""Watching batches in production: does one come from where clean data come from?
+
+Gretton, Borgwardt, Rasch, Schoelkopf and Smola, "A Kernel Two-Sample Test", JMLR 2012; on adversarial batches Grosse,
+Manoharan, Papernot, Backes and McDaniel, "On the (Statistical) Detection of Adversarial Examples", arXiv:1702.06280.
+"""
 
 import dataclasses
 from typing import Annotated
@@ -9,7 +13,7 @@ from holdfast.core.errors import ModelError
 from holdfast.core.params import Count, Fraction, NonNegative, Range, check, told
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.detection._looks import Layer, Look, gathered, looked, remembered
-from holdfast.defenses.detection._two_sample import Watch
+from holdfast.evaluation.two_sample import Watch
 from holdfast.models.model import Model
 
 

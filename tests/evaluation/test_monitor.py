@@ -13,8 +13,8 @@ from holdfast.attacks.run import run
 from holdfast.core.errors import DataError, ModelError, ParameterError
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.detection._looks import squared
-from holdfast.defenses.detection._two_sample import discrepancy, median, permuted
-from holdfast.defenses.detection.batch_monitor import BatchMonitor
+from holdfast.evaluation.monitor import BatchMonitor
+from holdfast.evaluation.two_sample import discrepancy, median, permuted
 from holdfast.models.files import load_model
 from holdfast.models.settle import settle
 
