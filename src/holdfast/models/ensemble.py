@@ -52,12 +52,7 @@ def from_members(
 ) -> Model:
     """Let several wrapped models decide together.
 
-    Where members reject inputs (a detector stands in front of them), so does the ensemble. Each member stays at its own
-    threshold; a vote of labels rejects when members with more than half of the weight do (the suspicion is the weighted
-    median of theirs, and a member without a detector accepts everything); other votes reject when the weighted mean of
-    their suspicions is above zero (a member without a detector has no say; a very sure one outvotes the others; with a
-    head all weigh the same). Both suspicions have a gradient where those of the members have one. All members vote,
-    also those that reject; a member that draws random numbers draws anew for its suspicion.
+    Where members reject inputs, so does the ensemble: see `Together`.
 
     Args:
         members: At least two models of the same inputs.
@@ -147,7 +142,15 @@ def soft(model: Model) -> Model:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Together:
-    """The members' common answer: scores `(batch, classes)`, or decisions `(batch,)`."""
+    """The members' common answer: scores `(batch, classes)`, or decisions `(batch,)`.
+
+    Where members reject inputs (a detector stands in front of them), so does the ensemble. Each member stays at its own
+    threshold; a vote of labels rejects when members with more than half of the weight do (the suspicion is the weighted
+    median of theirs, and a member without a detector accepts everything); other votes reject when the weighted mean of
+    their suspicions is above zero (a member without a detector has no say; a very sure one outvotes the others; with a
+    head all weigh the same). Both suspicions have a gradient where those of the members have one. All members vote,
+    also those that reject; a member that draws random numbers draws anew for its suspicion.
+    """
 
     members: tuple[Model, ...]
     vote: Vote

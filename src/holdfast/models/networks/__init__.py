@@ -2,4 +2,4 @@
 
 from holdfast.models.networks.named import NAMES, Built, build, built
 
-__all__ = ["NAMES", "Built", "build", "built"]
+__all__ = ["Built", "NAMES", "build", "built"]
