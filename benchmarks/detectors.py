@@ -2,12 +2,15 @@
 
     HOLDFAST_DATA=... python benchmarks/detectors.py                      # all rows, about ten minutes of one core
     HOLDFAST_DATA=... python benchmarks/detectors.py mahalanobis lid      # some
+    HOLDFAST_DATA=... python benchmarks/detectors.py monitor              # batches instead of single inputs
+    HOLDFAST_DATA=... python benchmarks/detectors.py binary --oblivious --threat linf:0.1 l2:2    # not shown to it
 
 A CNN learns from 6,000 training images; detectors learn from 4,000 others, and fix their threshold at 5 % of 2,000
 more. The first 300 test images of a seeded sample are attacked at linf 0.2, where nothing of the CNN is left. A row:
 area under the curve and share caught at 5 % false alarms for the strongest points of PGD on the CNN alone; share of
 300 clean, noisy, brighter and USPS digits (enlarged to 28 x 28) rejected; samples answered right and accepted under
 PGD straight on from the sample, targeted APGD, PGD from a random point and Square on CNN and detector together.
+Uncertainty has a CNN of its own, trained with dropout; the binary detectors are shown PGD of 10 steps at linf 0.2.
 """
 
 import argparse
@@ -21,17 +24,24 @@ from torch.nn.functional import interpolate
 
 import holdfast as hf
 from holdfast.attacks.evasion.apgd import Apgd
+from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
 from holdfast.data.corruptions.corrupt import corrupt
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.fitting import Detector
+from holdfast.evaluation.two_sample import Watch
+from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
+from holdfast.models.stage import Stage
 
-RADIUS, SAMPLES = 0.2, 300
+THREAT, SAMPLES = "linf:0.2", 300
 NET = {"network": "cnn", "width": 8}
+PLAIN = Train(**NET, epochs=8, rate=0.1, normalize=False, smoothing=0.0)
 UNSEEN = (Pgd(steps=40),)
+OTHERS = (*UNSEEN, Apgd(steps=50, loss="dlr", targets=3), Square(steps=1000))
+SHOWN = {"attack": Pgd(steps=10, step=0.25), "threat": hf.Linf(0.2), "epochs": 10}
 JOINT = (
     Pgd(steps=50, step=0.02, random_start=False),
     Apgd(steps=50, loss="dlr", targets=3),
@@ -46,17 +56,24 @@ ROWS: dict[str, Detector] = {
     "mahalanobis": D.Mahalanobis(),
     "lid": D.LocalDimensionality(),
     "density": D.KernelDensity(samples=1000),
+    "uncertainty": D.BayesianUncertainty(share=0.5),
+    "binary": D.BinaryDetector(**SHOWN),
+    "binary-features": D.BinaryDetector(**SHOWN, layer="features"),
     "neighbors": D.NearestNeighbors(samples=1000),
     "forest": D.OutlierModel(estimator=IsolationForest(n_estimators=50)),
     "lof": D.OutlierModel(estimator=LocalOutlierFactor(novelty=True)),
 }
 
 
-def network(file: pathlib.Path, data: Dataset) -> hf.Model:
-    """The CNN, trained where the file does not exist yet."""
+LEARNERS: dict[str, Learner] = {"uncertainty": D.Dropout(of=PLAIN)}
+
+
+def network(row: str, folder: pathlib.Path, data: Dataset) -> hf.Model:
+    """The CNN of a row, trained where its file does not exist yet."""
+    file = folder / ("cnn-dropout.safetensors" if row in LEARNERS else "cnn.safetensors")
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        model = Train(**NET, epochs=8, rate=0.1, normalize=False, smoothing=0.0).fit(data, 0)
+        model = LEARNERS.get(row, PLAIN).fit(data, 0)
         save_model(model, file, {**NET, "shape": [1, 28, 28], "classes": 10})
     return load_model(file)
 
@@ -73,37 +90,75 @@ def harmless(test: Dataset, usps: Dataset) -> dict[str, Dataset]:
     }
 
 
+def monitored(model: hf.Model, clean: Dataset, test: Dataset, size: int = 50, batches: int = 40) -> None:
+    """How many batches of digits a monitor alarms on at 5 %: clean ones, attacked ones, and a tenth attacked."""
+    draw = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(test), generator=draw)[:size] for _ in range(batches)]
+    attacked = {
+        f"linf:{radius} by {type(attack).__name__}": hf.run(
+            attack, model, test.x, test.y, f"linf:{radius}", perturb=True
+        ).strongest
+        for attack, radius in ((Pgd(steps=10, step=0.25), 0.05), (Pgd(steps=10, step=0.25), 0.2), (Noise(), 0.2))
+    }
+    for layer in ("inputs", "features"):
+        watch = hf.BatchMonitor(layer=layer, permutations=199).watch(clean, model)
+
+        def alarms(x: torch.Tensor, share: float, watch: Watch = watch) -> str:
+            found = 0
+            for k, rows in enumerate(orders):
+                cut = round(share * size)
+                found += watch.test(torch.cat([x[rows[:cut]], test.x[rows[cut:]]]), seed=k).found
+            return f"{found} of {batches}"
+
+        print(f"monitor of {layer}: alarms on clean batches of {size}: {alarms(test.x, 0)}")
+        for name, x in attacked.items():
+            print(f"    {name}: all attacked {alarms(x, 1)}, a tenth of them {alarms(x, 0.1)}", flush=True)
+
+
 def shown(rate: object) -> str:
     """`12.3 [9.1, 16.0]`, in percent; a dash where there is none."""
     return "-" if rate is None else f"{100 * rate.point:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
+def judge(model: hf.Model, stage: Stage, test: Dataset, threat: str, mild: dict[str, Dataset], oblivious: bool) -> None:
+    """The lines of a row."""
+    began = time.process_time()
+    unseen, joint = (OTHERS, ()) if oblivious else (UNSEEN, JOINT)
+    found = hf.detection(model, stage, test, threat, unseen=unseen, joint=joint, harmless=mild, rates=(0.05,))
+    print(f"    {threat}: accuracy {shown(found.clean)}, under attack {shown(found.undefended)}")
+    for one in found.unseen:
+        caught = f"caught at 5 % {shown(one.at.get(0.05))}, at its threshold {shown(one.rejected)}"
+        print(f"    {one.attack}: area {one.area}, {caught}")
+    print("    rejected: " + ", ".join(f"{key} {shown(value)}" for key, value in found.rejected.items()))
+    under = "" if oblivious else f", under the joint attack {shown(found.joint)}"
+    print(f"    right and accepted {shown(found.accepted)}{under}; {time.process_time() - began:.0f} s", flush=True)
+
+
 def main() -> None:
     """A row for each detector."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=list(ROWS), metavar="row")
+    parser.add_argument("rows", nargs="*", default=[*ROWS, "monitor"], metavar="row")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--threat", nargs="+", default=[THREAT])
+    parser.add_argument("--oblivious", action="store_true", help="more attacks on the CNN alone, none on both together")
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = hf.data.load("mnist")
     train = data.train.sample(12_000, 0)
-    model = network(options.runs / "detectors" / "cnn.safetensors", train.take(slice(0, 6_000)))
     clean, test = train.take(slice(6_000, 12_000)), data.test.sample(options.samples, 0)
     mild = harmless(test, hf.data.load("usps").test)
     for name in options.rows:
+        model = network(name, options.runs / "detectors", train.take(slice(0, 6_000)))
+        if name == "monitor":
+            monitored(model, clean, test)
+            continue
         began = time.process_time()
         stage = ROWS[name].__class__(**{**vars(ROWS[name]), "held_out": 1 / 3}).fit(model, clean, 0)
         fitting = time.process_time() - began
-        found = hf.detection(
-            model, stage, test, f"linf:{RADIUS}", unseen=UNSEEN, joint=JOINT, harmless=mild, rates=(0.05,)
-        )
-        first = found.unseen[0]
-        print(f"{name}: accuracy {shown(found.clean)}, under PGD {shown(found.undefended)}, slope {stage.slope}")
-        print(f"    area {first.area}, caught at 5 % {shown(first.at[0.05])}, at its threshold {shown(first.rejected)}")
-        print("    rejected: " + ", ".join(f"{key} {shown(value)}" for key, value in found.rejected.items()))
-        print(f"    right and accepted {shown(found.accepted)}, under the joint attack {shown(found.joint)}")
-        print(f"    {fitting:.0f} s to learn, {time.process_time() - began - fitting:.0f} s to judge", flush=True)
+        print(f"{name}: {fitting:.0f} s to learn, slope {stage.slope}")
+        for threat in options.threat:
+            judge(model, stage, test, threat, mild, options.oblivious)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from holdfast.data.dataset import Dataset as Dataset
 from holdfast.evaluation.detection import detection as detection
 from holdfast.evaluation.diversity import diversity as diversity
 from holdfast.evaluation.effect import effect as effect
+from holdfast.evaluation.monitor import BatchMonitor as BatchMonitor
 from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.surrogate import Surrogate as Surrogate
@@ -49,6 +50,7 @@ from holdfast.threats.threats import Linf as Linf
 __version__: str
 __all__ = [
     "Accepted",
+    "BatchMonitor",
     "DataError",
     "Dataset",
     "Fit",

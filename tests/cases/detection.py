@@ -8,6 +8,9 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 
 from cases.validation import VALIDATION
+from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.defenses.detection.bayesian_uncertainty import BayesianUncertainty
+from holdfast.defenses.detection.binary_detector import BinaryDetector
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality
@@ -17,6 +20,7 @@ from holdfast.defenses.detection.outlier_model import OutlierModel
 from holdfast.defenses.detection.reconstruction import Reconstruction
 from holdfast.defenses.fitting import Detector
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
+from holdfast.threats.threats import Linf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Case:
     Args:
         detector: An instance with ordinary parameters.
         step: Of finite differences, as a share of the box; longer for what computes in float32.
-        blind: Whether it looks only at answers, which may be as sure of themselves far from all data.
+        blind: Whether it promises nothing far from all data: answers may be sure of themselves there, and who
+            learns from attacks has not seen what lies elsewhere.
     """
 
     detector: Detector
@@ -41,9 +46,10 @@ class Case:
     @property
     def kind(self) -> str:
         """What tells rows of one class apart."""
-        layer = getattr(self.detector, "layer", "")
-        return f"-{getattr(self.detector, 'by', '')}{layer}{getattr(self.detector, 'p', '')}"
+        return "-" + "".join(str(getattr(self.detector, name, "")) for name in ("by", "layer", "p", "share"))
 
+
+SHOWN = {"attack": Pgd(steps=4, step=0.5), "threat": Linf(0.2), "width": 4, "epochs": 3}
 
 DETECTION = [
     Case(Reconstruction(epochs=2, width=4), step=1e-3),
@@ -54,6 +60,10 @@ DETECTION = [
     Case(Mahalanobis(layer="inputs", shrinkage=0.1)),
     Case(LocalDimensionality(samples=200)),
     Case(LocalDimensionality(samples=200, layer="scores")),
+    Case(BayesianUncertainty(passes=10), blind=True),
+    Case(BayesianUncertainty(passes=10, share=0.3), blind=True),
+    Case(BinaryDetector(**SHOWN), step=1e-3, blind=True),
+    Case(BinaryDetector(**SHOWN, layer="features"), step=1e-3, blind=True),
     Case(KernelDensity(samples=200)),
     Case(KernelDensity(samples=200, layer="inputs", bandwidth=0.5)),
     Case(NearestNeighbors(samples=200, neighbors=9)),

@@ -111,7 +111,7 @@ def test_the_last_layer_and_so_the_logits_grow_and_every_decision_stays(digits, 
 
 
 def test_a_network_without_a_last_linear_layer_is_refused(digits):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Flatten(), nn.Unflatten(1, (10, 1)), nn.Conv1d(10, 10, 1))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.Unflatten(1, (12, 1)), nn.Conv1d(12, 10, 1))
     whole = nn.Sequential(net, nn.Flatten())
     start = settle(wrap(whole, (0, 1), output="logits"), digits[0].x)
     with pytest.raises(ModelError, match="HF256"):

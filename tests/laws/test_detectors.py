@@ -39,7 +39,11 @@ def base():
     with torch.random.fork_rng():
         torch.manual_seed(5)
         net = torch.nn.Sequential(
-            torch.nn.Flatten(), torch.nn.Linear(36, 12), torch.nn.Tanh(), torch.nn.Linear(12, CLASSES)
+            torch.nn.Flatten(),
+            torch.nn.Linear(36, 12),
+            torch.nn.Tanh(),
+            torch.nn.Dropout(0.1),
+            torch.nn.Linear(12, CLASSES),
         ).double()
         data, adam = pictures(600, 0), torch.optim.Adam(net.parameters(), 0.02)
         for _ in range(60):

@@ -6,11 +6,14 @@ import inspect
 import pytest
 import torch
 
+import holdfast
 import holdfast.defenses
 from cases.stages import STAGES
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
 from holdfast.core.errors import ModelError
+from holdfast.data.dataset import Dataset
+from holdfast.defenses.detection.mahalanobis import Mahalanobis
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.stage import Stage, checked, guarded
 from holdfast.models.wrap import wrap
@@ -144,6 +147,91 @@ def test_the_gradient_of_a_random_stage_is_checked_with_its_numbers_held_still()
     with pytest.raises(ModelError, match="HF250") as caught:
         settle(guarded(wrap(network((3, 8, 8))), Swaying(honest=False)), x)
     assert "finite differences" in str(caught.value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Watch(Stage):
+    """Rejects bright pictures, and is not always honest about how its suspicion changes.
+
+    Args:
+        how: "honest", or what is wrong with it.
+        claim: What it says of its slope.
+    """
+
+    how: str = "honest"
+    claim: str = "exact"
+
+    @property
+    def slope(self):
+        return self.claim
+
+    def suspicion(self, x, space):
+        found = 10 * (x.flatten(1).square().mean(1) - 0.4)
+        if self.how == "detached":
+            return found.detach()
+        if self.how == "steps":
+            return (4 * found).round() / 4
+        if self.how == "turned":
+            return found.detach() * 2 - found
+        if self.how == "moody":
+            return found + 0.01 * torch.rand(len(x), dtype=x.dtype)
+        if self.how == "counted":
+            return (x.flatten(1) > 0.6).sum(1) - 0.4 * x[0].numel()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("how", "claim", "said"),
+    [
+        ("detached", "exact", "its suspicion"),
+        ("steps", "exact", "its suspicion over longer steps where its gradient is zero"),
+        ("counted", "exact", "its suspicion"),
+        ("turned", "exact", "finite differences of its suspicion agree"),
+        ("moody", "exact", "two passes differ"),
+        ("detached", "straight-through", "a suspicion without a gradient"),
+    ],
+)
+def test_a_suspicion_that_lies_about_its_slope_is_refused(how, claim, said):
+    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = guarded(wrap(network((3, 8, 8))), Watch(how=how, claim=claim))
+    with pytest.raises(ModelError, match="HF250") as caught:
+        settle(model, x)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="HF250"):
+        holdfast.audit(model, Dataset(x, torch.zeros(6, dtype=torch.int64)), threat="linf:0.1", suite="quick")
+
+
+@pytest.mark.parametrize(
+    ("how", "claim"),
+    [("honest", "exact"), ("detached", "none"), ("steps", "none"), ("counted", "none"), ("turned", "straight-through")],
+)
+def test_a_suspicion_that_is_what_it_says_passes(how, claim):
+    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert settle(guarded(wrap(network((3, 8, 8))), Watch(how=how, claim=claim)), x).suspicion is not None
+
+
+def test_a_suspicion_behind_something_random_says_so():
+    """A detector whose score goes through a stage that draws: two scores of one input differ, and it declares that."""
+    x = torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = settle(guarded(wrap(network((3, 8, 8))), Swaying()), x)
+    data = Dataset(x, model.predict(x))
+    seen = Mahalanobis(layer="scores").fit(model, data)
+    assert seen.random
+    assert settle(model | seen, x).random
+    assert not Mahalanobis(layer="inputs").fit(model, data).random
+
+
+def test_a_suspicion_behind_a_staircase_says_so_and_one_in_half_precision_is_no_lie():
+    x = torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = settle(guarded(wrap(network((3, 8, 8))), holdfast.defenses.BitDepth(bits=2)), x)
+    seen = Mahalanobis(layer="scores").fit(model, Dataset(x, model.predict(x)))
+    assert seen.slope == "straight-through"
+    settle(model | seen, x)
+    half = settle(wrap(network((3, 8, 8)).half()), x)
+    seen = Mahalanobis(layer="scores").fit(half, Dataset(x, half.predict(x)))
+    assert seen.slope == "exact"
+    settle(half | seen, x)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])

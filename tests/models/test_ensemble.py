@@ -1,13 +1,22 @@
 """Ensembles behind `wrap`."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import holdfast as hf
+from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
+from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.core.errors import ModelError
+from holdfast.evaluation.replay import recheck
+from holdfast.evaluation.store import Folder
+from holdfast.evaluation.suites import aware
 from holdfast.models.ensemble import soft, together_of
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.stage import Stage
 from holdfast.models.weights import fit_weights
 from holdfast.models.wrap import wrap
 
@@ -213,3 +222,146 @@ def test_a_soft_twin_stays_behind_its_stages(x):
     twin = settle(soft(wrap(members(), vote="labels") | BitDepth(bits=2)), x)
     assert twin.guards == ("bit_depth(bits=2)",)
     assert twin.module is not None
+
+
+# Members that reject
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bright(Stage):
+    """Rejects what is bright in one feature."""
+
+    feature: int
+    above: float = 0.5
+
+    def suspicion(self, x, space):
+        return 3 * (x[:, self.feature] ** 2 - self.above**2)
+
+
+def rejecting(vote, weights=None, features=(0, 1, 2), plain=0):
+    """Members that each look at another feature, and some that reject nothing."""
+    nets = members(len(features) + plain)
+    made = [wrap(net) | Bright(feature=k) for net, k in zip(nets, features, strict=False)]
+    return wrap([*made, *map(wrap, nets[len(features) :])], vote=vote, weights=weights)
+
+
+def of_each(x, features=(0, 1, 2)):
+    return torch.stack([Bright(feature=k).suspicion(x, None) for k in features])
+
+
+@pytest.mark.parametrize("plain", [0, 2])
+@pytest.mark.parametrize("weights", [None, [1, 2, 3], [3, 0, 1], [0.1, 0.2, 0.3]])
+def test_a_majority_of_members_rejects(x, weights, plain):
+    full = None if weights is None else [*weights, *[0.5] * plain]
+    shares = torch.tensor(full if full is not None else [1.0] * (3 + plain), dtype=torch.float64)
+    model = settle(rejecting("labels", full, plain=plain), x)
+    against = (shares[:3, None] * (of_each(x) > 0)).sum(0)
+    expected = against > shares.sum() / 2 + 1e-9
+    assert torch.equal(model.suspicion(x) > 0, expected)
+    assert expected.any() or plain
+    assert torch.equal(model.answer(x).suspicion, model.suspicion(x))
+    assert model.stages[0].endswith(", rejecting by majority")
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "logits"])
+def test_other_votes_reject_by_the_mean_suspicion_of_members_that_have_one(x, vote):
+    model = settle(rejecting(vote, [1, 2, 3, 9], plain=1), x)
+    expected = (of_each(x) * torch.tensor([1, 2, 3.0])[:, None] / 6).sum(0)
+    assert torch.allclose(model.suspicion(x), expected, atol=1e-6)
+    assert torch.allclose(settle(rejecting(vote), x).suspicion(x), of_each(x).mean(0), atol=1e-6)
+    assert model.stages[0].endswith(", rejecting by mean suspicion")
+
+
+def test_an_ensemble_of_members_that_accept_everything_rejects_nothing(x):
+    assert settle(wrap(members()), x).suspicion is None
+    alone = settle(rejecting("labels", features=(0,), plain=1), x)
+    assert (alone.suspicion(x) == -torch.inf).all(), "one of two is no majority"
+    silent = settle(rejecting("probabilities", [0, 1], features=(0,), plain=1), x)
+    assert (silent.suspicion(x) == -torch.inf).all(), "the only one that rejects has no weight"
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "labels"])
+def test_the_common_suspicion_has_its_exact_gradient(x, vote):
+    model, x = settle(rejecting(vote), x), x.double()
+    leaf = x.clone().requires_grad_()
+    (g,) = torch.autograd.grad(model.suspicion(leaf).sum(), leaf)
+    for j in range(5):
+        shift = torch.zeros(5, dtype=torch.float64)
+        shift[j] = 1e-6
+        slope = (model.suspicion(x + shift) - model.suspicion(x - shift)) / 2e-6
+        assert torch.allclose(slope, g[:, j], atol=1e-6)
+    assert (g != 0).any(1).all()
+
+
+def test_a_suspicion_that_is_no_number_rejects(x):
+    broken = dataclasses.replace(wrap(members()[0]), suspicion=lambda x: x[:, 0] * torch.nan)
+    silent = dataclasses.replace(wrap(members()[1]), suspicion=lambda x: -x[:, 0].abs() * torch.inf)
+    model = settle(wrap([broken, silent]), x)
+    assert (model.suspicion(x) == torch.inf).all()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moody(Bright):
+    """Never twice of the same opinion."""
+
+    random = True
+
+    def suspicion(self, x, space):
+        return super().suspicion(x, space) + 0.01 * torch.rand(len(x)).to(x)
+
+
+def test_an_ensemble_whose_suspicion_wavers_is_random(x):
+    model = settle(wrap([wrap(net) | Moody(feature=0) for net in members(2)]), x)
+    assert model.random
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dark(Bright):
+    """Rejects what is dark in one feature, which is where attacks on these members go."""
+
+    def suspicion(self, x, space):
+        return 0.2 - x[:, self.feature]
+
+
+class Brightness(nn.Module):
+    """Class 0 above a weighted mean of 0.35, class 1 below."""
+
+    def __init__(self, seed):
+        super().__init__()
+        w = 1 + torch.rand(5, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("w", 10 * w / w.sum())
+
+    def forward(self, x):
+        z = (x - 0.35) @ self.w
+        return torch.stack([z, -z], 1)
+
+
+def attacked(vote):
+    """An ensemble whose members reject what is darker than need be, and inputs that all accept."""
+    nets = [Brightness(k) for k in range(3)]
+    x = 0.45 + 0.1 * torch.rand(24, 5, generator=torch.Generator().manual_seed(0))
+    model = settle(wrap([wrap(net) | Dark(feature=k) for k, net in enumerate(nets)], vote=vote), x)
+    data = hf.Dataset(x, torch.zeros(24, dtype=torch.long), classes=range(2))
+    assert not (model.suspicion(x) > 0).any()
+    plain = hf.run(Pgd(steps=20), settle(wrap(nets), x), x, data.y, "linf:0.4", perturb=True)
+    assert plain.success.all()
+    assert (model.suspicion(plain.strongest) > 0).all(), "what does not know it is caught"
+    return model, data
+
+
+def test_an_audit_must_be_wrong_and_accepted_by_the_vote(tmp_path):
+    model, data = attacked("probabilities")
+    done = hf.audit(model, data, threat="linf:0.4", suite=Pgd(steps=20, step=0.1), out=tmp_path / "run")
+    assert done.samples["status"].to_pylist().count("broken") > 20
+    assert recheck(Folder(tmp_path / "run"), model, data).holds, "every stored input is wrong and accepted"
+    assert any("must be accepted by the vote of" in line for line in aware(model))
+
+
+def test_a_majority_is_attacked_through_decisions_or_its_soft_twin():
+    model, data = attacked("labels")
+    for out in (
+        hf.run(HopSkipJump(steps=3, samples=20), model, data.x, data.y, "linf:0.4"),
+        hf.transfer(Pgd(steps=20, step=0.1), soft(model), model, data.x, data.y, "linf:0.4"),
+    ):
+        assert out.success.double().mean() > 0.8
+        assert (model.suspicion(out.adversarial[out.success]) <= 0).all()

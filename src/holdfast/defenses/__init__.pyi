@@ -1,5 +1,7 @@
 # Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.
 
+from holdfast.defenses.detection.bayesian_uncertainty import BayesianUncertainty as BayesianUncertainty
+from holdfast.defenses.detection.binary_detector import BinaryDetector as BinaryDetector
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity as KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality as LocalDimensionality
@@ -53,6 +55,8 @@ __all__ = [
     "AdversarialTraining",
     "AugMix",
     "Bagging",
+    "BayesianUncertainty",
+    "BinaryDetector",
     "BitDepth",
     "Boosting",
     "CameraRealism",

@@ -20,6 +20,7 @@ from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
 
+TWICE = 8  # inputs that a score is asked twice for, where the model draws random numbers
 MIDDLE = 1.349  # deviations between the quartiles of a normal distribution
 Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,), higher = more suspicious
 
@@ -81,9 +82,11 @@ class Detector(Fitted):
         with model.borrowed():
             score = self.learn(model, learned, seed)
             clean = values(score, held.x)
-            slope = self.slope if _sloped(score, held.x[:1]) else "none"
+            slope = _through(self.slope, model) if _sloped(score, held.x[:1]) else "none"
             unit = spread(clean) / lead(model, held.x)
-        return Flag(of=told(self), score=score, threshold=threshold(clean, self.fpr), unit=unit, slope=slope)
+            draws = model.random and not torch.equal(values(score, held.x[:TWICE]), values(score, held.x[:TWICE]))
+        at = threshold(clean, self.fpr)
+        return Flag(of=told(self), score=score, threshold=at, unit=unit, slope=slope, draws=draws)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +106,7 @@ class Flag(Stage):
         of: The detector as text.
         score: Of suspicion.
         slope: What the gradient of the score is worth: "exact", "straight-through", or "none".
+        draws: Whether two scores of one input differ, as behind a stage that draws random numbers.
     """
 
     unit: Positive = 1.0
@@ -110,6 +114,12 @@ class Flag(Stage):
     of: str
     score: Score = dataclasses.field(repr=False)
     slope: Gradient = "exact"
+    draws: bool = False
+
+    @property
+    def random(self) -> bool:
+        """Whether the score draws random numbers."""
+        return self.draws
 
     def suspicion(self, x: Tensor, space: Box) -> Tensor:
         """The score above the threshold, in units of the clean spread, `(batch,)` of the type of `x`."""
@@ -194,6 +204,15 @@ def threshold(clean: Tensor, fpr: float) -> float:
             fix="more data, or a higher fpr",
         )
     return float(clean.sort().values[rank - 1])
+
+
+def _through(slope: Gradient, model: Model) -> Gradient:
+    """The slope of a score that looks at a model: never more than what the stages in front of it let through."""
+    behind = model.guarded
+    while behind is not None:
+        slope = "straight-through" if behind.stage.gradient != "exact" else slope
+        behind = behind.base.guarded
+    return slope
 
 
 def _sloped(score: Score, x: Tensor) -> bool:

@@ -17,7 +17,9 @@ from holdfast.core.params import told
 from holdfast.core.records import config
 from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
+from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
+from holdfast.models.source import source_of
 from holdfast.models.stage import Stage as Guard
 from holdfast.threats.threats import Threat
 
@@ -154,15 +156,32 @@ def aware(model: Model, critics: Sequence[Attack] = ()) -> list[str]:
     adaptive attack in the sense of Tramer et al., NeurIPS 2020, arXiv:2002.08347.
     """
     told: list[str] = []
-    behind = model.guarded
+    base, behind = model, model.guarded
     while behind is not None:
         told += [_way(behind.stage)]
         if type(behind.stage).suspicion is not Guard.suspicion:
             keeps = " and keeps to its rules" if behind.stage.mends else ""
-            told.append(f"must be accepted by {behind.stage}{keeps}")
-        behind = behind.base.guarded
+            blind = ", whose suspicion shows no gradient" if behind.stage.slope == "none" else ""
+            told.append(f"must be accepted by {behind.stage}{keeps}{blind}")
+        base, behind = behind.base, behind.base.guarded
+    told += _members(base)
     told += [f"runs what was published against them: {', '.join(describe(a) for a in critics)}"] if critics else []
     return [f"Defense-aware (automatic): the attack {way}." for way in told if way]
+
+
+def _members(model: Model) -> list[str]:
+    """What is done about stages in front of the members of an ensemble."""
+    source = source_of(model)
+    if source is None or not isinstance(source.ask, Together):
+        return []
+    told: list[str] = []
+    for member in source.ask.members:
+        behind = member.guarded
+        while behind is not None:
+            told += [f"{way}, in front of a member" for way in [_way(behind.stage)] if way]
+            behind = behind.base.guarded
+    accepted = [f"must be accepted by the {source.ask.rule}"] if source.ask.rejects else []
+    return [*dict.fromkeys(told), *accepted]
 
 
 def _way(stage: Guard) -> str:

@@ -6,6 +6,7 @@ Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVP
 
 import copy
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +69,7 @@ class Train(Learner):
         holdout: Share of the data to validate on, where patience is given and `fit` gets no validation part.
         judge: A function (model, validation part) -> score, or a `learning.judging.Judged`; accuracy unless given.
         alarms: Functions of all judgments so far that may tell something, or end the training.
-        checkpoint: File to continue from and to write after every epoch.
+        checkpoint: File to continue from and write after every epoch, or a folder where each training has its own.
         precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
         device: Where to train; the model comes back on the CPU. "accelerate" for the processes that accelerate or
             torchrun has started, which share out the rows of each batch (`learning.processes`); their number does not
@@ -130,7 +131,7 @@ class Train(Learner):
             work = _Work(self, dataset, seed, mean, std, team)
             state = begin(self._network(dataset).to(team.device), self.rate, self.momentum, self.weight_decay)
             if self.checkpoint:
-                state.restore(self.checkpoint, identity)
+                state.restore(self._file(identity), identity)
             team.same("data, settings, checkpoint or first weights", lambda: identity.encode() + state.digest())
             team.tell(on_event, RunStarted("train", self.checkpoint, self.epochs, ("train",)))
             while state.epoch < self.epochs and not self._finished(state):
@@ -154,7 +155,7 @@ class Train(Learner):
             alerts = team.decided(lambda: self._alerts(state))
             state.ended = any(alert.stop for alert in alerts)
         if self.checkpoint:
-            team.decided(lambda: state.save(self.checkpoint, identity))
+            team.decided(lambda: state.save(self._file(identity), identity))
         notes = [Note(alert.text, alert.code) for alert in alerts]
         if self._finished(state) and not state.ended:
             text = f"no better validation score for {self.patience} epochs; epoch {state.best_epoch} was taken"
@@ -189,6 +190,11 @@ class Train(Learner):
         mean, std = dataset.x.double().mean(rest), dataset.x.double().std(rest)
         std = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, 1.0)
         return tuple(mean.float().tolist()), tuple(std.float().tolist())
+
+    def _file(self, identity: str) -> pathlib.Path:
+        """The checkpoint: in a folder it is named by all that the result depends on."""
+        path = pathlib.Path(self.checkpoint)
+        return path / f"{identity}.pt" if path.is_dir() else path
 
     def _identity(self, dataset: Dataset, seed: int) -> str:
         """A digest of everything that the result depends on, but for the machine."""

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.ensemble import VOTES, Vote
 from holdfast.models.networks import build
 from holdfast.models.outputs import OUTPUTS, check_output
 
@@ -18,6 +19,7 @@ EXAMPLE = (
     '"mean": null, "std": null, "class_names": ["plane", "..."]}'
 )
 LARGEST = 1 << 20  # bytes of a card
+MOST = 256  # members of an ensemble
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,10 @@ class Card:
         class_names: A name for each class.
         output: What the network returns; None to see it on the first batch.
         name: What reports call the model.
+        members: Of an ensemble, a card each; `network`, `width`, `depth`, `mean` and `std` are then theirs alone.
+        vote: How they decide together.
+        weights: One for each; equal where empty.
+        head: Whether a linear model on all members' answers decides, whose numbers lie beside the weights.
         more: Everything else that is written in the card.
     """
 
@@ -50,6 +56,10 @@ class Card:
     class_names: tuple[str, ...] = ()
     output: str | None = None
     name: str = ""
+    members: tuple["Card", ...] = ()
+    vote: Vote | None = None
+    weights: tuple[float, ...] = ()
+    head: bool = False
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def build(self) -> nn.Module:
@@ -63,9 +73,13 @@ class Card:
 
     def text(self) -> str:
         """The card as JSON, one key a line."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "more"}
-        shown = {key: value for key, value in fields.items() if value not in (None, "", ())}
-        return json.dumps({**shown, **self.more}, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(self._shown(), indent=1, ensure_ascii=False) + "\n"
+
+    def _shown(self) -> dict[str, Any]:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("more", "members")}
+        shown = {key: value for key, value in fields.items() if value not in (None, "", ()) and value is not False}
+        members = {"members": [member._shown() for member in self.members]} if self.members else {}
+        return {**shown, **members, **self.more}
 
 
 def path_of(model: pathlib.Path) -> pathlib.Path:
@@ -105,6 +119,7 @@ def card_of(document: Any, where: str = "card") -> Card:
         raise ModelError("HF211", f"{where} holds no object", seen=type(document).__name__, fix=EXAMPLE)
     known = {f.name for f in dataclasses.fields(Card)} - {"more"}
     found = {key: _checked(key, document[key], where) for key in known if document.get(key) is not None}
+    _check_members(found, where)
     card = Card(**found, more={key: value for key, value in document.items() if key not in known})
     if card.class_names and card.classes not in (None, len(card.class_names)):
         raise ModelError(
@@ -114,6 +129,31 @@ def card_of(document: Any, where: str = "card") -> Card:
             seen=f"{len(card.class_names)} names",
         )
     return card
+
+
+def _check_members(found: Mapping[str, Any], where: str) -> None:
+    """The members of an ensemble, and what only an ensemble has."""
+    members, weights = found.get("members", ()), found.get("weights", ())
+    nested = [member for member in members if not member.network]
+    lone = (
+        len({(member.shape, member.classes) for member in members}) > 1
+        or any(found.get(key) for key in ("vote", "weights", "head"))
+        and not members
+    )
+    if (
+        len(members) == 1
+        or nested
+        or lone
+        or (members and found.get("network"))
+        or len(weights) not in (0, len(members))
+    ):
+        raise ModelError(
+            "HF211",
+            f"{where} describes no ensemble",
+            seen=f"{len(members)} members, {len(weights)} weights",
+            expected="2 members or more of the same shape and classes, each with a network, and none of its own",
+            fix='{"members": [{"network": "mlp", ...}, {"network": "cnn", ...}], "vote": "probabilities"}',
+        )
 
 
 def _checked(key: str, value: Any, where: str) -> Any:
@@ -132,7 +172,20 @@ def _checked(key: str, value: Any, where: str) -> Any:
         return low, high
     if key in ("mean", "std") and _numbers(value):
         return tuple(value) if isinstance(value, list | tuple) else value
+    if key == "members" and isinstance(value, list | tuple) and len(value) <= MOST and not any(map(_nested, value)):
+        return tuple(card_of(member, f"member {k} of {where}") for k, member in enumerate(value))
+    if key == "vote" and value in VOTES:
+        return value
+    if key == "weights" and isinstance(value, list | tuple) and _numbers(value) and sum(value) > 0 <= min(value):
+        return tuple(map(float, value))
+    if key == "head" and isinstance(value, bool):
+        return value
     raise ModelError("HF211", f"{where} has an unusable value for {key!r}", seen=f"{value!r:.80}", fix=EXAMPLE)
+
+
+def _nested(member: Any) -> bool:
+    """Whether it has members itself."""
+    return bool(member.members if isinstance(member, Card) else isinstance(member, Mapping) and "members" in member)
 
 
 def _is_shape(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Ensembles: several models that decide together."""
+"""Ensembles: several models that decide together, and reject together where members reject."""
 
 import contextlib
 import dataclasses
@@ -18,6 +18,7 @@ from holdfast.threats.space import Box
 
 Vote = Literal["probabilities", "logits", "labels"]
 VOTES = ("probabilities", "logits", "labels")
+SUM = 1e-12  # from one, so that weights once divided by their sum stay the same bits, as a file keeps them
 TIE = 12  # decimals to which weighted votes are counted, so that 0.1 + 0.2 ties with 0.3
 
 
@@ -50,6 +51,8 @@ def from_members(
     name: str | None = None,
 ) -> Model:
     """Let several wrapped models decide together.
+
+    Where members reject inputs, so does the ensemble: see `Together`.
 
     Args:
         members: At least two models of the same inputs.
@@ -93,6 +96,7 @@ def from_members(
             notes=together.notes,
             parameters=together.digest,
             borrowed=together.borrowed,
+            suspicion=together.suspicion if together.rejects else None,
         )
     )
 
@@ -138,7 +142,15 @@ def soft(model: Model) -> Model:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Together:
-    """The members' common answer: scores `(batch, classes)`, or decisions `(batch,)`."""
+    """The members' common answer: scores `(batch, classes)`, or decisions `(batch,)`.
+
+    Where members reject inputs (a detector stands in front of them), so does the ensemble. Each member stays at its own
+    threshold; a vote of labels rejects when members with more than half of the weight do (the suspicion is the weighted
+    median of theirs, and a member without a detector accepts everything); other votes reject when the weighted mean of
+    their suspicions is above zero (a member without a detector has no say; a very sure one outvotes the others; with a
+    head all weigh the same). Both suspicions have a gradient where those of the members have one. All members vote,
+    also those that reject; a member that draws random numbers draws anew for its suspicion.
+    """
 
     members: tuple[Model, ...]
     vote: Vote
@@ -158,10 +170,31 @@ class Together:
     @property
     def rule(self) -> str:
         """How they decide, in words."""
+        how = (
+            "" if not self.rejects else ", rejecting by " + ("majority" if self.vote == "labels" else "mean suspicion")
+        )
         if self.head is not None:
-            return f"linear model of {self.vote}"
+            return f"linear model of {self.vote}{how}"
         shares = "" if self.weights is None else " weighted " + " ".join(f"{share:.4g}" for share in self.weights)
-        return f"vote of {self.vote}{shares}"
+        return f"vote of {self.vote}{shares}{how}"
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a member rejects inputs."""
+        return any(member.suspicion is not None for member in self.members)
+
+    def suspicion(self, x: Tensor) -> Tensor:
+        """`(batch,)`, positive where the members together reject; differentiable where theirs are."""
+        shares = self.weights if self.weights is not None and self.head is None else (1.0,) * len(self.members)
+        asked = [
+            (own(x), share) for member, share in zip(self.members, shares, strict=True) if (own := member.suspicion)
+        ]
+        found = torch.stack([one for one, _ in asked])
+        found = torch.where(found.isnan(), torch.inf, found)
+        weights = torch.tensor([share for _, share in asked], dtype=torch.float64, device=x.device)
+        if self.vote == "labels":
+            return _crossing(found, weights, sum(shares) / 2)
+        return _mean(found, weights)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -214,6 +247,31 @@ class Together:
         return votes.sum(0).argmax(1)
 
 
+def _mean(found: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of suspicions `(members, batch)` -> `(batch,)`; who has no weight has no say.
+
+    Infinity, of a member whose score is no number, wins over -infinity. Where all weights are zero nothing is rejected.
+    """
+    has = weights > 0
+    if not bool(has.any()):
+        return found.new_full((found.shape[1],), -torch.inf)
+    shares = (weights[has] / weights[has].sum()).to(found)[:, None]
+    mean = (found[has] * shares).sum(0)
+    return torch.where(mean.isnan(), torch.inf, mean)
+
+
+def _crossing(found: Tensor, weights: Tensor, half: float) -> Tensor:
+    """The highest value that members with more than `half` of the weight reach: `(members, batch)` -> `(batch,)`.
+
+    It is above zero where members with more than half of the weight are; -infinity where no value is reached so.
+    """
+    ranked, order = found.sort(0, descending=True)
+    reached = weights[order].cumsum(0).round(decimals=TIE) > round(half, TIE)
+    place = reached.int().argmax(0)
+    value = ranked.gather(0, place[None])[0]
+    return torch.where(reached.any(0), value, -torch.inf)
+
+
 def _column(weights: Sequence[float], like: Tensor) -> Tensor:
     return torch.tensor(weights, dtype=like.dtype, device=like.device).reshape(-1, 1, 1)
 
@@ -235,4 +293,5 @@ def _shares(weights: Any, members: int) -> tuple[float, ...]:
             seen=f"{weights!r:.80}",
             expected=f"{members} finite numbers, none below 0 and not all 0",
         )
-    return tuple(w / sum(found) for w in found)
+    total = sum(found)
+    return tuple(found) if abs(total - 1) <= SUM else tuple(w / total for w in found)

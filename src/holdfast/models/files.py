@@ -8,13 +8,13 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import ModelError
 from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
-from holdfast.models.card import EXAMPLE, Card, card_of, path_of, read
+from holdfast.models.card import Card, card_of, path_of, read
+from holdfast.models.contents import checked, filled, members_of, numbers, opened, written
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
@@ -72,9 +72,10 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     tensors = _safetensors(file) if file.suffix == ".safetensors" else state_dict(file)
     if tensors is None:
         return _from_code(file, trust, bounds)
-    card = read(file)
-    net = filled(card, tensors, file.name)
-    return _noted(_wrapped(net, card, file.stem, bounds), f"weights: {file.name} sha256 {sha256(file)}")
+    card, note = read(file), f"weights: {file.name} sha256 {sha256(file)}"
+    if card.members:
+        return _noted(opened(card, tensors, file.stem, card.bounds or bounds, file.name), note)
+    return _noted(_wrapped(filled(card, tensors, file.name), card, file.stem, bounds), note)
 
 
 def card_beside(model: str | os.PathLike[str]) -> Card | None:
@@ -94,9 +95,10 @@ def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Car
     """Write the weights as safetensors and the card beside them; both are whole or absent.
 
     Args:
-        model: A network of `holdfast.models.networks`, or a Model that wraps one (its mean and std enter the card).
+        model: A network of `holdfast.models.networks`, or a Model that wraps one (its mean and std enter the card), or
+            an ensemble of such models: its members, its vote and their weights enter the card.
         path: Ends in `.safetensors`.
-        card: What `Card` describes, as one or as a dictionary.
+        card: What `Card` describes, as one or as a dictionary; of an ensemble its bounds and the names of its classes.
 
     Raises:
         ModelError: HF212 for another kind of file, HF211 for a card that cannot be, HF217 where the weights are not
@@ -105,49 +107,15 @@ def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Car
     file, card = pathlib.Path(path), card_of(card)
     if file.suffix != ".safetensors":
         raise ModelError("HF212", "Models are saved as safetensors", seen=file.name, expected="NAME.safetensors")
-    net, card = _network(model, card)
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
-    _fits(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, file.name)
+    if isinstance(model, Model) and (together := members_of(model)) is not None:
+        tensors, card = written(together, card)
+    else:
+        net, card = _network(model, card)
+        tensors = numbers(net)
+    checked(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, file.name)
     write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_atomic(path_of(file), card.text().encode())
     return file
-
-
-def filled(card: Card, tensors: Mapping[str, Tensor], where: str) -> nn.Module:
-    """The card's network with these weights, in their own floating type, ready to decide.
-
-    Raises:
-        ModelError: HF217 where names or shapes differ.
-    """
-    net = _fits(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, where)
-    net.load_state_dict(dict(tensors), assign=True)
-    return net.eval()
-
-
-def _fits(card: Card, shapes: Mapping[str, tuple[tuple[int, ...], bool]], where: str) -> nn.Module:
-    """The card's network without memory of its own, whose weights have these shapes."""
-    if not card.network or not card.shape or card.classes is None:
-        raise ModelError(
-            "HF211", f"The card of '{where}' names no network", expected="network, shape and classes", fix=EXAMPLE
-        )
-    with torch.device("meta"):
-        net = card.build()
-    wanted = {name: (tuple(t.shape), t.is_floating_point()) for name, t in net.state_dict().items()}
-    said = f"{card.network} with {card.classes} classes and inputs {card.shape}"
-    for name in sorted(set(wanted) | set(shapes)):
-        if wanted.get(name) != shapes.get(name):
-            raise ModelError(
-                "HF217",
-                f"The weights in '{where}' are not those of {said}",
-                seen=_shape(name, shapes),
-                expected=_shape(name, wanted),
-                fix="correct network, width, classes or shape in the card",
-            )
-    return net
-
-
-def _shape(name: str, shapes: Mapping[str, tuple[tuple[int, ...], bool]]) -> str:
-    return f"'{name}' of shape {shapes[name][0]}" if name in shapes else f"no '{name}'"
 
 
 def _safetensors(file: pathlib.Path) -> dict[str, Tensor]:
@@ -159,7 +127,7 @@ def _safetensors(file: pathlib.Path) -> dict[str, Tensor]:
         with safetensors.safe_open(file, framework="pt") as opened:
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
             floats = {name: str(opened.get_slice(name).get_dtype()).startswith(("F", "BF")) for name in shapes}
-            _fits(read(file), {name: (shapes[name], floats[name]) for name in shapes}, file.name)
+            checked(read(file), {name: (shapes[name], floats[name]) for name in shapes}, file.name)
             return {name: opened.get_tensor(name) for name in shapes}
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError("HF212", f"'{file.name}' is no whole safetensors file", seen=str(error)[:160]) from error

@@ -70,8 +70,10 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
         if isinstance(source.ask, Together):
             source = _with_members(source, x, classes)
         source, notes = _read(source, x, _random_inputs(model, x), classes)
-        notes = [*(source.ask.notes if isinstance(source.ask, Together) else ()), *notes]
-        wavers = _wavers(functools.partial(_answers, source), x)
+        if isinstance(source.ask, Together):
+            notes = [*source.ask.notes, *notes]
+            model = dataclasses.replace(model, suspicion=source.ask.suspicion if source.ask.rejects else None)
+        wavers = _wavers(functools.partial(_answers, source), x) or _moody(model, x)
         noise, remark = (0.0, "") if wavers else _company(functools.partial(_answers, source), x)
     if wavers:
         notes.append("two passes over the same input differ: the model is random")
@@ -283,6 +285,14 @@ def _spread(scores: Tensor) -> float:
 def _wavers(ask: Callable[[Tensor], Tensor], x: Tensor) -> bool:
     first, second = ask(x), ask(x)
     return bool((first - second).abs().max() > ROUNDING * _spread(first))
+
+
+def _moody(model: Model, x: Tensor) -> bool:
+    """Whether two passes disagree about what is suspicious."""
+    if model.suspicion is None:
+        return False
+    with torch.no_grad():
+        return not torch.equal(model.suspicion(x), model.suspicion(x))
 
 
 def _company(ask: Callable[[Tensor], Tensor], x: Tensor) -> tuple[float, str]:

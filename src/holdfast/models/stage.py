@@ -20,6 +20,7 @@ from holdfast.threats.space import Box
 
 Gradient = Literal["exact", "straight-through", "none"]
 STEP = 2e-5  # of the box's width: how far finite differences step
+STEPS = (5e-7, STEP, 1e-3, 1e-2)  # for suspicion, which may have kinks everywhere, or be computed in half precision
 FAR = 0.1  # the same, so far that a staircase shows its steps
 OFF = 0.05  # share of a directional derivative that it may differ from its finite difference
 ROWS = 8  # inputs that declarations are checked on
@@ -33,7 +34,8 @@ class Stage:
 
     `gradient` says what autograd through `apply` is worth: "exact" (its true derivative nearly everywhere),
     "straight-through" (nothing; go back through `twin`), "none" (there is no way back, attacks must do without).
-    `random` says whether two passes over the same input differ.
+    `random` says whether two passes over the same input differ. `slope` says of `suspicion` what `gradient` says of
+    `apply`: a joint attack follows it down.
     """
 
     def __post_init__(self) -> None:
@@ -48,6 +50,11 @@ class Stage:
     def random(self) -> bool:
         """Whether two passes over the same input differ."""
         return False
+
+    @property
+    def slope(self) -> Gradient:
+        """What a gradient through `suspicion` is worth: "none" for one that is constant piece by piece."""
+        return "exact"
 
     def apply(self, x: Tensor, space: Box) -> Tensor:
         """What the model behind sees, as deployed: `(batch, ...)` inside the bounds of `space` again."""
@@ -152,27 +159,38 @@ def worst(one: Tensor | None, other: Tensor | None, x: Tensor) -> Tensor:
 def checked(stage: Stage, x: Tensor, space: Box) -> None:
     """Hold a stage to what it declares, on a few inputs moved inside the box so that both sides of a step exist.
 
-    Costs two passes for the randomness, and 2 + 4 x 4 for finite differences in random directions. A random stage is
-    differentiated with torch's numbers held still; where it draws others, its gradient is not checked.
+    Costs two passes for the randomness, and 2 + 4 x 4 for finite differences in random directions; as many again and
+    24 more of its suspicion. A random stage is differentiated with torch's numbers held still; where it draws
+    others, its gradients are not checked.
 
     Raises:
-        ModelError: HF250 where passes differ though it says they do not, or the other way round; where its gradient is
-            not its finite difference though it says "exact"; where its twin gives no gradient or another shape.
+        ModelError: HF250 where passes differ though it says they do not, or the other way round; where its gradient or
+            that of its suspicion is not its finite difference though it says "exact"; where its twin gives no gradient
+            or another shape, or a suspicion that is passed straight through gives none.
     """
     x = x[:ROWS].detach().double()
     low, high = space.limits(x)
     apart = TIES * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(ROWS), dtype=x.dtype) - 1).to(x)
     inside = low + (high - low) * (0.02 + 0.96 * (x - low) / (high - low) + apart)
+    suspects = type(stage).suspicion is not Stage.suspicion
     with torch.no_grad():
         first, second = stage.apply(inside, space), stage.apply(inside, space)
-    wavers = first.shape != second.shape or not torch.equal(first, second)
+        wavers = first.shape != second.shape or not torch.equal(first, second)
+        wavers = wavers or (
+            suspects and not torch.equal(_squashed(stage, inside, space), _squashed(stage, inside, space))
+        )
     if wavers != stage.random:
         said = "draws random numbers" if stage.random else "draws none"
         raise _lie(stage, "two passes differ" if wavers else "two passes are equal", f"it says that it {said}")
     if stage.gradient == "straight-through":
         _check_twin(stage, inside, space, first)
-    elif stage.gradient == "exact" and torch.equal(_still(stage, inside, space), _still(stage, inside, space)):
-        _check_slope(stage, inside, space)
+    elif stage.gradient == "exact":
+        _check_slope(stage, _still(stage.apply, space), inside, space, (STEP,), "")
+    if suspects and stage.slope == "exact":
+        ask = _still(lambda rows, box: _squashed(stage, rows, box), space)
+        _check_slope(stage, ask, inside, space, STEPS, " of its suspicion")
+    elif suspects and stage.slope == "straight-through":
+        _check_way(stage, inside, space)
 
 
 def why(model: Model, x: Tensor) -> list[str]:
@@ -203,49 +221,81 @@ def _check_twin(stage: Stage, x: Tensor, space: Box, value: Tensor) -> None:
         raise _lie(stage, "a twin whose gradient is not finite", "finite numbers")
 
 
-def _check_slope(stage: Stage, x: Tensor, space: Box) -> None:
+def _check_way(stage: Stage, x: Tensor, space: Box) -> None:
+    """A suspicion that is passed straight through has a finite gradient."""
+    leaf = x.clone().requires_grad_()
+    with torch.enable_grad():
+        out = _squashed(stage, leaf, space)
+    if not out.requires_grad:
+        raise _lie(stage, "a suspicion without a gradient", "a differentiable one, or the slope none")
+    (slope,) = torch.autograd.grad(out.sum(), leaf)
+    if not bool(torch.isfinite(slope).all()):
+        raise _lie(stage, "a suspicion whose gradient is not finite", "finite numbers")
+
+
+def _check_slope(
+    stage: Stage, ask: Callable[[Tensor], Tensor], x: Tensor, space: Box, steps: Sequence[float], of: str
+) -> None:
     """Central differences of a random projection, along random directions; most rows and directions must agree.
 
-    A kink between the two points spoils one difference, so single strays are forgiven.
+    A kink between the two points spoils one difference, so single strays are forgiven. A difference of one of the
+    `steps` must agree; what still draws random numbers is not checked.
     """
+    if not torch.equal(ask(x), ask(x)):
+        return
     draw = torch.Generator().manual_seed(DIRECTIONS)
     low, high = space.limits(x)
     leaf = x.clone().requires_grad_()
     with torch.enable_grad():
-        out = _still(stage, leaf, space)
+        out = ask(leaf)
         weights = torch.randn(out.shape[1:], generator=draw, dtype=torch.float64).to(out)
-        value = (out * weights).flatten(1).sum(1)
+        value = (out * weights).reshape(len(x), -1).sum(1)
     slope = torch.zeros_like(leaf)
     if value.requires_grad:
         (slope,) = torch.autograd.grad(value.sum(), leaf)
     agreed, moved, promised = 0, 0.0, 0.0
     for _ in range(DIRECTIONS):
         away = torch.randn(x.shape, generator=draw, dtype=torch.float64).to(x).sign() * (high - low)
-        said = (slope * away).flatten(1).sum(1)
-        near, far = (_difference(stage, x, space, weights, away, step) for step in (STEP, FAR))
-        size = (slope.abs() * (high - low)).flatten(1).norm(dim=1) + near.abs()
-        agreed += int(((near - said).abs() <= OFF * size + 1e-9).sum())
+        said, length = (slope * away).flatten(1).sum(1), (slope.abs() * (high - low)).flatten(1).norm(dim=1)
+        near = [_difference(ask, x, space, weights, away, step) for step in steps]
+        far = _difference(ask, x, space, weights, away, FAR)
+        right = [(seen - said).abs() <= OFF * (length + seen.abs()) + 1e-9 for seen in near]
+        agreed += int(torch.stack(right).any(0).sum())
         moved, promised = moved + float(far.abs().sum()), promised + float(said.abs().sum())
     asked = DIRECTIONS * len(x)
     if 2 * agreed < asked:
-        raise _lie(stage, f"{agreed} of {asked} finite differences agree with its gradient", "its exact gradient")
+        seen = f"{agreed} of {asked} finite differences{of} agree with its gradient"
+        raise _lie(stage, seen, f"the exact gradient{of}")
     if promised < OFF * moved:
-        raise _lie(stage, "finite differences over longer steps where its gradient is zero", "its exact gradient")
+        raise _lie(stage, f"finite differences{of} over longer steps where its gradient is zero", f"the exact one{of}")
 
 
-def _difference(stage: Stage, x: Tensor, space: Box, weights: Tensor, away: Tensor, step: float) -> Tensor:
+def _difference(
+    ask: Callable[[Tensor], Tensor], x: Tensor, space: Box, weights: Tensor, away: Tensor, step: float
+) -> Tensor:
     """Central, of a projection, inside the box: `(batch,)`."""
     low, high = space.limits(x)
     with torch.no_grad():
-        ends = [_still(stage, (x + s * step * away).clamp(low, high), space) * weights for s in (1, -1)]
-    return (ends[0] - ends[1]).flatten(1).sum(1) / (2 * step)
+        ends = [ask((x + s * step * away).clamp(low, high)) * weights for s in (1, -1)]
+    return (ends[0] - ends[1]).reshape(len(x), -1).sum(1) / (2 * step)
 
 
-def _still(stage: Stage, x: Tensor, space: Box) -> Tensor:
-    """What `apply` returns with the same random numbers at every call."""
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
-        torch.manual_seed(DIRECTIONS)
-        return stage.apply(x, space)
+def _still(ask: Callable[[Tensor, Box], Tensor], space: Box) -> Callable[[Tensor], Tensor]:
+    """The same function with the same random numbers at every call."""
+
+    def asked(x: Tensor) -> Tensor:
+        with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
+            torch.manual_seed(DIRECTIONS)
+            return ask(x, space)
+
+    return asked
+
+
+def _squashed(stage: Stage, x: Tensor, space: Box) -> Tensor:
+    """Its suspicion's inverse hyperbolic sine `(batch,)`, so that no huge one hides the others; 0 where infinite."""
+    found = stage.suspicion(x, space)
+    found = x.new_zeros(len(x)) if found is None else found.double().asinh()
+    return torch.where(found.isfinite(), found, 0.0)
 
 
 def _lie(stage: Stage, seen: str, expected: str) -> ModelError:
@@ -254,7 +304,7 @@ def _lie(stage: Stage, seen: str, expected: str) -> ModelError:
         f"The stage '{stage}' is not what it declares",
         seen=seen,
         expected=expected,
-        fix="correct its gradient or random property: attacks trust them",
+        fix="correct its gradient, slope or random property: attacks trust them",
     )
 
 

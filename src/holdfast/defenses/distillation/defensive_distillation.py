@@ -1,6 +1,7 @@
 """Defensive distillation, Papernot, McDaniel, Wu, Jha and Swami, IEEE S&P 2016, arXiv:1511.04508."""
 
 import dataclasses
+import pathlib
 
 import torch
 from torch import Tensor
@@ -92,4 +93,4 @@ class _Soft:
 
 
 def _beside(checkpoint: str) -> str:
-    return f"{checkpoint}.teacher" if checkpoint else ""
+    return f"{checkpoint}.teacher" if checkpoint and not pathlib.Path(checkpoint).is_dir() else checkpoint

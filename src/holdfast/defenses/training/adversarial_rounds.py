@@ -29,7 +29,7 @@ class AdversarialRounds(Learner):
     Cost: `rounds` + 1 times what the learner costs, on data that grow, and `rounds` attacks on `samples` rows.
 
     Args:
-        of: Who learns; a learner that trains on keeps no checkpoint here, for its data change.
+        of: Who learns; its checkpoint, where it has one, must be a folder, for its data change.
         threat: What the model shall withstand.
         rounds: Attacks, each followed by learning anew.
         attack: Any of the catalog that fits the threat and the model.

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from holdfast import defenses
 from holdfast.core.errors import UsageError
@@ -29,6 +29,7 @@ from holdfast.threats.threats import Threat
 Kind = Literal["stage", "fitted", "learner"]
 EXAMPLE = "'bit_depth(bits=4)+adversarial_training(steps=7)'"
 MOST = 8  # parts of a chain
+T = TypeVar("T", bound=Stage | Fitted | Learner)
 KINDS: dict[Kind, type] = {"stage": Stage, "fitted": Fitted, "learner": Learner}
 
 
@@ -104,7 +105,7 @@ def chain(text: "str | Stage | Fitted | Learner | Chain", of: Train, threat: Thr
         return text
     given = [text] if isinstance(text, Stage | Fitted | Learner) else [_part(each) for each in _parts(text)]
     learners = [part for part in given if isinstance(part, Learner)]
-    front = tuple(part for part in given if not isinstance(part, Learner))
+    front = [part for part in given if not isinstance(part, Learner)]
     if len(learners) > 1:
         raise UsageError(
             "HF831",
@@ -114,7 +115,8 @@ def chain(text: "str | Stage | Fitted | Learner | Chain", of: Train, threat: Thr
             fix="write them as two defenses",
         )
     learner = _taught(learners[0], of, threat) if learners else None
-    return Chain("+".join(map(_told, (*front, *learners))), front, learner)
+    taught = tuple(_taught(part, of, threat) for part in front)
+    return Chain("+".join(map(_told, (*front, *learners))), taught, learner)
 
 
 def _parts(text: str) -> Sequence[str]:
@@ -160,10 +162,11 @@ def _value(kind: Any, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _taught(part: Learner, of: Train, threat: Threat) -> Learner:
-    """A trained defense, at the base learner and the threat of the protocol wherever its own are the defaults."""
+def _taught(part: T, of: Train, threat: Threat) -> T:
+    """A defense that learns, at the base learner and the threat of the protocol wherever its own are the defaults."""
     filled: dict[str, Any] = {}
-    for p in parameters(type(part)):
+    kind: type = type(part)
+    for p in parameters(kind):
         value = getattr(part, p.name)
         if isinstance(value, Learner):
             filled[p.name] = _inner(value, p.default, of, threat)

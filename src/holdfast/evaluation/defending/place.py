@@ -1,8 +1,16 @@
-"""The folder of one defense: its facts, its trained model, its runs; whatever is there is not computed again."""
+"""The folder of one defense: its facts, its trained model, its runs; whatever is there is not computed again.
+
+facts.json                          what was measured
+model.safetensors, .card.json       the trained network, or the members of the trained ensemble
+training.json                       what training it cost
+checkpoints/, begun.json            trainings that were interrupted, and what they cost so far
+run/, other-threats/                audits
+"""
 
 import dataclasses
 import pathlib
 import re
+import shutil
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -62,6 +70,15 @@ class Place:
         return _read(self.path / "training.json", Spent) if self._weights.is_file() else None
 
     @property
+    def checkpoints(self) -> pathlib.Path:
+        """Of the trainings inside the learner."""
+        return self.path / "checkpoints"
+
+    @property
+    def _begun(self) -> pathlib.Path:
+        return self.path / "begun.json"
+
+    @property
     def _weights(self) -> pathlib.Path:
         return self.path / "model.safetensors"
 
@@ -80,8 +97,34 @@ class Place:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
+    def training(self, work: Callable[[], T]) -> tuple[T, Spent]:
+        """What a training returns, and what it cost with the calls before that were interrupted.
+
+        What a killed process spent is not known and not counted.
+        """
+        with writing(self.checkpoints):
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        before = _read(self._begun, Spent) or Spent(seconds=0.0, processor_seconds=0.0)
+        began, busy = time.perf_counter(), time.process_time()
+
+        def spent() -> Spent:
+            return Spent(
+                seconds=before.seconds + time.perf_counter() - began,
+                processor_seconds=before.processor_seconds + time.process_time() - busy,
+            )
+
+        try:
+            found = work()
+        except BaseException:
+            write_atomic(self._begun, to_json(spent()).encode())
+            raise
+        return found, spent()
+
     def keep(self, model: Model, base: Base, train: Dataset, spent: Spent) -> Model | None:
-        """Write a trained model, and return what reads back; None where it is no network that a card can name."""
+        """Write a trained model, and return what reads back; the checkpoints of its trainings then go.
+
+        None where it is neither a network nor an ensemble of networks that a card can name; the checkpoints stay.
+        """
         self.make()
         card = Card(
             network=base.network,
@@ -105,6 +148,8 @@ class Place:
                 self._weights.unlink(missing_ok=True)
             return None
         write_atomic(self.path / "training.json", to_json(spent).encode())
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self._begun.unlink(missing_ok=True)
         return found
 
     def model(self, data: Dataset) -> Model | None:

@@ -29,6 +29,7 @@ from holdfast.evaluation.document import to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
+from holdfast.learning.checkpoints import kept
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
@@ -252,23 +253,21 @@ def _trained(
     """The network behind the stages: kept from an earlier call, or trained now and kept."""
     if chain is not None and chain.learner is None:
         return _bare(work), None, ()
-    kept = place.model(work.parts.train)
-    if kept is not None:
-        return kept, place.trained, ()
+    there = place.model(work.parts.train)
+    if there is not None:
+        return there, place.trained, ()
     protocol, train = work.protocol, work.parts.train
-    place.make()
-    checkpoint = place.path / "checkpoint.pt"
-    if chain is None or chain.learner is None:
-        learner: Learner = dataclasses.replace(protocol.base.learner(), checkpoint=str(checkpoint))
-    else:
-        learner = chain.learner  # may train several networks, which one checkpoint cannot hold
+    learner = protocol.base.learner() if chain is None or chain.learner is None else chain.learner
     _warm(learner, train)
-    made, spent = timed(lambda: learner.fit(train, protocol.seed, tell))
+    made, spent = place.training(lambda: kept(learner, place.checkpoints).fit(train, protocol.seed, tell))
     found = place.keep(made, protocol.base, train, spent)
-    checkpoint.unlink(missing_ok=True)
     if found is not None:
         return found, spent, ()
-    return made, spent, ("The trained model is no single network, so it is not kept: an interrupted run trains anew.",)
+    again = "continues from its checkpoints" if any(place.checkpoints.iterdir()) else "trains anew"
+    note = (
+        f"The trained model is no network and no ensemble of networks that a card can name: an interrupted run {again}."
+    )
+    return made, spent, (note,)
 
 
 def _warm(learner: Learner, train: Dataset) -> None:

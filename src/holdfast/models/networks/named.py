@@ -1,6 +1,7 @@
 """Networks by the name that a model card writes."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
@@ -29,6 +30,16 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
 NAMES = tuple(sorted(_BUILDERS))
 
 
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What a network was built from; its copies know it too."""
+
+    name: str
+    shape: tuple[int, ...]
+    classes: int
+    options: Mapping[str, int]
+
+
 def build(name: str, *, shape: tuple[int, ...], classes: int, **options: int) -> nn.Module:
     """A fresh network that maps `(batch, *shape)` to logits `(batch, classes)`; no normalization inside.
 
@@ -47,7 +58,15 @@ def build(name: str, *, shape: tuple[int, ...], classes: int, **options: int) ->
         )
     shape = tuple(int(n) for n in shape)
     _check(name, shape, classes, options)
-    return _BUILDERS[name](shape, classes, **options)
+    net = _BUILDERS[name](shape, classes, **options)
+    net.__dict__["built"] = Built(name, shape, classes, options)
+    return net
+
+
+def built(net: nn.Module) -> Built | None:
+    """How a network was built; None for one that `build` has not made."""
+    found = net.__dict__.get("built")
+    return found if isinstance(found, Built) else None
 
 
 def _check(name: str, shape: tuple[int, ...], classes: int, options: dict[str, int]) -> None:
