@@ -22,6 +22,7 @@ class Step:
         done: Share of the whole training that is done, from 0 to 1.
         draw: Random numbers of this epoch.
         memory: Tensors that the objective keeps from step to step, by name; they travel with the checkpoint.
+        groups: Of the samples, numbered from 0 in the order of their values, `(batch,)`; None where the data have none.
     """
 
     net: nn.Module
@@ -34,6 +35,7 @@ class Step:
     done: float
     draw: Generator
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    groups: Tensor | None = None
 
 
 Objective = Callable[[Step], Tensor]
