@@ -9,6 +9,7 @@ from holdfast.core.params import parameters
 from holdfast.core.progress import Listener, Note, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.defending.chain import catalog, chain
+from holdfast.learning.inner import resting_on, training_of
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.threats.threats import Threat
@@ -64,7 +65,7 @@ def learner_of(recipe: str, of: Train, threat: Threat) -> Learner:
     """
     made = chain(recipe, of, threat)
     learner = made.learner
-    if learner is None or made.front or not isinstance(getattr(learner, "of", None), Train):
+    if learner is None or made.front or training_of(learner) is None:
         raise UsageError(
             "HF834",
             f"'{made}' is no recipe that hardens a model",
@@ -144,10 +145,9 @@ def pick(costs: Mapping[str, float], plan: float) -> str:
 
 def epoch_seconds(learner: Learner, data: Dataset, seed: int = 0, clock: Clock = time.perf_counter) -> float:
     """Seconds of an epoch over all data: three batches less one, so that what happens once does not count."""
-    of: Train = getattr(learner, "of")  # noqa: B009 - a field that recipes have and Learner has not
+    of = training_of(learner) or Train()
     size = min(of.batch, len(data))
-    once = dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint="")
-    quick = dataclasses.replace(learner, **{"of": once})
+    quick = resting_on(learner, dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint=""))
 
     def spent(batches: int) -> float:
         few = data.take(slice(0, min(len(data), batches * size)))
