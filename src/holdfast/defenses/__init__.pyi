@@ -42,7 +42,9 @@ from holdfast.defenses.regularization.weight_decay import WeightDecay as WeightD
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds as AdversarialRounds
 from holdfast.defenses.training.adversarial_training import AdversarialTraining as AdversarialTraining
 from holdfast.defenses.training.averaged import Averaged as Averaged
-from holdfast.defenses.training.curriculum_adversarial_training import CurriculumAdversarialTraining as CurriculumAdversarialTraining
+from holdfast.defenses.training.curriculum_adversarial_training import (
+    CurriculumAdversarialTraining as CurriculumAdversarialTraining,
+)
 from holdfast.defenses.training.fast_adversarial_training import FastAdversarialTraining as FastAdversarialTraining
 from holdfast.defenses.training.free_adversarial_training import FreeAdversarialTraining as FreeAdversarialTraining
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation as GaussianAugmentation
