@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent / "src"
+WIDTH = 120  # letters of a line, as the formatter wants it
 HEAD = "# Written by tools/stubs.py from the lazy names of this package (`make stubs`); do not edit.\n\n"
 
 
@@ -40,7 +41,8 @@ def line(package: str, name: str, module: str) -> str:
     parent, _, last = module.rpartition(".")
     if last == name and not defines(module, name):
         return f"from {parent} import {name} as {name}" if parent != package else f"from . import {name} as {name}"
-    return f"from {module} import {name} as {name}"
+    short = f"from {module} import {name} as {name}"
+    return short if len(short) <= WIDTH else f"from {module} import (\n    {name} as {name},\n)"
 
 
 def defines(module: str, name: str) -> bool:

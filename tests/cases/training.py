@@ -10,11 +10,15 @@ from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 from holdfast.defenses.training.adversarial_training import AdversarialTraining
+from holdfast.defenses.training.averaged import Averaged
+from holdfast.defenses.training.curriculum_adversarial_training import CurriculumAdversarialTraining
 from holdfast.defenses.training.fast_adversarial_training import FastAdversarialTraining
 from holdfast.defenses.training.free_adversarial_training import FreeAdversarialTraining
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation
 from holdfast.defenses.training.mart import Mart
+from holdfast.defenses.training.multi_norm import MultiNorm
 from holdfast.defenses.training.trades import Trades
+from holdfast.defenses.training.wasserstein_robust import WassersteinRobust
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation
 from holdfast.learning.fit import Fit
 from holdfast.learning.learner import Learner
@@ -92,6 +96,32 @@ TRAINING = [
         0.4,
         off=FastAdversarialTraining(of=PLAIN, threat=NONE, collapse="ignore"),
     ),
+    Case(FastAdversarialTraining(**HARD, validation_steps=4, alignment=0.2), PLAIN, 0.4, why="another row says it"),
+    Case(
+        MultiNorm(**HARD, **TWO, threats=(L2(0.15),), combine="average"),
+        PLAIN,
+        0.6,
+        off=MultiNorm(of=PLAIN, threat=NONE, threats=(), combine="average"),
+    ),
+    Case(
+        MultiNorm(**HARD, **TWO, threats=(L2(0.15),), combine="random"),
+        PLAIN,
+        0.5,
+        off=MultiNorm(of=PLAIN, threat=NONE, threats=(L2(0.0),)),
+    ),
+    Case(
+        CurriculumAdversarialTraining(**HARD, **TWO, stay=1, mixing=False, validation_samples=50, validation_steps=4),
+        PLAIN,
+        0.3,
+        why="a part of the data is always held out",
+    ),
+    Case(
+        Averaged(of=AdversarialTraining(**HARD, **TWO)),
+        PLAIN,
+        0.6,
+        why="there is no share of the epochs at which one average is the other",
+    ),
+    Case(WassersteinRobust(of=PLAIN, gamma=100.0, steps=5), PLAIN, 0.3, off=WassersteinRobust(of=PLAIN, steps=0)),
     Case(Trades(**HARD, **TWO, beta=2.0), PLAIN, 0.6, off=Trades(**HARD, beta=0.0)),
     Case(Mart(**HARD, **TWO), PLAIN, 0.6, why="at weight 0 and radius 0 its boosted cross-entropy is left"),
     Case(

@@ -18,6 +18,7 @@ from holdfast.evaluation.defending import harden as hardening
 from holdfast.evaluation.defending import recipe
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model
+from holdfast.models.source import source_of
 
 QUICK = {"suite": "pgd(steps=2)", "limit": 12}
 ONE = "adversarial_training(steps=1)"
@@ -118,6 +119,32 @@ def test_auto_measures_the_catalog_and_plans_what_fits(net, digits, monkeypatch)
     assert chosen(1.0).epochs == 1, "one epoch at least"
     assert chosen(1e6).epochs == recipe.LONG
     assert "Rule: of the recipes" in chosen(40.0).text
+
+
+def test_auto_chooses_among_recipes_for_one_threat_whose_epochs_cost_the_same():
+    assert set(recipe.recipes()) == {*recipe.automatic(), *recipe.UNPLANNED}
+    assert {"trades", "fast_adversarial_training"} <= set(recipe.automatic())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "multi_norm(threats=['l2:1/2'],steps=1)",
+        "curriculum_adversarial_training(steps=1,validation_samples=5)",
+        "fast_adversarial_training(alignment=0.2,validation_samples=5)",
+        "averaged(of='trades(steps=1)')",
+        "wasserstein_robust(steps=1)",
+        "group_dro",
+        "parseval_networks",
+        "lipschitz_margin",
+    ],
+)
+def test_learners_train_a_given_network_on(text, net, digits):
+    of = Train(start=hf.wrap(net, (0, 1), output="logits", classes=10), epochs=2, batch=16, rate=0.01)
+    made = recipe.learner_of(text, of, hf.Linf(0.1)).fit(digits.train.take(slice(0, 40)))
+    found, before = source_of(made).ask.net.state_dict(), net.state_dict()
+    assert found.keys() == before.keys()
+    assert not all(torch.equal(found[name], before[name]) for name in before)
 
 
 def test_a_batch_is_what_three_cost_more_than_one(net, digits):

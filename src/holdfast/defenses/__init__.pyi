@@ -30,21 +30,30 @@ from holdfast.defenses.regularization.aug_mix import AugMix as AugMix
 from holdfast.defenses.regularization.cut_mix import CutMix as CutMix
 from holdfast.defenses.regularization.dropout import Dropout as Dropout
 from holdfast.defenses.regularization.early_stopping import EarlyStopping as EarlyStopping
+from holdfast.defenses.regularization.group_dro import GroupDro as GroupDro
 from holdfast.defenses.regularization.input_gradient import InputGradient as InputGradient
 from holdfast.defenses.regularization.jacobian_regularization import JacobianRegularization as JacobianRegularization
 from holdfast.defenses.regularization.l1_penalty import L1Penalty as L1Penalty
 from holdfast.defenses.regularization.l2_penalty import L2Penalty as L2Penalty
 from holdfast.defenses.regularization.label_smoothing import LabelSmoothing as LabelSmoothing
+from holdfast.defenses.regularization.lipschitz_margin import LipschitzMargin as LipschitzMargin
 from holdfast.defenses.regularization.mixup import Mixup as Mixup
+from holdfast.defenses.regularization.parseval_networks import ParsevalNetworks as ParsevalNetworks
 from holdfast.defenses.regularization.spectral_normalization import SpectralNormalization as SpectralNormalization
 from holdfast.defenses.regularization.weight_decay import WeightDecay as WeightDecay
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds as AdversarialRounds
 from holdfast.defenses.training.adversarial_training import AdversarialTraining as AdversarialTraining
+from holdfast.defenses.training.averaged import Averaged as Averaged
+from holdfast.defenses.training.curriculum_adversarial_training import (
+    CurriculumAdversarialTraining as CurriculumAdversarialTraining,
+)
 from holdfast.defenses.training.fast_adversarial_training import FastAdversarialTraining as FastAdversarialTraining
 from holdfast.defenses.training.free_adversarial_training import FreeAdversarialTraining as FreeAdversarialTraining
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation as GaussianAugmentation
 from holdfast.defenses.training.mart import Mart as Mart
+from holdfast.defenses.training.multi_norm import MultiNorm as MultiNorm
 from holdfast.defenses.training.trades import Trades as Trades
+from holdfast.defenses.training.wasserstein_robust import WassersteinRobust as WassersteinRobust
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation as WeightPerturbation
 from holdfast.defenses.validation.camera_realism import CameraRealism as CameraRealism
 from holdfast.defenses.validation.range_check import RangeCheck as RangeCheck
@@ -54,12 +63,14 @@ __all__ = [
     "AdversarialRounds",
     "AdversarialTraining",
     "AugMix",
+    "Averaged",
     "Bagging",
     "BayesianUncertainty",
     "BinaryDetector",
     "BitDepth",
     "Boosting",
     "CameraRealism",
+    "CurriculumAdversarialTraining",
     "CutMix",
     "DefensiveDistillation",
     "Dither",
@@ -70,6 +81,7 @@ __all__ = [
     "FreeAdversarialTraining",
     "GaussianAugmentation",
     "GaussianSmoothing",
+    "GroupDro",
     "InputGradient",
     "JacobianRegularization",
     "Jpeg",
@@ -77,14 +89,17 @@ __all__ = [
     "L1Penalty",
     "L2Penalty",
     "LabelSmoothing",
+    "LipschitzMargin",
     "LocalDimensionality",
     "Mahalanobis",
     "Mart",
     "MedianSmoothing",
     "Mixup",
+    "MultiNorm",
     "NearestNeighbors",
     "NonLocalMeans",
     "OutlierModel",
+    "ParsevalNetworks",
     "Purifier",
     "RangeCheck",
     "Reconstruction",
@@ -96,6 +111,7 @@ __all__ = [
     "TotalVariation",
     "Trades",
     "Voting",
+    "WassersteinRobust",
     "WeightDecay",
     "WeightPerturbation",
 ]

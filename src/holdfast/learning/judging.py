@@ -7,6 +7,7 @@ arXiv:2002.11569.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from holdfast.core.params import Count, NonNegative, check
 
@@ -42,6 +43,16 @@ class Alert:
 
 
 Alarm = Callable[[Sequence[Judged]], Alert | None]  # all epochs so far, the last one new
+Hook = TypeVar("Hook")
+
+
+def present(hook: Hook, epochs: Sequence[Judged]) -> Hook:
+    """A hook as the judgments so far make it: what its method `after` returns, itself where it has none.
+
+    So a training changes with what its validation says, and a resumed one is the same: judgments are in its checkpoint.
+    """
+    found: Hook = hook.after(epochs) if hasattr(hook, "after") else hook
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ class Step:
         memory: Tensors that the objective keeps from step to step, by name; they travel with the checkpoint.
         whole: What a hook inside the network saw, `(seen, ...)`, and the rows of the batch -> `(rows, ...)`. On several
             processes each sees its own rows there (`learning.processes`); else it is what was seen.
+        groups: Of the samples, numbered from 0 in the order of their values, `(batch,)`; None where the data have none.
     """
 
     net: nn.Module
@@ -40,6 +41,7 @@ class Step:
     draw: Generator
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     whole: Callable[[Tensor, int], Tensor] = lambda seen, rows: seen
+    groups: Tensor | None = None
 
 
 Objective = Callable[[Step], Tensor]

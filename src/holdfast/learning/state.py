@@ -1,6 +1,7 @@
 """A training in progress: the network, its running average, the optimizer; written to a file and read back bit for bit.
 
-The average of the weights: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
+The running average of the weights: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992;
+the equal one: Izmailov et al., UAI 2018, arXiv:1803.05407.
 """
 
 import copy
@@ -27,7 +28,7 @@ class State:
 
     Args:
         net: The network that learns.
-        average: Its exponential running average, which is the result.
+        average: Its exponential running average, later the equal one, which is the result.
         optimizer: Stochastic gradient descent with its momenta.
         epoch: Epochs done.
         best: Highest validation score so far.
@@ -36,6 +37,7 @@ class State:
         judged: What the validation part said after each epoch.
         ended: Whether an alarm has ended the training.
         memory: What the objective keeps from step to step.
+        averaged: Epochs in the equal average.
     """
 
     net: nn.Module
@@ -48,15 +50,23 @@ class State:
     judged: list[Judged] = dataclasses.field(default_factory=list)
     ended: bool = False
     memory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    averaged: int = 0
 
-    @torch.no_grad()
     def follow(self, decay: float, step: int) -> None:
         """Move the average a step towards the network; early steps move it further, so that it forgets the start."""
-        keep = min(decay, (1 + step) / (10 + step)) if decay else 0.0
+        self._toward(1 - (min(decay, (1 + step) / (10 + step)) if decay else 0.0))
+
+    def count(self) -> None:
+        """Take the network into the equal average; the first one counted replaces what was there."""
+        self._toward(1 / (self.averaged + 1))
+        self.averaged += 1
+
+    @torch.no_grad()
+    def _toward(self, share: float) -> None:
         own = self.net.state_dict()
         for name, value in self.average.state_dict().items():
             if value.is_floating_point():
-                value.lerp_(own[name].detach(), 1 - keep)
+                value.lerp_(own[name].detach(), share)
             else:
                 value.copy_(own[name])
 
@@ -87,6 +97,7 @@ class State:
                 "judged": [dataclasses.astuple(one) for one in self.judged],
                 "ended": self.ended,
                 "memory": self.memory,
+                "averaged": self.averaged,
             },
             buffer,
         )
@@ -126,6 +137,7 @@ class State:
         self.epoch, self.best, self.best_epoch = found["epoch"], found["best"], found["best_epoch"]
         self.chosen, self.ended, self.memory = found["chosen"], found["ended"], found["memory"]
         self.judged = [Judged(*one) for one in found["judged"]]
+        self.averaged = found["averaged"]
 
 
 def begin(net: nn.Module, rate: float, momentum: float, weight_decay: float) -> State:

@@ -6,6 +6,7 @@ Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVP
 
 import copy
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable
@@ -21,12 +22,13 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
-from holdfast.learning.judging import Alarm, Alert, Judged
+from holdfast.learning.judging import Alarm, Alert, Judged, present
 from holdfast.learning.learner import Learner
+from holdfast.learning.norms import estimate, norms
 from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
 from holdfast.learning.processes import Processes, processes
-from holdfast.learning.schedule import one_cycle
+from holdfast.learning.schedule import scheduled
 from holdfast.learning.state import State, begin
 from holdfast.models.borrow import borrowed
 from holdfast.models.model import Model
@@ -39,6 +41,7 @@ from holdfast.models.wrap import wrap
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Perturb = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Generator], Tensor | None]
 Judge = Callable[[Model, Dataset], float | Judged]
+Retract = Callable[[nn.Module], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,12 +60,17 @@ class Train(Learner):
         weight_decay: Of weights, not of norms and biases.
         smoothing: Share of the label that is spread over all classes.
         average: Decay of the running average of the weights; 0 for the last weights.
+        equal_from: Share of the epochs after which the equal average of the weights at the ends of epochs takes the
+            place of the running one, its batch norms with statistics of their own; 1 for never.
+        tail: Rate from then on, as a share of the highest; 0 for the cycle to its end.
         augment: Names joined by "+" (`shift`, `affine`, `light`), or a function (x, generator) -> x.
         normalize: Take off the training data's mean and divide by its deviation, per channel, inside the model.
         perturb: A function (logits of x, x, y, generator) -> x that makes a step's inputs harder, or None to leave
             them as they are; the network it asks is frozen and in evaluation mode, a copy with its norms folded
-            where that agrees (`learning.attacked`).
+            where that agrees (`learning.attacked`). One with a method `after(judgments so far)` is asked for the
+            function of each epoch; the same goes for the judge.
         objective: What a step minimizes, a function of a `learning.objective.Step`.
+        retract: A function of the network that changes its weights in place after each step, or None.
         replays: Steps in a row on each batch; a pass over the data then takes so many times as long.
         patience: Epochs without a better validation score after which to stop, with the best weights; 0 to go on to the
             end and take the last.
@@ -87,10 +95,13 @@ class Train(Learner):
     weight_decay: NonNegative = 5e-4
     smoothing: Share = 0.1
     average: Share = 0.997
+    equal_from: Share = 1.0
+    tail: Share = 0.0
     augment: str | Augmentation = ""
     normalize: bool = True
     perturb: Perturb | None = None
     objective: Objective = CrossEntropy()
+    retract: Retract | None = None
     replays: Count = 1
     patience: Natural = 0
     holdout: Fraction = 0.1
@@ -127,7 +138,7 @@ class Train(Learner):
         began, team = time.perf_counter(), processes(self.device)
         with torch.random.fork_rng(None if team.device.type == "cuda" else []), team.leaving():
             torch.manual_seed(_mixed(seed, -1))
-            mean, std = self._scaling(dataset)
+            mean, std = self.scaling(dataset)
             work = _Work(self, dataset, seed, mean, std, team)
             state = begin(self._network(dataset).to(team.device), self.rate, self.momentum, self.weight_decay)
             if self.checkpoint:
@@ -149,7 +160,7 @@ class Train(Learner):
         alerts: list[Alert] = []
         team, part = work.team, validation if self.patience else None
         if part is not None:
-            found = team.decided(lambda: self._judged(work.model(copy.deepcopy(state.average)), part))
+            found = team.decided(lambda: self._judged(work.model(copy.deepcopy(state.average)), part, state))
             held, judged = round(found.score * found.samples), found.samples
             state.validated(found)
             alerts = team.decided(lambda: self._alerts(state))
@@ -162,8 +173,9 @@ class Train(Learner):
             notes.append(Note(text))
         team.tell(on_event, *notes, BatchDone("train", state.epoch, self.epochs, held, judged))
 
-    def _judged(self, model: Model, validation: Dataset) -> Judged:
-        found = _accuracy(model, validation) if self.judge is None else self.judge(model, validation)
+    def _judged(self, model: Model, validation: Dataset, state: State) -> Judged:
+        judge: Judge = _accuracy if self.judge is None else present(self.judge, state.judged)
+        found = judge(model, validation)
         return found if isinstance(found, Judged) else Judged(found, len(validation))
 
     def _alerts(self, state: State) -> list[Alert]:
@@ -181,7 +193,8 @@ class Train(Learner):
         options = {key: value for key, value in (("width", self.width), ("depth", self.depth)) if value}
         return build(self.network, shape=shape, classes=dataset.n_classes, **options)
 
-    def _scaling(self, dataset: Dataset) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    def scaling(self, dataset: Dataset) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        """What is taken off the inputs inside the model and what they are divided by, per channel; None for nothing."""
         if self.start is not None:
             return _inside(self.start).mean, _inside(self.start).std
         if not self.normalize:
@@ -201,7 +214,8 @@ class Train(Learner):
         said = {f.name: _said(getattr(self, f.name)) for f in dataclasses.fields(self)}
         for free in ("checkpoint", "device"):
             del said[free]
-        return digest({"settings": said, "seed": seed, "data": list(dataset.digests)})
+        groups = None if dataset.groups is None else dataset.groups.tolist()
+        return digest({"settings": said, "seed": seed, "data": list(dataset.digests), "groups": groups})
 
 
 class _Work:
@@ -215,6 +229,9 @@ class _Work:
         self.size = min(how.batch, len(data))
         team.enough(self.size)
         self.per_epoch = len(data) // self.size
+        self.equal_from = math.ceil(how.equal_from * how.epochs - 1e-9)  # epochs before the equal average
+        self.groups = None if data.groups is None else torch.unique(data.groups, return_inverse=True)[1]
+        self.perturb = how.perturb
         self.copy: Attacked | None = None
 
     def epoch(self, state: State) -> None:
@@ -223,19 +240,36 @@ class _Work:
         torch.manual_seed(_mixed(self.seed, state.epoch))  # for layers that draw, such as dropout
         self.team.seed(_mixed(self.seed, state.epoch))
         state.net.train()
-        self.copy = None if self.how.perturb is None else self._copied(state.net)
+        self.perturb = present(self.how.perturb, state.judged)
+        self.copy = None if self.perturb is None else self._copied(state.net)
         order = torch.randperm(len(self.data), generator=draw)[: self.per_epoch * self.size]
         for k, rows in enumerate(torch.split(order, self.size)):
             x, y = self.data.x[rows], self.data.y[rows].to(self.device)
             x = (x if self.augment is None else self.augment(x, draw)).to(self.device)
+            groups = None if self.groups is None else self.groups[rows].to(self.device)
             for again in range(self.how.replays):
-                self._step(state, x, y, draw, (state.epoch * self.per_epoch + k) * self.how.replays + again)
+                self._step(state, x, y, draw, (state.epoch * self.per_epoch + k) * self.how.replays + again, groups)
         state.epoch += 1
+        if state.epoch > self.equal_from:
+            state.count()
+            self._settle_norms(state)
 
-    def _step(self, state: State, x: Tensor, y: Tensor, draw: Generator, step: int) -> None:
-        steps = self.how.epochs * self.per_epoch * self.how.replays
+    def _settle_norms(self, state: State) -> None:
+        """Statistics of the equal average's batch norms, from a pass over the data, augmented but not perturbed."""
+        if not norms(state.average):
+            return
+        draw = Generator().manual_seed(_mixed(self.seed, -1 - state.epoch))
+        order = torch.randperm(len(self.data), generator=draw)[: self.per_epoch * self.size]
+        batches = (self.data.x[rows] for rows in torch.split(order, self.size))
+        shown = (x if self.augment is None else self.augment(x, draw) for x in batches)
+        estimate(state.average, lambda x: self._logits(state.average, x), (x.to(self.device) for x in shown))
+
+    def _step(
+        self, state: State, x: Tensor, y: Tensor, draw: Generator, step: int, groups: Tensor | None = None
+    ) -> None:
+        steps, how = self.how.epochs * self.per_epoch * self.how.replays, self.how
         for group in state.optimizer.param_groups:
-            group["lr"] = one_cycle(step, steps, self.how.rate)
+            group["lr"] = scheduled(step, steps, how.rate, self.equal_from / how.epochs, how.tail)
         loss = self.how.objective(
             Step(
                 net=state.net,
@@ -249,6 +283,7 @@ class _Work:
                 draw=draw,
                 memory=state.memory,
                 whole=self.team.whole,
+                groups=groups,
             )
         )
         if not bool(torch.isfinite(loss)):
@@ -262,15 +297,18 @@ class _Work:
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
         self.team.level(state.net)
-        state.follow(self.how.average, step)
+        if how.retract is not None:
+            how.retract(state.net)
+        if state.epoch < self.equal_from:
+            state.follow(how.average, step)
 
     def _harder(self, net: nn.Module, x: Tensor, y: Tensor, draw: Generator) -> Tensor:
-        if self.how.perturb is None:
+        if self.perturb is None:
             return x
         quick = self.copy.refresh(net) if self.copy is not None else None
         with borrowed(*[] if quick is not None else [net]):
             asked = self.team.shared(quick or (lambda inputs: self._logits(net, inputs)))
-            found = self.how.perturb(asked, x, y, draw)
+            found = self.perturb(asked, x, y, draw)
         return x if found is None else found.detach().to(x)
 
     def _copied(self, net: nn.Module) -> Attacked | None:

@@ -1,1 +1,1 @@
-"""Penalties, noise and augmentation at training time, as Learners."""
+"""Penalties, noise, augmentation and weighting at training time, as Learners."""

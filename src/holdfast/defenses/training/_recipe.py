@@ -4,6 +4,8 @@ import abc
 import dataclasses
 from typing import Any
 
+import torch
+
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
 from holdfast.core.errors import ModelError
@@ -39,14 +41,7 @@ class Recipe(Learner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.threat.bounded:
-            raise ModelError(
-                "HF260",
-                "Adversarial training needs a radius",
-                seen=self.threat.literal,
-                expected="a threat with a finite radius",
-                fix=f"threat={self.threat.norm}:RADIUS",
-            )
+        with_radius(self.threat)
 
     @abc.abstractmethod
     def changes(self, dataset: Dataset) -> dict[str, Any]:
@@ -72,12 +67,29 @@ class Recipe(Learner):
         return self.training(dataset, seed).fit(dataset, seed, on_event, validation)
 
 
+def with_radius(threat: Threat) -> None:
+    """Refuse a threat without a radius.
+
+    Raises:
+        ModelError: HF260.
+    """
+    if not threat.bounded:
+        raise ModelError(
+            "HF260",
+            "Adversarial training needs a radius",
+            seen=threat.literal,
+            expected="a threat with a finite radius",
+            fix=f"threat={threat.norm}:RADIUS",
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Withstands:
     """Empirical robust accuracy on a seeded part of the validation data: what the epoch is chosen by.
 
     Args:
         threat: What the model shall withstand.
+        others: What it shall withstand as well; a sample holds where it holds under each.
         steps: Steps of the attack.
         samples: Samples attacked at most.
         seed: Chooses them.
@@ -89,15 +101,20 @@ class Withstands:
     samples: int
     seed: int
     easy: bool = False
+    others: tuple[Threat, ...] = ()
 
     def __call__(self, model: Model, validation: Dataset) -> Judged:
         """Share of the samples that the model gets right and PGD does not break."""
         part = validation.sample(min(self.samples, len(validation)), self.seed)
-        score = self._held(Pgd(steps=self.steps, step=0.25), model, part)
+        score = self.held(Pgd(steps=self.steps, step=0.25), model, part)
         if not self.easy:
             return Judged(score, len(part))
-        return Judged(score, len(part), self._held(Pgd(steps=1, step=1.0, random_start=False), model, part))
+        return Judged(score, len(part), self.held(Pgd(steps=1, step=1.0, random_start=False), model, part))
 
-    def _held(self, attack: Pgd, model: Model, part: Dataset) -> float:
-        out = run(attack, model, part.x, part.y, self.threat, seed=self.seed)
-        return out.status.count("unbroken") / len(out)
+    def held(self, attack: Pgd, model: Model, part: Dataset) -> float:
+        """Share of the samples of a part that the attack does not break under any of the threats."""
+        held = torch.ones(len(part), dtype=torch.bool)
+        for threat in (self.threat, *self.others):
+            out = run(attack, model, part.x, part.y, threat, seed=self.seed)
+            held &= torch.tensor([status == "unbroken" for status in out.status])
+        return float(held.double().mean())

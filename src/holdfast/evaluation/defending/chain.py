@@ -7,6 +7,7 @@ elsewhere it is put there. Names come from the catalog `holdfast.defenses`, valu
 import dataclasses
 import functools
 import inspect
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -156,6 +157,8 @@ def _value(kind: Any, value: Any) -> Any:
     """A value as its field wants it: a threat from its literal, another defense from its name, a tuple from a list."""
     if inspect.isclass(kind) and issubclass(kind, Threat) and isinstance(value, str):
         return parse_threat(value)
+    if typing.get_args(kind)[:1] == (Threat,) and isinstance(value, list | tuple):
+        return tuple(parse_threat(one) if isinstance(one, str) else one for one in value)
     nested = inspect.isclass(kind) and issubclass(kind, tuple(KINDS.values()))
     if isinstance(value, Word) or (nested and isinstance(value, str)):
         return _part(value.name if isinstance(value, Word) else value)
@@ -205,4 +208,9 @@ def _told(part: Stage | Fitted | Learner) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, Threat):
         return repr(value.literal)
-    return snake(type(value).__name__) if isinstance(value, Stage | Fitted | Learner) else repr(value)
+    if isinstance(value, tuple) and value and all(isinstance(one, Threat) for one in value):
+        return repr([one.literal for one in value])
+    if not isinstance(value, Stage | Fitted | Learner):
+        return repr(value)
+    inner = _told(value)
+    return inner if inner.isidentifier() else repr(inner)

@@ -23,6 +23,7 @@ from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of
 from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
+from holdfast.learning.inner import training_of
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
@@ -205,7 +206,7 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
             raise KeyboardInterrupt("The checkpoint is kept; the same command continues") from stop
         if not watch.late:
             raise
-    of: Train = getattr(learner, "of")  # noqa: B009 - recipes have it
+    of = training_of(learner) or Train()
     held = torch.load(of.checkpoint, map_location="cpu", weights_only=True)  # this process has just written it
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])

@@ -9,6 +9,7 @@ from holdfast.core.params import parameters
 from holdfast.core.progress import Listener, Note, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.defending.chain import catalog, chain
+from holdfast.learning.inner import resting_on, training_of
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.threats.threats import Threat
@@ -23,6 +24,12 @@ RULE = (
     f"of the recipes of which {ENOUGH} epochs fit into {SAFE:.0%} of the budget, the one that spends most on an epoch; "
     f"where none fits so often, the one whose epoch is cheapest; as many epochs as fit, at most {LONG}"
 )
+UNPLANNED = {
+    "curriculum_adversarial_training": "its epochs grow dearer as they go on",
+    "multi_norm": "it withstands other threats beside the one asked for",
+}
+"""Recipes that "auto" does not choose, and why."""
+
 Clock = Callable[[], float]
 
 
@@ -56,6 +63,11 @@ def recipes() -> tuple[str, ...]:
     return tuple(found)
 
 
+def automatic() -> tuple[str, ...]:
+    """Those that the rule chooses from: made for one threat, and every epoch costs the same."""
+    return tuple(name for name in recipes() if name not in UNPLANNED)
+
+
 def learner_of(recipe: str, of: Train, threat: Threat) -> Learner:
     """The trained defense of a text, at this training and this threat.
 
@@ -64,7 +76,7 @@ def learner_of(recipe: str, of: Train, threat: Threat) -> Learner:
     """
     made = chain(recipe, of, threat)
     learner = made.learner
-    if learner is None or made.front or not isinstance(getattr(learner, "of", None), Train):
+    if learner is None or made.front or training_of(learner) is None:
         raise UsageError(
             "HF834",
             f"'{made}' is no recipe that hardens a model",
@@ -107,7 +119,7 @@ def chosen(
         return Choice(
             recipe=text, epochs=epochs, budget=0.0, epoch_seconds={}, text=f"{text}, {_many(epochs)}, as asked."
         )
-    for name in recipes() if recipe == AUTO else (recipe,):
+    for name in automatic() if recipe == AUTO else (recipe,):
         if costs and clock() - began > LOOK * seconds:
             on_event(Note(f"{name}: not measured, {LOOK:.0%} of the budget went into the recipes before it"))
             continue
@@ -144,10 +156,9 @@ def pick(costs: Mapping[str, float], plan: float) -> str:
 
 def epoch_seconds(learner: Learner, data: Dataset, seed: int = 0, clock: Clock = time.perf_counter) -> float:
     """Seconds of an epoch over all data: three batches less one, so that what happens once does not count."""
-    of: Train = getattr(learner, "of")  # noqa: B009 - a field that recipes have and Learner has not
+    of = training_of(learner) or Train()
     size = min(of.batch, len(data))
-    once = dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint="")
-    quick = dataclasses.replace(learner, **{"of": once})
+    quick = resting_on(learner, dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint=""))
 
     def spent(batches: int) -> float:
         few = data.take(slice(0, min(len(data), batches * size)))
