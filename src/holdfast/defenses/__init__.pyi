@@ -14,6 +14,7 @@ from holdfast.defenses.ensembles.bagging import Bagging as Bagging
 from holdfast.defenses.ensembles.boosting import Boosting as Boosting
 from holdfast.defenses.ensembles.stacking import Stacking as Stacking
 from holdfast.defenses.ensembles.voting import Voting as Voting
+from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter as BilateralFilter
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
 from holdfast.defenses.preprocessing.dither import Dither as Dither
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing as GaussianSmoothing
@@ -53,6 +54,7 @@ __all__ = [
     "AdversarialTraining",
     "AugMix",
     "Bagging",
+    "BilateralFilter",
     "BitDepth",
     "Boosting",
     "CameraRealism",
