@@ -24,6 +24,7 @@ from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans as Non
 from holdfast.defenses.preprocessing.purifier import Purifier as Purifier
 from holdfast.defenses.preprocessing.rescale import Rescale as Rescale
 from holdfast.defenses.preprocessing.resize_pad import ResizePad as ResizePad
+from holdfast.defenses.preprocessing.thermometer import Thermometer as Thermometer
 from holdfast.defenses.preprocessing.total_variation import TotalVariation as TotalVariation
 from holdfast.defenses.regularization.aug_mix import AugMix as AugMix
 from holdfast.defenses.regularization.cut_mix import CutMix as CutMix
@@ -91,6 +92,7 @@ __all__ = [
     "RobustDistillation",
     "SpectralNormalization",
     "Stacking",
+    "Thermometer",
     "TotalVariation",
     "Trades",
     "Voting",
