@@ -9,6 +9,7 @@ from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
 from holdfast.defenses.preprocessing.jpeg import Jpeg
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing
 from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans
+from holdfast.defenses.preprocessing.pixel_deflection import PixelDeflection
 from holdfast.defenses.preprocessing.rescale import Rescale
 from holdfast.defenses.preprocessing.resize_pad import ResizePad
 from holdfast.defenses.preprocessing.total_variation import TotalVariation
@@ -51,6 +52,8 @@ PREPROCESSING = [
     Case(BilateralFilter(size=3, sigma=0.8, tone=0.6), shape=(1, 9, 7)),
     Case(TotalVariation(steps=10)),
     Case(TotalVariation(drop=0.0, weight=0.1, steps=20), off=TotalVariation(drop=0.0, weight=0.0), shape=(1, 9, 7)),
+    Case(PixelDeflection(), off=PixelDeflection(share=0.0, sigma=0.0)),
+    Case(PixelDeflection(share=0.0, sigma=0.1), shape=(1, 9, 7)),
     Case(ResizePad(), off=ResizePad(smallest=1.0)),
     Case(ResizePad(smallest=0.9, method="nearest", fill=0.5), shape=(1, 9, 7)),
 ]

@@ -21,6 +21,7 @@ from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
 from holdfast.defenses.preprocessing.jpeg import Jpeg as Jpeg
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing as MedianSmoothing
 from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans as NonLocalMeans
+from holdfast.defenses.preprocessing.pixel_deflection import PixelDeflection as PixelDeflection
 from holdfast.defenses.preprocessing.purifier import Purifier as Purifier
 from holdfast.defenses.preprocessing.rescale import Rescale as Rescale
 from holdfast.defenses.preprocessing.resize_pad import ResizePad as ResizePad
@@ -84,6 +85,7 @@ __all__ = [
     "NearestNeighbors",
     "NonLocalMeans",
     "OutlierModel",
+    "PixelDeflection",
     "Purifier",
     "RangeCheck",
     "Reconstruction",
