@@ -3,6 +3,7 @@
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity as KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality as LocalDimensionality
+from holdfast.defenses.detection.mag_net import MagNet as MagNet
 from holdfast.defenses.detection.mahalanobis import Mahalanobis as Mahalanobis
 from holdfast.defenses.detection.nearest_neighbors import NearestNeighbors as NearestNeighbors
 from holdfast.defenses.detection.outlier_model import OutlierModel as OutlierModel
@@ -78,6 +79,7 @@ __all__ = [
     "L2Penalty",
     "LabelSmoothing",
     "LocalDimensionality",
+    "MagNet",
     "Mahalanobis",
     "Mart",
     "MedianSmoothing",
