@@ -64,8 +64,15 @@ class MagNet(Fitted):
         known, _ = data.divide(1 - self.held_out, seed)  # as the detectors divide it
         if len(known) < 2:
             raise too_few(len(known), 2)
-        settings = {"rate": self.rate, "noise": self.noise}
-        net = learned(known.x, model.space, width=self.width, epochs=self.epochs, seed=seed, **settings)
+        net = learned(
+            known.x,
+            model.space,
+            width=self.width,
+            epochs=self.epochs,
+            rate=self.rate,
+            noise=self.noise,
+            seed=seed,
+        )
         back = _Back(net, model.space)
         look = Reconstruction(fpr=self.fpr / 3, held_out=self.held_out, p=self.p, reconstruct=back)
         by = [dataclasses.replace(look, by="divergence", temperature=t) for t in TEMPERATURES]
