@@ -89,7 +89,7 @@ def test_an_attack_that_knows_it_is_wrong_and_accepted(digits, model, stage):
     guarded = settle(model | stage, x)
     out = hf.run(hf.attacks.Pgd(steps=20), guarded, x, y, "linf:0.3")
     broken = [k for k, status in enumerate(out.status) if status == "broken"]
-    assert broken
+    assert len(broken) > 12
     assert out.status.count("unbroken") <= 4
     answer = guarded.answer(out.adversarial[broken])
     assert bool((answer.suspicion <= 0).all())
