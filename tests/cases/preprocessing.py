@@ -2,12 +2,14 @@
 
 import dataclasses
 
+from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
 from holdfast.defenses.preprocessing.dither import Dither
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
 from holdfast.defenses.preprocessing.jpeg import Jpeg
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing
 from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans
+from holdfast.defenses.preprocessing.pixel_deflection import PixelDeflection
 from holdfast.defenses.preprocessing.rescale import Rescale
 from holdfast.defenses.preprocessing.resize_pad import ResizePad
 from holdfast.defenses.preprocessing.total_variation import TotalVariation
@@ -46,8 +48,12 @@ PREPROCESSING = [
     Case(MedianSmoothing(size=3), shape=(1, 9, 7)),
     Case(GaussianSmoothing(sigma=0.8), off=GaussianSmoothing(sigma=0)),
     Case(NonLocalMeans(search=5, strength=60.0), off=NonLocalMeans(search=1)),
+    Case(BilateralFilter(), off=BilateralFilter(size=1)),
+    Case(BilateralFilter(size=3, sigma=0.8, tone=0.6), shape=(1, 9, 7)),
     Case(TotalVariation(steps=10)),
     Case(TotalVariation(drop=0.0, weight=0.1, steps=20), off=TotalVariation(drop=0.0, weight=0.0), shape=(1, 9, 7)),
+    Case(PixelDeflection(), off=PixelDeflection(share=0.0, sigma=0.0)),
+    Case(PixelDeflection(share=0.0, sigma=0.1), shape=(1, 9, 7)),
     Case(ResizePad(), off=ResizePad(smallest=1.0)),
     Case(ResizePad(smallest=0.9, method="nearest", fill=0.5), shape=(1, 9, 7)),
 ]

@@ -72,6 +72,16 @@ def test_the_same_seed_learns_the_same_and_disturbs_nothing(digits, model):
     assert len(prints) == 3
 
 
+def test_the_detector_of_the_same_paper_measures_against_the_same_network(digits, model):
+    """With the same settings both learn the same weights: the score is the distance to the purified input."""
+    data, settings = digits.train.sample(200), {"width": 4, "epochs": 1, "noise": 0.2, "rate": 0.01}
+    detector = hf.defenses.Reconstruction(**settings).fit(model, data, 3)
+    stage = Purifier(batch=64, **settings).fit(model, data.divide(0.5, 3)[0], 3)
+    x = digits.test.x[:20]
+    apart = (x - stage.apply(x, digits.test.space)).double().abs().flatten(1).mean(1)
+    torch.testing.assert_close(detector.score(x), apart, rtol=1e-6, atol=0)
+
+
 def test_gradients_through_both_networks_break_it(digits, model, stage):
     part = digits.test.sample(40)
     out = hf.run(hf.attacks.Pgd(steps=20), settle(model | stage, part.x), part.x, part.y, "linf:0.3")

@@ -6,6 +6,7 @@ import torch
 from scipy import ndimage
 
 from holdfast.core.errors import DataError, ParameterError
+from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing
 from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans
@@ -68,6 +69,44 @@ def test_non_local_means_are_the_sum_over_patches(search, patch, strength):
     assert (out[0] - x[0]).abs().max() > 1e-3
 
 
+def literal_bilateral(x, size, sigma, tone):
+    """Tomasi and Manduchi, pixel by pixel, on one picture `(channels, height, width)`."""
+    reach = size // 2
+    large = np.pad(x, ((0, 0), (reach, reach), (reach, reach)), mode="reflect")
+    found = np.zeros_like(x)
+    for i in range(x.shape[1]):
+        for j in range(x.shape[2]):
+            total = weights = 0.0
+            for a in range(-reach, reach + 1):
+                for b in range(-reach, reach + 1):
+                    other = large[:, i + reach + a, j + reach + b]
+                    near = np.exp(-(a * a + b * b) / (2 * sigma**2))
+                    alike = np.exp(-np.mean((x[:, i, j] - other) ** 2) / (2 * tone**2))
+                    total = total + near * alike * other
+                    weights += near * alike
+            found[:, i, j] = total / weights
+    return torch.from_numpy(found)
+
+
+@pytest.mark.parametrize(("size", "sigma", "tone"), [(5, 1.5, 0.2), (3, 0.7, 0.05), (7, 3.0, 1.0)])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-3.0, 255.0)], ids=str)
+def test_the_bilateral_filter_is_the_sum_over_near_and_similar_pixels(size, sigma, tone, bounds):
+    x, width = pictures(2, 3, 7, 8), bounds[1] - bounds[0]
+    out = BilateralFilter(size=size, sigma=sigma, tone=tone).apply(x * width + bounds[0], space_of(x, bounds))
+    for row, picture in zip((out - bounds[0]) / width, x, strict=True):
+        torch.testing.assert_close(row, literal_bilateral(picture.numpy(), size, sigma, tone), rtol=0, atol=1e-12)
+
+
+def test_the_bilateral_filter_keeps_edges_and_evens_what_is_nearly_even():
+    """A step of 0.6 with noise of 0.05: the noise falls by half, the step stays within the noise."""
+    draw = torch.Generator().manual_seed(0)
+    clean = torch.where(torch.arange(16) < 8, 0.2, 0.8).double().expand(1, 1, 16, 16)
+    noisy = clean + 0.05 * torch.randn(clean.shape, generator=draw, dtype=torch.float64)
+    out, blurred = (f.apply(noisy, space_of(noisy)) for f in (BilateralFilter(tone=0.15), GaussianSmoothing(sigma=1.5)))
+    assert (out - clean).std() < 0.5 * (noisy - clean).std()
+    assert (blurred - clean)[..., 7:9].abs().mean() > 0.2 > 0.05 > (out - clean)[..., 7:9].abs().mean()
+
+
 def test_strength_is_in_255ths_of_the_width():
     x = pictures(1, 1, 8, 8)
     stage = NonLocalMeans(search=5, strength=50.0)
@@ -75,15 +114,25 @@ def test_strength_is_in_255ths_of_the_width():
     torch.testing.assert_close(wide, stage.apply(x, space_of(x)) * 510 - 100)
 
 
-@pytest.mark.parametrize("parameter", ["search", "patch"])
-def test_windows_without_a_middle_are_refused(parameter):
-    with pytest.raises(ParameterError, match=f"HF001 The '{parameter}' parameter of NonLocalMeans must be odd. Got 4"):
-        NonLocalMeans(**{parameter: 4})
+@pytest.mark.parametrize(
+    ("kind", "parameter"), [(NonLocalMeans, "search"), (NonLocalMeans, "patch"), (BilateralFilter, "size")]
+)
+def test_windows_without_a_middle_are_refused(kind, parameter):
+    with pytest.raises(
+        ParameterError, match=f"HF001 The '{parameter}' parameter of {kind.__name__} must be odd. Got 4"
+    ):
+        kind(**{parameter: 4})
 
 
 @pytest.mark.parametrize(
     "stage",
-    [MedianSmoothing(size=2), MedianSmoothing(size=3), GaussianSmoothing(), NonLocalMeans(search=3, strength=80.0)],
+    [
+        MedianSmoothing(size=2),
+        MedianSmoothing(size=3),
+        GaussianSmoothing(),
+        NonLocalMeans(search=3, strength=80.0),
+        BilateralFilter(size=3),
+    ],
     ids=str,
 )
 def test_gradients_are_finite_differences(stage):
@@ -91,7 +140,7 @@ def test_gradients_are_finite_differences(stage):
     assert torch.autograd.gradcheck(lambda z: stage.apply(z, space_of(z)), x, eps=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("stage", [MedianSmoothing(), GaussianSmoothing(), NonLocalMeans()], ids=str)
+@pytest.mark.parametrize("stage", [MedianSmoothing(), GaussianSmoothing(), NonLocalMeans(), BilateralFilter()], ids=str)
 def test_a_constant_picture_stays_and_a_row_of_numbers_is_refused(stage):
     x = torch.full((2, 3, 6, 5), 0.3, dtype=torch.float64)
     torch.testing.assert_close(stage.apply(x, space_of(x)), x)

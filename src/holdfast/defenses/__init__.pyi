@@ -5,6 +5,7 @@ from holdfast.defenses.detection.binary_detector import BinaryDetector as Binary
 from holdfast.defenses.detection.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from holdfast.defenses.detection.kernel_density import KernelDensity as KernelDensity
 from holdfast.defenses.detection.local_dimensionality import LocalDimensionality as LocalDimensionality
+from holdfast.defenses.detection.mag_net import MagNet as MagNet
 from holdfast.defenses.detection.mahalanobis import Mahalanobis as Mahalanobis
 from holdfast.defenses.detection.nearest_neighbors import NearestNeighbors as NearestNeighbors
 from holdfast.defenses.detection.outlier_model import OutlierModel as OutlierModel
@@ -16,15 +17,18 @@ from holdfast.defenses.ensembles.bagging import Bagging as Bagging
 from holdfast.defenses.ensembles.boosting import Boosting as Boosting
 from holdfast.defenses.ensembles.stacking import Stacking as Stacking
 from holdfast.defenses.ensembles.voting import Voting as Voting
+from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter as BilateralFilter
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
 from holdfast.defenses.preprocessing.dither import Dither as Dither
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing as GaussianSmoothing
 from holdfast.defenses.preprocessing.jpeg import Jpeg as Jpeg
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing as MedianSmoothing
 from holdfast.defenses.preprocessing.non_local_means import NonLocalMeans as NonLocalMeans
+from holdfast.defenses.preprocessing.pixel_deflection import PixelDeflection as PixelDeflection
 from holdfast.defenses.preprocessing.purifier import Purifier as Purifier
 from holdfast.defenses.preprocessing.rescale import Rescale as Rescale
 from holdfast.defenses.preprocessing.resize_pad import ResizePad as ResizePad
+from holdfast.defenses.preprocessing.thermometer import Thermometer as Thermometer
 from holdfast.defenses.preprocessing.total_variation import TotalVariation as TotalVariation
 from holdfast.defenses.regularization.aug_mix import AugMix as AugMix
 from holdfast.defenses.regularization.cut_mix import CutMix as CutMix
@@ -66,6 +70,7 @@ __all__ = [
     "Averaged",
     "Bagging",
     "BayesianUncertainty",
+    "BilateralFilter",
     "BinaryDetector",
     "BitDepth",
     "Boosting",
@@ -91,6 +96,7 @@ __all__ = [
     "LabelSmoothing",
     "LipschitzMargin",
     "LocalDimensionality",
+    "MagNet",
     "Mahalanobis",
     "Mart",
     "MedianSmoothing",
@@ -100,6 +106,7 @@ __all__ = [
     "NonLocalMeans",
     "OutlierModel",
     "ParsevalNetworks",
+    "PixelDeflection",
     "Purifier",
     "RangeCheck",
     "Reconstruction",
@@ -108,6 +115,7 @@ __all__ = [
     "RobustDistillation",
     "SpectralNormalization",
     "Stacking",
+    "Thermometer",
     "TotalVariation",
     "Trades",
     "Voting",

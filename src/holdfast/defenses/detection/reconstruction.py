@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import DataError
 from holdfast.core.params import Count, NonNegative, Positive
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.detection._autoencoder import learned
+from holdfast.defenses.autoencoder import given_back, learned
 from holdfast.defenses.detection._looks import NEAR, Look, log_probabilities, too_few
 from holdfast.defenses.fitting import Detector, Score
 from holdfast.models.function import Asked
@@ -68,6 +68,7 @@ class Reconstruction(Detector):
 
         Raises:
             DataError: HF138 where a reconstruction has another shape, HF139 for fewer than two samples.
+            ModelError: HF251 where the training diverges.
         """
         back, space = self._back(model, data, seed), model.space
         look = log_probabilities(model, self.temperature)
@@ -85,14 +86,15 @@ class Reconstruction(Detector):
         return error if self.by == "error" else divergence
 
     def _back(self, model: Model, data: Dataset, seed: int) -> Look:
-        given = self.reconstruct
-        if given is None:
-            if len(data) < 2:
-                raise too_few(len(data), 2)
-            net: Any = learned(data.x, model.space, self.width, self.epochs, self.rate, self.noise, seed)
-        else:
-            net = copy.deepcopy(given).eval().requires_grad_(False) if isinstance(given, nn.Module) else None
-        return _Back(Asked(given) if net is None and given is not None else Normalized(net), model.space)
+        given, space = self.reconstruct, model.space
+        if isinstance(given, nn.Module):
+            return _Back(Normalized(copy.deepcopy(given).eval().requires_grad_(False)), space)
+        if given is not None:
+            return _Back(Asked(given), space)
+        if len(data) < 2:
+            raise too_few(len(data), 2)
+        net = learned(data.x, space, width=self.width, epochs=self.epochs, rate=self.rate, noise=self.noise, seed=seed)
+        return _Back(lambda x: given_back(net, x, space), space)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

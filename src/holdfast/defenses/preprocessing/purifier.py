@@ -7,15 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from holdfast.core.errors import ModelError
 from holdfast.core.params import Count, NonNegative, Positive, told
 from holdfast.core.progress import BatchDone, Listener, RunDone, RunStarted, silent
 from holdfast.data.dataset import Dataset
+from holdfast.defenses.autoencoder import given_back, learned
 from holdfast.defenses.fitting import Fitted
-from holdfast.defenses.preprocessing._autoencoder import Autoencoder, taught
-from holdfast.defenses.preprocessing._pictures import shares, values
 from holdfast.models.model import Model
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
@@ -27,7 +26,7 @@ LOOKED_AT = 4  # inputs that a function of the user's is tried on
 class Purifier(Fitted):
     """The reformer: an autoencoder that was taught to take noise off clean inputs stands in front of the model.
 
-        weights <- argmin of mean |decode(encode(x + noise * N(0, 1))) - x|^2 over clean x
+        weights <- argmin of mean |decode(encode(x + s * N(0, 1))) - x|^2 over clean x, s uniform up to `noise`
         x' <- decode(encode(x))
 
     It is a network like any other, so its gradient is exact. Broken by Carlini and Wagner, "MagNet and 'Efficient
@@ -40,8 +39,8 @@ class Purifier(Fitted):
         width: Channels of the hidden layers; for inputs that are no pictures, units of the narrow one.
         epochs: Passes over the clean data.
         batch: Samples in a step.
-        rate: Highest learning rate of the cycle.
-        noise: Deviation of the noise to take off, as a share of the box's width.
+        rate: Learning rate at the start.
+        noise: Highest deviation of the noise to take off, as a share of the box's width.
         reconstruct: Used instead of an autoencoder: a function of a batch in the data's own units that returns a batch
             of the same shape, a tensor or an array. Nothing is trained then.
         slope: What the gradient of `reconstruct` is worth; "auto" tries: "exact" where torch can differentiate it, else
@@ -75,23 +74,20 @@ class Purifier(Fitted):
             return self._given(self.reconstruct, model, data)
         began = time.perf_counter()
         on_event(RunStarted("purifier", "", self.epochs, ("purifier",)))
-        with torch.random.fork_rng([]), torch.enable_grad():
-            torch.manual_seed(seed)
-            net = Autoencoder(tuple(data.x.shape[1:]), self.width)
-            taught(
-                net,
-                shares(data.x, data.space).float(),
-                noise=self.noise,
-                epochs=self.epochs,
-                batch=self.batch,
-                rate=self.rate,
-                draw=Generator().manual_seed(seed),
-                told=lambda done: on_event(BatchDone("purifier", done, self.epochs, 0, 0)),
-            )
+        net = learned(
+            data.x,
+            data.space,
+            width=self.width,
+            epochs=self.epochs,
+            rate=self.rate,
+            noise=self.noise,
+            seed=seed,
+            batch=self.batch,
+            told=lambda done: on_event(BatchDone("purifier", done, self.epochs, 0, 0)),
+        )
         on_event(RunDone("", True, time.perf_counter() - began))
-        net.eval().requires_grad_(False)
         weights = b"".join(w.numpy().tobytes() for w in net.state_dict().values())
-        return _Purified(of=told(self), ask=lambda x, space: _through(net, x, space), weights=weights)
+        return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights)
 
     def _given(self, reconstruct: Callable[[Tensor], Any], model: Model, data: Dataset) -> Stage:
         def ask(x: Tensor, space: Box) -> Tensor:
@@ -147,12 +143,6 @@ class _Purified(Stage):
 
     def __str__(self) -> str:
         return self.of
-
-
-def _through(net: nn.Module, x: Tensor, space: Box) -> Tensor:
-    """Through the network in the input's own precision."""
-    weights = {name: value.to(x) for name, value in net.state_dict().items()}
-    return values(torch.func.functional_call(net, weights, (shares(x, space),)), x, space)
 
 
 def _answer(reconstruct: Callable[[Tensor], Any], x: Tensor) -> Tensor:

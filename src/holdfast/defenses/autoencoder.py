@@ -1,35 +1,27 @@
-"""A small network that learns to give back clean inputs."""
+"""A small network that learns to give back clean inputs: what purifies an input, and what measures its strangeness."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from holdfast.core.errors import ModelError
 from holdfast.geometry.rows import expand
 from holdfast.threats.space import Box
-
-BATCH = 64
 
 
 class Autoencoder(nn.Module):
     """Convolutions around one halving for pictures, two layers around a narrow one for everything else.
 
-    Values between the bounds go in and come out; inside they lie in [0, 1], where a sigmoid keeps them.
-
     Args:
         shape: Of one input.
         width: Channels, or units of the narrow layer.
-        low, high: Bounds, `(1, ...)`.
     """
 
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, shape: tuple[int, ...], width: int, low: Tensor, high: Tensor):
+    def __init__(self, shape: tuple[int, ...], width: int):
         super().__init__()
-        self.register_buffer("low", low)
-        self.register_buffer("high", high)
         self.picture = len(shape) == 3 and min(shape[1:]) > 1
         if self.picture:
             self.encode = nn.Sequential(
@@ -41,20 +33,27 @@ class Autoencoder(nn.Module):
             self.encode = nn.Sequential(nn.Linear(size, middle), nn.ELU(), nn.Linear(middle, width), nn.ELU())
             self.decode = nn.Sequential(nn.Linear(width, middle), nn.ELU(), nn.Linear(middle, size))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The input again, as far as it is like those that were learned: `(batch, ...)`."""
-        low, high = self.low.to(x), self.high.to(x)
-        inside = (x - low) / (high - low)
+    def forward(self, u: Tensor) -> Tensor:
+        """The input again, as far as it is like those that were learned: shares of the box, `(batch, ...)`."""
         if self.picture:
-            code = interpolate(self.encode(inside), size=x.shape[2:], mode="nearest")
-            out = self.decode(code)
+            out = self.decode(interpolate(self.encode(u), size=u.shape[2:], mode="nearest"))
         else:
-            out = self.decode(self.encode(inside.flatten(1))).reshape(x.shape)
-        back: Tensor = low + (high - low) * torch.sigmoid(out)
-        return back
+            out = self.decode(self.encode(u.flatten(1))).reshape(u.shape)
+        return torch.sigmoid(out)
 
 
-def learned(x: Tensor, space: Box, width: int, epochs: int, rate: float, noise: float, seed: int) -> Autoencoder:
+def learned(
+    x: Tensor,
+    space: Box,
+    *,
+    width: int,
+    epochs: int,
+    rate: float,
+    noise: float,
+    seed: int,
+    batch: int = 64,
+    told: Callable[[int], None] = lambda done: None,
+) -> Autoencoder:
     """An autoencoder of these inputs, float32, fixed, in evaluation mode; the global random state stays as it is.
 
     Adam on the mean squared error between a clean input and what becomes of it with noise of random strength, each of
@@ -68,27 +67,47 @@ def learned(x: Tensor, space: Box, width: int, epochs: int, rate: float, noise: 
         rate: Of Adam, at the start.
         noise: Highest deviation of the noise, as a share of the box.
         seed: Of weights, orders and noise.
+        batch: Samples in a step.
+        told: Called with the number of epochs done.
+
+    Raises:
+        ModelError: HF251 where the loss is not finite.
     """
-    x = x.detach().float()
-    low, high = space.limits(x[:1])
+    low, high = space.limits(x)
+    u = ((x - low) / (high - low)).detach().float()
     draw = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng([]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(seed)
-        net = Autoencoder(tuple(x.shape[1:]), width, low[:1].clone(), high[:1].clone())
+        net = Autoencoder(tuple(u.shape[1:]), width)
         adam = torch.optim.Adam(net.parameters(), rate)
-        steps = epochs * math.ceil(len(x) / BATCH)
-        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-        for _ in range(epochs):
-            for rows in torch.split(torch.randperm(len(x), generator=draw), BATCH):
-                clean = x[rows]
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs * math.ceil(len(u) / batch))
+        for epoch in range(epochs):
+            for rows in torch.split(torch.randperm(len(u), generator=draw), batch):
+                clean = u[rows]
                 strength = expand(noise * torch.rand(len(rows), generator=draw), clean)
-                rough = clean + strength * (high - low) * torch.randn(clean.shape, generator=draw)
+                rough = (clean + strength * torch.randn(clean.shape, generator=draw)).clamp(0, 1)
+                loss = (net(rough) - clean).square().mean()
+                if not bool(torch.isfinite(loss)):
+                    raise ModelError(
+                        "HF251",
+                        f"The autoencoder diverged in epoch {epoch + 1}",
+                        seen=f"loss {float(loss.detach())}",
+                        fix=f"rate={rate / 10:g}",
+                    )
                 adam.zero_grad(set_to_none=True)
-                loss = ((net(rough.clamp(low, high)) - clean) / (high - low)).square().mean()
                 loss.backward()
                 adam.step()
                 fall.step()
+            told(epoch + 1)
     return net.eval().requires_grad_(False)
+
+
+def given_back(net: nn.Module, x: Tensor, space: Box) -> Tensor:
+    """What an autoencoder makes of a batch, in its own units and precision: `(batch, ...)` inside the bounds."""
+    low, high = space.limits(x)
+    weights = {name: value.to(x) for name, value in net.state_dict().items()}
+    share: Tensor = torch.func.functional_call(net, weights, ((x - low) / (high - low),))
+    return low + share * (high - low)
 
 
 def _conv(width: int) -> list[nn.Module]:

@@ -1,0 +1,134 @@
+"""MagNet: reject what is far from clean data, move the rest there, Meng and Chen, CCS 2017, arXiv:1705.09064."""
+
+import dataclasses
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.params import Count, Fraction, NonNegative, Positive, told
+from holdfast.core.progress import Listener, silent
+from holdfast.data.dataset import Dataset
+from holdfast.defenses.autoencoder import Autoencoder, given_back, learned
+from holdfast.defenses.detection._looks import too_few
+from holdfast.defenses.detection.reconstruction import Reconstruction
+from holdfast.defenses.fitting import Fitted
+from holdfast.models.model import Model
+from holdfast.models.stage import Stage
+from holdfast.threats.space import Box
+
+TEMPERATURES = (10.0, 40.0)  # of the two divergences, the paper's
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MagNet(Fitted):
+    """Both halves of MagNet around one autoencoder r: detectors look at the input, the model gets r(x).
+
+        rejected: mean of |x - r(x)|^p,
+                  or the divergence of softmax(z(x) / T) from softmax(z(r(x)) / T), T = 10 or 40, above its threshold
+        x' <- r(x)
+
+    Each of the three detectors is a `Reconstruction` at a third of `fpr`, so that together they reject at most that
+    share of clean inputs; the reformer is a `Purifier` with the same weights. Both have exact gradients, and attackers
+    must be wrong and accepted. Broken by Carlini and Wagner, "MagNet and 'Efficient Defenses Against Adversarial
+    Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478.
+
+    Cost: to fit, `epochs` passes of a small network; then one of its passes and two of the model's more for each.
+
+    Args:
+        fpr: Share of clean inputs that may be rejected by any of the detectors.
+        held_out: Share of the data that sets the thresholds; the autoencoder learns from the rest.
+        p: Power of the error.
+        width: Channels of the autoencoder on pictures, or units of its narrow layer.
+        epochs: Passes over the data.
+        rate: Learning rate at the start.
+        noise: Highest deviation of the noise that it learns to take away, as a share of the box.
+    """
+
+    fpr: Fraction = 0.05
+    held_out: Fraction = 0.5
+    p: Literal[1, 2] = 1
+    width: Count = 8
+    epochs: Count = 20
+    rate: Positive = 3e-3
+    noise: NonNegative = 0.1
+
+    def fit(self, model: Model, data: Dataset, seed: int = 0, on_event: Listener = silent) -> Stage:
+        """The stage that rejects and reforms.
+
+        Raises:
+            DataError: HF130 where the held-out part is too small for a third of the rate, HF139 for fewer than two
+                samples to learn from.
+            ModelError: HF251 where the training diverges.
+        """
+        known, _ = data.divide(1 - self.held_out, seed)  # as the detectors divide it
+        if len(known) < 2:
+            raise too_few(len(known), 2)
+        net = learned(
+            known.x,
+            model.space,
+            width=self.width,
+            epochs=self.epochs,
+            rate=self.rate,
+            noise=self.noise,
+            seed=seed,
+        )
+        back = _Back(net, model.space)
+        look = Reconstruction(fpr=self.fpr / 3, held_out=self.held_out, p=self.p, reconstruct=back)
+        by = [dataclasses.replace(look, by="divergence", temperature=t) for t in TEMPERATURES]
+        flags = tuple(detector.fit(model, data, seed) for detector in (look, *by))
+        return _Shield(of=told(self), flags=flags, net=net)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Shield(Stage):
+    """A fitted MagNet.
+
+    Args:
+        of: Its configuration as text.
+        flags: The detectors.
+        net: The autoencoder.
+    """
+
+    of: str
+    flags: tuple[Stage, ...]
+    net: Autoencoder = dataclasses.field(repr=False)
+
+    def apply(self, x: Tensor, space: Box) -> Tensor:
+        """The reformed batch."""
+        return given_back(self.net, x, space)
+
+    def suspicion(self, x: Tensor, space: Box) -> Tensor:
+        """Of the detector that finds most, `(batch,)`."""
+        found = [said for flag in self.flags if (said := flag.suspicion(x, space)) is not None]
+        return torch.stack(found).amax(0)
+
+    def reasons(self, x: Tensor, space: Box) -> list[str]:
+        """Of each detector that rejects."""
+        said = zip(*(flag.reasons(x, space) for flag in self.flags), strict=True)
+        return ["; ".join(reason for reason in row if reason) for row in said]
+
+    def learned(self) -> bytes:
+        """The thresholds and the weights."""
+        weights = b"".join(value.numpy().tobytes() for value in self.net.state_dict().values())
+        return b"".join(flag.learned() for flag in self.flags) + weights
+
+    def __str__(self) -> str:
+        return self.of
+
+
+class _Back(nn.Module):
+    """The autoencoder in the units of the data.
+
+    Args:
+        net: Of shares of the box.
+        space: The box.
+    """
+
+    def __init__(self, net: Autoencoder, space: Box):
+        super().__init__()
+        self.net, self.space = net, space
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, ...)` inside the bounds."""
+        return given_back(self.net, x, self.space)
