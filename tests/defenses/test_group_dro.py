@@ -28,7 +28,7 @@ def uneven(n=240, seed=0):
 
 
 def step_of(net, x, y, memory, groups=None):
-    return Step(net, net, x, x, y, 0.1, 3, 0.0, torch.Generator(), memory, groups)
+    return Step(net, net, x, x, y, 0.1, 3, 0.0, torch.Generator(), memory, groups=groups)
 
 
 @pytest.mark.parametrize("by", ["classes", "groups"])
