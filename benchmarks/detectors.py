@@ -9,7 +9,7 @@ A CNN learns from 6,000 training images; detectors learn from 4,000 others, and 
 more. The first 300 test images of a seeded sample are attacked at linf 0.2, where nothing of the CNN is left. A row:
 area under the curve and share caught at 5 % false alarms for the strongest points of PGD on the CNN alone; share of
 300 clean, noisy, brighter and USPS digits (enlarged to 28 x 28) rejected; samples answered right and accepted under
-PGD straight on from the sample, targeted APGD, PGD from a random point and Square on CNN and detector together.
+SelectivePgd and PGD from the sample, targeted APGD, PGD from a random point and Square on CNN and detector together.
 Uncertainty has a CNN of its own, trained with dropout; the binary detectors are shown PGD of 10 steps at linf 0.2.
 """
 
@@ -26,6 +26,7 @@ import holdfast as hf
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.selective_pgd import SelectivePgd
 from holdfast.attacks.evasion.square import Square
 from holdfast.data.corruptions.corrupt import corrupt
 from holdfast.data.dataset import Dataset
@@ -43,6 +44,7 @@ UNSEEN = (Pgd(steps=40),)
 OTHERS = (*UNSEEN, Apgd(steps=50, loss="dlr", targets=3), Square(steps=1000))
 SHOWN = {"attack": Pgd(steps=10, step=0.25), "threat": hf.Linf(0.2), "epochs": 10}
 JOINT = (
+    SelectivePgd(shape="gradient", loss="margin"),
     Pgd(steps=50, step=0.02, random_start=False),
     Apgd(steps=50, loss="dlr", targets=3),
     Pgd(steps=100, step=0.05),
