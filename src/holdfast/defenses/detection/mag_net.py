@@ -1,11 +1,13 @@
 """MagNet: reject what is far from clean data, move the rest there, Meng and Chen, CCS 2017, arXiv:1705.09064."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from holdfast.attacks.attack import Attack
 from holdfast.core.params import Count, Fraction, NonNegative, Positive, told
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
@@ -16,6 +18,7 @@ from holdfast.defenses.fitting import Fitted
 from holdfast.models.model import Model
 from holdfast.models.stage import Stage
 from holdfast.threats.space import Box
+from holdfast.threats.threats import Threat
 
 TEMPERATURES = (10.0, 40.0)  # of the two divergences, the paper's
 
@@ -107,6 +110,10 @@ class _Shield(Stage):
         """Of each detector that rejects."""
         said = zip(*(flag.reasons(x, space) for flag in self.flags), strict=True)
         return ["; ".join(reason for reason in row if reason) for row in said]
+
+    def attacks(self, threat: Threat) -> Sequence[Attack]:
+        """Those that its detectors bring along, each once."""
+        return tuple(dict.fromkeys(attack for flag in self.flags for attack in flag.attacks(threat)))
 
     def learned(self) -> bytes:
         """The thresholds and the weights."""
