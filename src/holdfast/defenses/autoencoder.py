@@ -110,5 +110,10 @@ def given_back(net: nn.Module, x: Tensor, space: Box) -> Tensor:
     return low + share * (high - low)
 
 
+def weights_of(net: nn.Module) -> bytes:
+    """All weights as bytes, for a fingerprint."""
+    return b"".join(value.numpy().tobytes() for value in net.state_dict().values())
+
+
 def _conv(width: int) -> list[nn.Module]:
     return [nn.Conv2d(width, width, 3, padding=1), nn.ELU()]

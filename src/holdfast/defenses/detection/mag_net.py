@@ -11,7 +11,7 @@ from holdfast.attacks.attack import Attack
 from holdfast.core.params import Count, Fraction, NonNegative, Positive, told
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.autoencoder import Autoencoder, given_back, learned
+from holdfast.defenses.autoencoder import Autoencoder, given_back, learned, weights_of
 from holdfast.defenses.detection._looks import too_few
 from holdfast.defenses.detection.reconstruction import Reconstruction
 from holdfast.defenses.fitting import Fitted
@@ -117,8 +117,7 @@ class _Shield(Stage):
 
     def learned(self) -> bytes:
         """The thresholds and the weights."""
-        weights = b"".join(value.numpy().tobytes() for value in self.net.state_dict().values())
-        return b"".join(flag.learned() for flag in self.flags) + weights
+        return b"".join(flag.learned() for flag in self.flags) + weights_of(self.net)
 
     def __str__(self) -> str:
         return self.of

@@ -13,7 +13,7 @@ from holdfast.core.errors import ModelError
 from holdfast.core.params import Count, NonNegative, Positive, told
 from holdfast.core.progress import BatchDone, Listener, RunDone, RunStarted, silent
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.autoencoder import given_back, learned
+from holdfast.defenses.autoencoder import given_back, learned, weights_of
 from holdfast.defenses.fitting import Fitted
 from holdfast.models.model import Model
 from holdfast.models.stage import Gradient, Stage
@@ -86,8 +86,7 @@ class Purifier(Fitted):
             told=lambda done: on_event(BatchDone("purifier", done, self.epochs, 0, 0)),
         )
         on_event(RunDone("", True, time.perf_counter() - began))
-        weights = b"".join(w.numpy().tobytes() for w in net.state_dict().values())
-        return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights)
+        return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights_of(net))
 
     def _given(self, reconstruct: Callable[[Tensor], Any], model: Model, data: Dataset) -> Stage:
         def ask(x: Tensor, space: Box) -> Tensor:
@@ -95,14 +94,12 @@ class Purifier(Fitted):
 
         x = data.x[:LOOKED_AT]
         with model.borrowed():
-            slope: Gradient = (
-                self.slope if self.slope != "auto" else "exact" if _differentiable(ask, x, data) else "none"
-            )
+            way: Gradient = self.slope if self.slope != "auto" else "exact" if _differentiable(ask, x, data) else "none"
             first, second = ask(x, data.space), ask(x, data.space)
         name = getattr(reconstruct, "__qualname__", type(reconstruct).__qualname__)
         said = told(self)
         of = said[:-1] + f", reconstruct={name})" if said.endswith(")") else f"{said}(reconstruct={name})"
-        return _Purified(of=of, ask=ask, slope=slope, draws=not torch.equal(first, second))
+        return _Purified(of=of, ask=ask, way=way, draws=not torch.equal(first, second))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,21 +109,21 @@ class _Purified(Stage):
     Args:
         of: The purifier as text.
         ask: A batch and its space -> the batch, purified.
-        slope: What its gradient is worth.
+        way: What its gradient is worth.
         draws: Whether two passes over the same input differ.
         weights: What was learned.
     """
 
     of: str
     ask: Callable[[Tensor, Box], Tensor] = dataclasses.field(repr=False)
-    slope: Gradient = "exact"
+    way: Gradient = "exact"
     draws: bool = False
     weights: bytes = dataclasses.field(default=b"", repr=False)
 
     @property
     def gradient(self) -> Gradient:
         """As was found, or said."""
-        return self.slope
+        return self.way
 
     @property
     def random(self) -> bool:

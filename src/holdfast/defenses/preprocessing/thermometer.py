@@ -11,6 +11,7 @@ from holdfast.core.params import Range
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.preprocessing._pictures import shares, values
+from holdfast.learning.inner import resting_on, training_of
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Factory, Train
 from holdfast.models.model import Model
@@ -72,8 +73,12 @@ class Thermometer(Learner):
                 expected="two numbers",
                 fix="scale the features to [0, 1] first",
             )
-        model = _coded(self.of, self.levels, dataset.space).fit(dataset, seed, on_event)
-        source = source_of(model)
+        training = training_of(self.of)
+        if training is None or training.start is not None:
+            raise _refused(self.of)
+        network = _Behind(training.network, training.width, training.depth, self.levels, dataset.space)
+        coded = resting_on(self.of, dataclasses.replace(training, network=network, normalize=False))
+        source = source_of(coded.fit(dataset, seed, on_event))
         whole = source.ask.net if source is not None and isinstance(source.ask, Normalized) else None
         if not isinstance(whole, _Coded):
             raise _refused(self.of)
@@ -84,7 +89,7 @@ class Thermometer(Learner):
             output="logits",
             mean=None if same else low,
             std=None if same else high - low,
-            name=_name(self.of) or type(whole.net).__name__,
+            name=training.network if isinstance(training.network, str) else type(whole.net).__name__,
             classes=dataset.n_classes,
         )
         return settle(base | self.code, dataset.x)
@@ -163,27 +168,6 @@ class _Behind:
         else:
             net = self.network(inside, classes)
         return _Coded(net, _Code(levels=self.levels), self.space)
-
-
-def _coded(of: Learner, levels: int, space: Box) -> Learner:
-    """The same training of a network behind the code, whatever stands around it."""
-    if isinstance(of, Train):
-        if of.start is not None:
-            raise _refused(of)
-        network = _Behind(of.network, of.width, of.depth, levels, space)
-        return dataclasses.replace(of, network=network, normalize=False)
-    inner = getattr(of, "of", None)
-    if not isinstance(inner, Learner):
-        raise _refused(of)
-    return dataclasses.replace(of, of=_coded(inner, levels, space))  # type: ignore[call-arg]
-
-
-def _name(of: Learner) -> str:
-    """The network's, where it has one."""
-    inner = of
-    while not isinstance(inner, Train):
-        inner = inner.of  # type: ignore[attr-defined]
-    return inner.network if isinstance(inner.network, str) else ""
 
 
 def _refused(of: Learner) -> ModelError:
