@@ -42,10 +42,22 @@ def test_one_step_moves_the_features_that_tell_most(more, expected):
 
 def test_steps_shrink_from_the_first_length_to_the_last():
     x = torch.full((1, 4), 0.5)
-    attack = SelectivePgd(steps=2, first=0.4, last=0.1)
+    attack = SelectivePgd(steps=3, first=0.4, last=0.1)
     found = run(attack, linear(), x, torch.tensor([0]), "l2:0.1", perturb=True)
-    far = 0.1 * (0.4 + math.sqrt(0.4 * 0.1))
+    far = 0.1 * (0.4 + math.sqrt(0.4 * 0.1) + 0.1)
     assert float((found.strongest - x).norm()) == pytest.approx(far, rel=1e-5)
+
+
+def test_features_that_cannot_move_leave_their_share_to_others():
+    """The steepest ones stand at the bound of the box, or have gone as far as the threat allows."""
+    net = torch.nn.Linear(100, 2)
+    with torch.no_grad():
+        net.weight.copy_(torch.stack([torch.linspace(1, 2, 100), torch.zeros(100)]))
+        net.bias.copy_(torch.tensor([-30.0, 0.0]))
+    x = torch.cat([torch.full((1, 90), 0.5), torch.zeros(1, 10)], 1)
+    found = run(SelectivePgd(share=0.05), wrap(net, (0, 1), output="logits"), x, torch.tensor([0]), "linf:0.4")
+    assert found.status == ("broken",)
+    assert int((found.adversarial != x).sum()) > 50
 
 
 def test_the_largest_components_stay_at_least_one_in_each_row():

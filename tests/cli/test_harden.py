@@ -156,7 +156,15 @@ def test_a_batch_is_what_three_cost_more_than_one(net, digits):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("bit_depth", "HF834"), ("bit_depth+adversarial_training", "HF834"), ("adversarial_trainin", "HF830")],
+    [
+        ("bit_depth", "HF834"),
+        ("bit_depth+adversarial_training", "HF834"),
+        ("adversarial_trainin", "HF830"),
+        ("adversarial_rounds", "HF834"),
+        ("defensive_distillation", "HF834"),
+        ("spectral_normalization", "HF834"),
+        ("averaged(of='defensive_distillation')", "HF834"),
+    ],
 )
 def test_what_is_no_recipe_is_one_clear_line(name, code, net, digits, tmp_path):
     with pytest.raises(UsageError, match=f"^{code} "):

@@ -10,6 +10,7 @@ import holdfast as hf
 from cases.training import FOREST, PLAIN, hints
 from holdfast.core.errors import ModelError, Stop
 from holdfast.core.progress import BatchDone
+from holdfast.data import Dataset
 from holdfast.defenses.training.adversarial_training import AdversarialTraining
 from holdfast.defenses.training.averaged import Averaged
 from holdfast.defenses.training.trades import Trades
@@ -85,6 +86,13 @@ def test_statistics_are_those_of_torchs_own_averaging():
     for a, b in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b)
     assert not mine[1].training
+
+
+@pytest.mark.parametrize(("epochs", "start"), [(1, 0.5), (2, 0.6), (10, 0.95)])
+def test_at_least_the_last_epoch_counts(epochs, start, tmp_path):
+    of = Train(network="mlp", width=4, epochs=epochs, batch=16, checkpoint=str(tmp_path / "a.pt"))
+    Averaged(of=of, start=start).fit(Dataset(torch.rand(32, 4), torch.arange(32) % 2))
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["averaged"] == 1
 
 
 def test_the_rate_comes_down_to_its_tail_and_stays():

@@ -110,6 +110,25 @@ def test_the_last_layer_and_so_the_logits_grow_and_every_decision_stays(digits, 
     assert found.noise == 20 * plain.noise
 
 
+class Shortcut(nn.Module):
+    """Its last linear layer makes only a part of its outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(64, 10), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.one(x.flatten(1)) + self.other(x.flatten(1))
+
+
+def test_a_network_whose_logits_do_not_grow_is_refused_before_the_second_training(digits):
+    seen = []
+    of = dataclasses.replace(PLAIN, network=lambda shape, classes: Shortcut(), epochs=1)
+    with pytest.raises(ModelError, match="HF256"):
+        DefensiveDistillation(of=of).fit(digits[0], on_event=seen.append)
+    assert [type(e).__name__ for e in seen].count("RunStarted") == 1
+
+
 def test_a_network_without_a_last_linear_layer_is_refused(digits):
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.Unflatten(1, (12, 1)), nn.Conv1d(12, 10, 1))
     whole = nn.Sequential(net, nn.Flatten())

@@ -137,6 +137,34 @@ def test_the_gradient_is_that_of_the_singular_values():
     torch.testing.assert_close(found, torch.autograd.grad(product, leaf)[0], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.AvgPool2d(2, divisor_override=1),
+        nn.AvgPool2d(2, 2, ceil_mode=True),
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+        nn.MaxPool2d(3, 2, dilation=2),
+        nn.ConvTranspose2d(1, 1, 3),
+    ],
+    ids=str,
+)
+def test_a_pooling_whose_windows_are_not_alike_is_refused(layer):
+    with pytest.raises(ModelError, match="HF255"):
+        bound(nn.Sequential(nn.Conv2d(1, 1, 1), layer), (1, 9, 9))
+
+
+def test_weights_that_were_zero_once_are_measured_later():
+    net, lines, draw = nn.Sequential(nn.Linear(4, 3)), {}, torch.Generator().manual_seed(0)
+    kept = net[0].weight.detach().clone()
+    with torch.no_grad():
+        net[0].weight.zero_()
+    value = stretch(net, (4,))
+    assert float(value(lines, draw).detach()) == 0
+    with torch.no_grad():
+        net[0].weight.copy_(kept)
+    assert float(value(lines, draw, 50).detach()) == pytest.approx(float(torch.linalg.matrix_norm(kept, 2)), rel=1e-4)
+
+
 class Branching(nn.Module):
     def __init__(self):
         super().__init__()

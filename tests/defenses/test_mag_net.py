@@ -96,6 +96,14 @@ def test_an_attack_that_knows_it_is_wrong_and_accepted(digits, model, stage):
     assert bool((answer.scores.argmax(1) != y[broken]).all())
 
 
+@pytest.mark.parametrize("before", [hf.defenses.BitDepth(bits=3), hf.defenses.ResizePad()], ids=str)
+def test_it_stands_in_front_of_defended_models(digits, model, before):
+    behind = settle(model | before, digits[1].x)
+    stage = MagNet(fpr=0.3, **SETTINGS).fit(behind, digits[0].take(slice(0, 200)), 3)
+    assert stage.random == before.random
+    settle(behind | stage, digits[1].x)
+
+
 def test_too_few_samples_are_refused(digits, model):
     with pytest.raises(DataError, match="HF130"):
         MagNet(epochs=1).fit(model, digits[0].take(torch.arange(60)))

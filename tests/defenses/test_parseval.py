@@ -18,7 +18,8 @@ from holdfast.models.wrap import wrap
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3), (4, 4)], ids=str)
 def test_a_pull_moves_each_singular_value_along_its_cubic(shape):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    left, values, right = torch.linalg.svd(w, full_matrices=False)
+    left, values, right = torch.linalg.svd(2 * w / torch.linalg.matrix_norm(w, 2), full_matrices=False)
+    w = left @ torch.diag(values) @ right
     moved = left @ torch.diag(1.2 * values - 0.2 * values**3) @ right
     torch.testing.assert_close(pulled(w, 0.2), moved)
     w = w / values.max() * 1.3
@@ -35,12 +36,13 @@ def test_a_pull_moves_each_singular_value_along_its_cubic(shape):
         nn.Conv2d(2, 4, 3, padding=1),
         nn.Conv2d(2, 30, 3, stride=2),
         nn.Conv2d(3, 2, 2, stride=2),
+        nn.Conv2d(2, 4, 3, stride=2, dilation=2),
     ],
     ids=str,
 )
 def test_a_framed_layer_stretches_by_one_at_most(layer):
     _Framed()(nn.Sequential(layer))
-    shape = {nn.Linear: (5,), nn.Conv1d: (2, 6), nn.Conv2d: (getattr(layer, "in_channels", 0), 6, 6)}[type(layer)]
+    shape = {nn.Linear: (5,), nn.Conv1d: (2, 10), nn.Conv2d: (getattr(layer, "in_channels", 0), 10, 10)}[type(layer)]
     x = torch.zeros(1, *shape)
     matrix = torch.autograd.functional.jacobian(lambda z: layer(z).flatten(), x).flatten(1)
     largest = float(torch.linalg.matrix_norm(matrix, 2))
@@ -94,3 +96,13 @@ def test_every_layer_is_pulled_to_its_own_length():
     torch.testing.assert_close(torch.linalg.svdvals(net[0].weight.detach().flatten(1)), torch.full((2,), 1 / 3))
     torch.testing.assert_close(torch.linalg.svdvals(net[3].weight.detach()), torch.ones(3))
     assert torch.equal(net[1].weight, norm)
+
+
+@pytest.mark.parametrize("beta", [0.01, 0.3, 1.0])
+def test_weights_that_are_far_too_long_come_down(beta):
+    w = 19 * torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    w[:, 0] *= 0.02
+    for _ in range(3000):
+        w = pulled(w, beta)
+        assert bool(torch.isfinite(w).all())
+    assert float((torch.linalg.svdvals(w) - 1).abs().max()) < 0.2

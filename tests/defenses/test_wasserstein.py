@@ -7,6 +7,7 @@ import torch
 
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training.wasserstein_robust import WassersteinRobust, _Priced
+from holdfast.learning.train import Train
 from holdfast.threats.space import Box
 
 WIDE = Box((-50.0, 50.0))  # a box that is not in the way, 100 wide
@@ -73,14 +74,14 @@ def test_the_box_holds_and_the_price_is_in_its_widths():
     assert float((dear - x).abs().max()) < 0.01
 
 
-def test_a_checkpoint_knows_the_price():
-    data = Dataset(torch.rand(20, 4), torch.arange(20) % 2)
+def test_a_training_pays_the_stated_price_and_its_checkpoint_knows(monkeypatch):
+    data, seen = Dataset(torch.rand(20, 4), torch.arange(20) % 2), []
+    monkeypatch.setattr(Train, "fit", lambda how, *_: seen.append(how))
     own = WassersteinRobust()
-    seen = []
     for one in (own, *(dataclasses.replace(own, **more) for more in ({"gamma": 2.0}, {"steps": 3}, {"step": 0.5}))):
-        perturb = _Priced(gamma=one.gamma, steps=one.steps, step=one.step, space=data.space)
-        seen.append(dataclasses.replace(one.of, perturb=perturb)._identity(data, 0))
-    assert len(set(seen)) == 4
+        one.fit(data)
+        assert seen[-1].perturb == _Priced(gamma=one.gamma, steps=one.steps, step=one.step, space=data.space)
+    assert len({how._identity(data, 0) for how in seen}) == 4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -234,6 +234,18 @@ def test_a_suspicion_behind_a_staircase_says_so_and_one_in_half_precision_is_no_
     settle(half | seen, x)
 
 
+class Outside(Stage):
+    """Suspicious only far from where clean inputs lie, by an honest hinge."""
+
+    def suspicion(self, x, space):
+        return (0.02 - x).relu().flatten(1).sum(1) - 0.01
+
+
+def test_a_rule_that_is_flat_on_clean_inputs_is_no_lie():
+    x = 0.1 + 0.6 * torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    settle(guarded(wrap(network((1, 6, 6))), Outside()), x)
+
+
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_a_median_of_flat_pictures_is_no_lie(size):
     """Where all neighbors are equal a median has no derivative: the check moves them apart first."""

@@ -13,7 +13,14 @@ from torch import nn
 from holdfast.core.errors import HoldfastError, Stop
 from holdfast.core.progress import BatchDone
 from holdfast.data import Dataset
-from holdfast.defenses import AdaptiveDiversity, AdversarialTraining, InputGradient, Trades, WeightPerturbation
+from holdfast.defenses import (
+    AdaptiveDiversity,
+    AdversarialTraining,
+    InputGradient,
+    LipschitzMargin,
+    Trades,
+    WeightPerturbation,
+)
 from holdfast.defenses.training._worst import slope
 from holdfast.learning.objective import CrossEntropy
 from holdfast.learning.processes import processes
@@ -128,6 +135,7 @@ def learned(team, seen):
         seen["spent"][name] = time.process_time() - began
     seen["sums"] = {name: found.sum().item().hex() for name, found in models.items()}
     seen["held"] = held(judged("accelerate"))
+    LipschitzMargin(of=dataclasses.replace(NORMS, epochs=1, device="accelerate")).fit(toy())  # HF259 where they part
     torch.manual_seed(5)
     team.seed(1)
     models["dropout"] = team.shared(nn.Dropout(0.5))(torch.ones(8, 50))

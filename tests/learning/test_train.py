@@ -1,6 +1,7 @@
 """Train: learns, repeats, resumes bit for bit, leaves the process alone."""
 
 import dataclasses
+import functools
 import random
 
 import numpy as np
@@ -248,3 +249,25 @@ def test_layers_that_draw_get_new_numbers_in_every_epoch():
     how.fit(toy())
     assert len(seen) == 18
     assert len(set(seen)) == 18
+
+
+def test_functions_of_the_same_name_are_different_settings():
+    data = Dataset(torch.rand(20, 4), torch.arange(20) % 2)
+
+    def made(kind):
+        return lambda shape, classes: nn.Sequential(nn.Linear(4, 3), kind(), nn.Linear(3, classes))
+
+    def of(kind, shape, classes):
+        return made(kind)(shape, classes)
+
+    class Noise:
+        def __init__(self, size):
+            self.size = size
+
+        def __call__(self, x, draw):
+            return x + self.size
+
+    networks = [made(nn.ReLU), made(nn.Tanh), functools.partial(of, nn.ReLU), functools.partial(of, nn.Tanh)]
+    kinds = [Train(network=one) for one in networks] + [Train(augment=Noise(size)) for size in (0.1, 0.2)]
+    assert len({one._identity(data, 0) for one in kinds}) == 6
+    assert Train(network=made(nn.ReLU))._identity(data, 0) == kinds[0]._identity(data, 0)

@@ -11,14 +11,18 @@ import holdfast as hf
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.core.errors import ModelError
+from holdfast.data.dataset import Dataset
+from holdfast.defenses.validation.range_check import RangeCheck
 from holdfast.evaluation.replay import recheck
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.suites import aware
-from holdfast.models.ensemble import soft, together_of
+from holdfast.evaluation.suites import aware, published
+from holdfast.models.ensemble import Head, from_members, soft, together_of
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.stage import Stage
 from holdfast.models.weights import fit_weights
 from holdfast.models.wrap import wrap
+from holdfast.threats.literals import parse
+from holdfast.threats.space import Box
 
 
 def members(n=3, classes=4):
@@ -243,6 +247,21 @@ def rejecting(vote, weights=None, features=(0, 1, 2), plain=0):
     nets = members(len(features) + plain)
     made = [wrap(net) | Bright(feature=k) for net, k in zip(nets, features, strict=False)]
     return wrap([*made, *map(wrap, nets[len(features) :])], vote=vote, weights=weights)
+
+
+def test_a_linear_model_on_labels_is_refused(x):
+    head = Head(torch.zeros(6, 3), torch.zeros(3))
+    with pytest.raises(ModelError, match="HF209"):
+        from_members([wrap(net) for net in members(2)], Box((0.0, 1.0)), vote="labels", head=head)
+
+
+def test_what_is_known_of_stages_before_members_is_used_against_the_ensemble(x):
+    part = Dataset(x, torch.arange(len(x)) % 2, bounds=(0, 1))
+    one = settle(wrap(members(1)[0]), x)
+    guarded = one | RangeCheck(levels=0, fpr=0.5).fit(one, part)
+    both = settle(from_members([guarded, guarded], one.space), x)
+    assert torch.equal(both.mended(x + 0.3), guarded.mended(x + 0.3))
+    assert published(both, parse("linf:0.1")) == published(guarded, parse("linf:0.1")) != ()
 
 
 def of_each(x, features=(0, 1, 2)):

@@ -69,6 +69,11 @@ def test_labels_in_every_form():
             indices(wrong, 3)
 
 
+def test_a_suspicion_that_counts_is_a_margin():
+    margins = overall(Accepted().margins(Answer(SCORES[:1].expand(3, -1), torch.tensor([0, 2, -3]))))
+    assert (margins < 0).tolist() == [True, False, True]
+
+
 def test_a_suspicion_of_exactly_zero_is_accepted_as_it_is_in_use():
     margins = overall(Accepted().margins(Answer(SCORES[:1].expand(3, -1), torch.tensor([0.0, 1e-30, -1e-30]))))
     assert (margins < 0).tolist() == [True, False, True]

@@ -139,12 +139,18 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
 
 
 def published(model: Model, threat: Threat) -> tuple[Attack, ...]:
-    """The attacks that critics of the stages before a model have published, as far as threat and model allow them."""
+    """The attacks that critics of the stages before a model, or before members of it, have published.
+
+    As far as threat and model allow them.
+    """
     found: list[Attack] = []
-    behind = model.guarded
+    base, behind = model, model.guarded
     while behind is not None:
         found += [a for a in behind.stage.attacks(threat) if _serves(a, threat)]
-        behind = behind.base.guarded
+        base, behind = behind.base, behind.base.guarded
+    source = source_of(base)
+    for member in source.ask.members if source is not None and isinstance(source.ask, Together) else ():
+        found += published(member, threat)
     fit = tuple(a for a in dict.fromkeys(found) if all(getattr(model, f) is not None for f in a.needs))
     return _averaged(fit) if model.random else fit
 
@@ -156,13 +162,14 @@ def aware(model: Model, critics: Sequence[Attack] = ()) -> list[str]:
     adaptive attack in the sense of Tramer et al., NeurIPS 2020, arXiv:2002.08347.
     """
     told: list[str] = []
-    base, behind = model, model.guarded
+    base, behind, straight = model, model.guarded, True
     while behind is not None:
         told += [_way(behind.stage)]
         if type(behind.stage).suspicion is not Guard.suspicion:
-            keeps = " and keeps to its rules" if behind.stage.mends else ""
+            keeps = " and keeps to its rules" if behind.stage.mends and straight else ""
             blind = ", whose suspicion shows no gradient" if behind.stage.slope == "none" else ""
             told.append(f"must be accepted by {behind.stage}{keeps}{blind}")
+        straight = straight and type(behind.stage).apply is Guard.apply
         base, behind = behind.base, behind.base.guarded
     told += _members(base)
     told += [f"runs what was published against them: {', '.join(describe(a) for a in critics)}"] if critics else []

@@ -74,6 +74,8 @@ class Processes:
         return logits if self.count == 1 else lambda x: self._scores(logits, net, x)
 
     def _scores(self, logits: Logits, net: nn.Module | None, x: Tensor) -> Tensor:
+        if net is None and len(x) < LEAST * self.count:  # part of a batch, under attack: not worth sharing
+            return logits(x)
         self.enough(len(x))
         own = split(self, x)
         held = {} if net is None else {name: p for name, p in net.named_parameters() if p.requires_grad}

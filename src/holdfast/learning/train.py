@@ -6,9 +6,12 @@ Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVP
 
 import copy
 import dataclasses
+import functools
 import math
 import pathlib
+import re
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -229,7 +232,8 @@ class _Work:
         self.size = min(how.batch, len(data))
         team.enough(self.size)
         self.per_epoch = len(data) // self.size
-        self.equal_from = math.ceil(how.equal_from * how.epochs - 1e-9)  # epochs before the equal average
+        late = how.epochs if how.equal_from == 1 else how.epochs - 1  # at least one epoch counts where any should
+        self.equal_from = min(math.ceil(how.equal_from * how.epochs - 1e-9), late)  # epochs before the equal average
         self.groups = None if data.groups is None else torch.unique(data.groups, return_inverse=True)[1]
         self.perturb = how.perturb
         self.copy: Attacked | None = None
@@ -366,6 +370,21 @@ def _said(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and kind is not value:
         compared = [f.name for f in dataclasses.fields(value) if f.compare]
         return {"": kind.__qualname__, **{name: _said(getattr(value, name)) for name in compared}}
+    if isinstance(value, functools.partial):
+        return {"": "partial", "of": _said(value.func), "with": [_said(value.args), _said(value.keywords)]}
+    if isinstance(value, dict):
+        return {str(key): _said(one) for key, one in value.items()}
+    if isinstance(value, types.FunctionType) and "<" in value.__qualname__:  # one of many with the same name
+        cells = [_said(cell.cell_contents) for cell in value.__closure__ or ()]
+        code = [value.__code__.co_code.hex(), *map(_told, value.__code__.co_consts), *value.__code__.co_names]
+        return [f"{value.__module__}.{value.__qualname__}", *code, *cells]
     if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', kind.__qualname__)}"
-    return value if value is None or isinstance(value, str | int | float) else repr(value)
+        name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', kind.__qualname__)}"
+        plain = value is kind or isinstance(value, types.FunctionType | types.BuiltinFunctionType | nn.Module)
+        return name if plain else [name, _said(dict(getattr(value, "__dict__", {})))]
+    return value if value is None or isinstance(value, str | int | float) else _told(value)
+
+
+def _told(value: Any) -> str:
+    """A value as text without its place in memory, which the next process does not share."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

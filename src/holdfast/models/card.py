@@ -135,6 +135,7 @@ def _check_members(found: Mapping[str, Any], where: str) -> None:
     """The members of an ensemble, and what only an ensemble has."""
     members, weights = found.get("members", ()), found.get("weights", ())
     nested = [member for member in members if not member.network]
+    voiceless = found.get("head") and found.get("vote") == "labels"
     lone = (
         len({(member.shape, member.classes) for member in members}) > 1
         or any(found.get(key) for key in ("vote", "weights", "head"))
@@ -144,6 +145,7 @@ def _check_members(found: Mapping[str, Any], where: str) -> None:
         len(members) == 1
         or nested
         or lone
+        or voiceless
         or (members and found.get("network"))
         or len(weights) not in (0, len(members))
     ):

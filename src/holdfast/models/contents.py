@@ -36,7 +36,7 @@ def filled(card: Card, tensors: Mapping[str, Tensor], where: str) -> nn.Module:
     Raises:
         ModelError: HF217 where names or shapes differ.
     """
-    net = _fits(card, _shapes(tensors), where)
+    net = _fits(card, shapes_of(tensors), where)
     net.load_state_dict(dict(tensors), assign=True)
     return net.eval()
 
@@ -104,7 +104,7 @@ def opened(card: Card, tensors: Mapping[str, Tensor], name: str, bounds: tuple[A
     Raises:
         ModelError: HF217 where names or shapes differ.
     """
-    checked(card, _shapes(tensors), where)
+    checked(card, shapes_of(tensors), where)
     members = []
     for k, one in enumerate(card.members):
         net = filled(one, _own(tensors, k), f"member {k} of {where}")
@@ -159,7 +159,8 @@ def _own(tensors: Mapping[str, Tensor], k: int) -> dict[str, Tensor]:
     return {name: tensors[f"{k}.{name}"] for name in _names(set(tensors), k)}
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    """What `checked` compares with a card."""
     return {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}
 
 
@@ -171,7 +172,7 @@ def _fits(card: Card, shapes: Shapes, where: str) -> nn.Module:
         )
     with torch.device("meta"):
         net = card.build()
-    wanted = {name: (tuple(t.shape), t.is_floating_point()) for name, t in net.state_dict().items()}
+    wanted = shapes_of(net.state_dict())
     said = f"{card.network} with {card.classes} classes and inputs {card.shape}"
     for name in sorted(set(wanted) | set(shapes)):
         if wanted.get(name) != shapes.get(name):

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -69,12 +70,12 @@ def from_members(
             HF267 for weights that do not fit the members.
     """
     members = tuple(members)
-    if len(members) < 2 or vote not in VOTES:
+    if len(members) < 2 or vote not in VOTES or (head is not None and vote == "labels"):
         raise ModelError(
             "HF209",
             "These members make no ensemble",
-            seen=f"{len(members)} members, vote={vote!r}",
-            expected="at least 2 members and a vote of " + ", ".join(VOTES),
+            seen=f"{len(members)} members, vote={vote!r}{', a linear model on them' if head is not None else ''}",
+            expected="at least 2 members and a vote of " + ", ".join(VOTES) + "; no linear model on labels",
         )
     mute = [member.name for member in members if member.scores is None]
     if vote != "labels" and mute:
@@ -97,6 +98,7 @@ def from_members(
             parameters=together.digest,
             borrowed=together.borrowed,
             suspicion=together.suspicion if together.rejects else None,
+            mended=_in_turn([member.mended for member in members if member.mended is not None]),
         )
     )
 
@@ -245,6 +247,11 @@ class Together:
         if self.weights is not None:
             votes = (votes * _column(self.weights, votes.double())).sum(0, keepdim=True).round(decimals=TIE)
         return votes.sum(0).argmax(1)
+
+
+def _in_turn(mends: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor] | None:
+    """Inputs that keep the rules of one member after the other; None without rules."""
+    return (lambda x: functools.reduce(lambda kept, mend: mend(kept), mends, x)) if mends else None
 
 
 def _mean(found: Tensor, weights: Tensor) -> Tensor:

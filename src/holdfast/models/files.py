@@ -14,7 +14,7 @@ from holdfast.core.errors import ModelError
 from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
 from holdfast.models.card import Card, card_of, path_of, read
-from holdfast.models.contents import checked, filled, members_of, numbers, opened, written
+from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
@@ -112,7 +112,7 @@ def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Car
     else:
         net, card = _network(model, card)
         tensors = numbers(net)
-    checked(card, {name: (tuple(t.shape), t.is_floating_point()) for name, t in tensors.items()}, file.name)
+    checked(card, shapes_of(tensors), file.name)
     write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_atomic(path_of(file), card.text().encode())
     return file

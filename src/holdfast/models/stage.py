@@ -245,14 +245,9 @@ def _check_slope(
         return
     draw = torch.Generator().manual_seed(DIRECTIONS)
     low, high = space.limits(x)
-    leaf = x.clone().requires_grad_()
-    with torch.enable_grad():
-        out = ask(leaf)
-        weights = torch.randn(out.shape[1:], generator=draw, dtype=torch.float64).to(out)
-        value = (out * weights).reshape(len(x), -1).sum(1)
-    slope = torch.zeros_like(leaf)
-    if value.requires_grad:
-        (slope,) = torch.autograd.grad(value.sum(), leaf)
+    with torch.no_grad():
+        weights = torch.randn(ask(x).shape[1:], generator=draw, dtype=torch.float64).to(x)
+    slope = _slope(ask, x, weights)
     agreed, moved, promised = 0, 0.0, 0.0
     for _ in range(DIRECTIONS):
         away = torch.randn(x.shape, generator=draw, dtype=torch.float64).to(x).sign() * (high - low)
@@ -262,12 +257,23 @@ def _check_slope(
         right = [(seen - said).abs() <= OFF * (length + seen.abs()) + 1e-9 for seen in near]
         agreed += int(torch.stack(right).any(0).sum())
         moved, promised = moved + float(far.abs().sum()), promised + float(said.abs().sum())
+        if promised < OFF * moved:  # a flat place of an honest function, or a staircase: that is flat out there as well
+            ends = [(x + s * FAR * away).clamp(low, high) for s in (1, -1)]
+            promised += sum(float((_slope(ask, end, weights) * away).flatten(1).sum(1).abs().sum()) for end in ends)
     asked = DIRECTIONS * len(x)
     if 2 * agreed < asked:
         seen = f"{agreed} of {asked} finite differences{of} agree with its gradient"
         raise _lie(stage, seen, f"the exact gradient{of}")
     if promised < OFF * moved:
         raise _lie(stage, f"finite differences{of} over longer steps where its gradient is zero", f"the exact one{of}")
+
+
+def _slope(ask: Callable[[Tensor], Tensor], x: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of a projection, row by row; zero where there is none: `(batch, ...)`."""
+    leaf = x.clone().requires_grad_()
+    with torch.enable_grad():
+        value = (ask(leaf) * weights).sum()
+    return torch.autograd.grad(value, leaf)[0] if value.requires_grad else torch.zeros_like(leaf)
 
 
 def _difference(

@@ -83,6 +83,10 @@ class Region(abc.ABC):
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """The displacement of length `radius` that raises <g, .> most: `(batch, ...)`."""
 
+    def free(self, g: Tensor, x: Tensor) -> Tensor:
+        """Which coordinates can move the way `g` points without leaving the box: `(batch, ...)`."""
+        return projections.room(g, x, self.low, self.high) > 0
+
     @abc.abstractmethod
     def sample(self, draw: Draw) -> Tensor:
         """A random point of the region: `(batch, ...)`."""
@@ -126,6 +130,10 @@ class LinfRegion(Region):
         """`radius * sign(g)`."""
         return expand(self.radius.to(g), g) * g.sign()
 
+    def free(self, g: Tensor, x: Tensor) -> Tensor:
+        """Which coordinates can move the way `g` points without leaving the region: `(batch, ...)`."""
+        return torch.where(g > 0, x < self.upper, x > self.lower) & (g != 0)
+
     def sample(self, draw: Draw) -> Tensor:
         """Uniform."""
         return self.project(self.lower + (self.upper - self.lower) * draw.uniform(*self.x0.shape[1:]))
@@ -144,8 +152,7 @@ class L2Region(Region):
 
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """`radius * g / |g|_2` over the coordinates that have room."""
-        free = projections.room(g, x, self.low, self.high) > 0
-        return expand(self.radius.to(g), g) * unit(torch.where(free, g, 0))
+        return expand(self.radius.to(g), g) * unit(torch.where(self.free(g, x), g, 0))
 
     def sample(self, draw: Draw) -> Tensor:
         """Uniform in the ball, then projected onto the box."""

@@ -18,13 +18,14 @@ from holdfast.geometry.rows import expand, unit
 class SelectivePgd(Attack):
     """Leave the input, which a detector accepts, by steps that shrink, and move only the features that tell most.
 
-        x <- project(x + step_i * d),   step_i = first * (last / first)^(i / steps)
+        x <- project(x + step_i * d),   step_i = first * (last / first)^(i / (steps - 1))
 
     Attacks that begin at random and move every feature by the whole step are flagged at once, and where a detector
     counts untouched features its slope tells no way back. With `loss="margin"` each step follows the demand that is
-    farthest from met, the class or the detector (the paper's selective descent); with "odds" both, weighed by how far
-    each is. Only the largest `share` of the components of the gradient counts (after Tramer and Boneh, NeurIPS 2019,
-    arXiv:1904.13000, who do so in L1); they are all moved by the step, or with `shape="gradient"` in proportion.
+    farthest from met, the class or the detector (after the paper's selective descent); with "odds" both, weighed by
+    how far each is. Only the steepest `share` of the features that can still move counts (after Tramer and Boneh,
+    NeurIPS 2019, arXiv:1904.13000, who do so in L1); they all move by the step, or with `shape="gradient"` in
+    proportion.
 
     Cost: `steps` forward and backward passes and one more forward pass.
 
@@ -53,9 +54,10 @@ class SelectivePgd(Attack):
         radius = expand(region.radius.to(x), x)
         loss = log_odds if self.loss == "odds" else margin
         for i in probe.steps(self.steps):
-            g = largest(probe.slope(x, loss).gradient, self.share)
+            g = probe.slope(x, loss).gradient
+            g = largest(torch.where(region.free(g, x), g, 0), self.share)
             way = region.steepest(g, x) if self.shape == "alike" else radius * unit(g, p=region.p)
-            x = region.project(x + self.first * (self.last / self.first) ** (i / self.steps) * way)
+            x = region.project(x + self.first * (self.last / self.first) ** (i / max(1, self.steps - 1)) * way)
         probe.margin(x)
 
 

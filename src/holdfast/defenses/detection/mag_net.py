@@ -16,7 +16,7 @@ from holdfast.defenses.detection._looks import too_few
 from holdfast.defenses.detection.reconstruction import Reconstruction
 from holdfast.defenses.fitting import Fitted
 from holdfast.models.model import Model
-from holdfast.models.stage import Stage
+from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
 
@@ -36,7 +36,7 @@ class MagNet(Fitted):
     must be wrong and accepted. Broken by Carlini and Wagner, "MagNet and 'Efficient Defenses Against Adversarial
     Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478.
 
-    Cost: to fit, `epochs` passes of a small network; then one of its passes and two of the model's more for each.
+    Cost: to fit, `epochs` passes of a small network; then four of its passes and four of the model's more for each.
 
     Args:
         fpr: Share of clean inputs that may be rejected by any of the detectors.
@@ -96,6 +96,17 @@ class _Shield(Stage):
     of: str
     flags: tuple[Stage, ...]
     net: Autoencoder = dataclasses.field(repr=False)
+
+    @property
+    def random(self) -> bool:
+        """Whether a detector asks a model that draws random numbers."""
+        return any(flag.random for flag in self.flags)
+
+    @property
+    def slope(self) -> Gradient:
+        """The weakest of the detectors'."""
+        worth: tuple[Gradient, ...] = ("none", "straight-through", "exact")
+        return min((flag.slope for flag in self.flags), key=worth.index)
 
     def apply(self, x: Tensor, space: Box) -> Tensor:
         """The reformed batch."""

@@ -1,5 +1,6 @@
 """Defensive distillation, Papernot, McDaniel, Wu, Jha and Swami, IEEE S&P 2016, arXiv:1511.04508."""
 
+import copy
 import dataclasses
 import pathlib
 
@@ -15,6 +16,9 @@ from holdfast.learning.objective import CrossEntropy, Step
 from holdfast.learning.train import Train
 from holdfast.models.features import Features, without_features
 from holdfast.models.model import Model
+
+LOOKED_AT = 8  # inputs on which logits are seen to grow
+OFF = 1e-3  # of the largest logit: rounding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,10 +58,11 @@ class DefensiveDistillation(Learner):
             dataset, validation = dataset.divide(1 - self.of.holdout, seed)
         cool = dataclasses.replace(self.of, objective=CrossEntropy(), checkpoint=_beside(self.of.checkpoint))
         teacher = cool.fit(dataset, seed + 1, on_event, validation)
+        grown(copy.deepcopy(teacher), self.temperature, dataset.x[:LOOKED_AT])  # refused before the second training
         how = dataclasses.replace(self.of, objective=_Soft(teacher))
         with teacher.borrowed():
             student = how.fit(dataset, seed, on_event, validation)
-        return grown(student, self.temperature, dataset.x[:1])
+        return grown(student, self.temperature, dataset.x[:LOOKED_AT])
 
 
 def grown(model: Model, factor: float, x: Tensor) -> Model:
@@ -66,18 +71,22 @@ def grown(model: Model, factor: float, x: Tensor) -> Model:
     Args:
         model: A wrapped network that nobody else holds.
         factor: Positive.
-        x: An input `(1, ...)`, to find the layer.
+        x: A few inputs, to find the layer and to see what it does.
 
     Raises:
-        ModelError: HF256 where no linear layer makes the network's outputs.
+        ModelError: HF256 where no linear layer makes the network's outputs, or not alone.
     """
     features = model.features
     if not isinstance(features, Features):
         raise without_features(model.name, "a network without a linear layer")
     with model.borrowed(), torch.no_grad():
+        before = model.answer(x).scores
         layer, _ = features.last(x)
         for weights in layer.parameters():
             weights.mul_(factor)
+        after = model.answer(x).scores
+    if float((after - factor * before).abs().max()) > OFF * float((factor * before).abs().max()):
+        raise without_features(model.name, "outputs that do not grow with its last linear layer")
     return dataclasses.replace(model, noise=factor * model.noise)
 
 

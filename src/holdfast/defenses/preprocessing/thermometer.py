@@ -115,8 +115,9 @@ class _Code(Stage):
         return self._written((self._above(x, space) >= 0).to(x.dtype), x, space)
 
     def twin(self, x: Tensor, space: Box) -> Tensor:
-        """Ramps instead of steps."""
-        return self._written((self._above(x, space) / (2 * NEAR) + 0.5).clamp(0, 1), x, space)
+        """Ramps instead of steps; the lowest bit is always on."""
+        ramps = (self._above(x, space) / (2 * NEAR) + 0.5).clamp(0, 1)
+        return self._written(torch.cat([torch.ones_like(ramps[:, :, :1]), ramps[:, :, 1:]], 2), x, space)
 
     def _above(self, x: Tensor, space: Box) -> Tensor:
         """How far each value is above each threshold: `(batch, channels, levels, ...)`."""

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
@@ -85,6 +85,8 @@ class Stretch:
 
     def _largest(self, layer: nn.Module, name: str, node: fx.Node, lines: Lines, draw: Generator, steps: int) -> Tensor:
         """The largest singular value of a linear layer or a convolution: |J u|, u its right singular vector."""
+        if isinstance(layer, _ConvTransposeNd):
+            raise _unknown(type(layer).__name__)
         ask, weight = _linear(layer), layer.get_parameter("weight")
         if name not in lines:
             lines[name] = torch.randn(self._shape(node), generator=draw).to(weight)
@@ -95,7 +97,7 @@ class Stretch:
             leaf = u.clone().requires_grad_()
             with torch.enable_grad():
                 (back,) = torch.autograd.grad(ask(leaf, weight.detach()).square().sum() / 2, leaf)
-            u = back / back.norm().clamp(min=TINY)
+            u = back / back.norm() if float(back.norm()) > TINY else u  # a line is not lost to weights that are zero
         lines[name] = u
         with torch.no_grad():
             v = ask(u, weight)
@@ -154,12 +156,18 @@ def _of_layer(layer: nn.Module, shape: tuple[int, ...]) -> Tensor | float:
         return float(abs(layer.alpha))
     if isinstance(layer, STILL):
         return 1.0
-    if isinstance(layer, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d):
+    if isinstance(layer, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d) and layer.dilation in (1, (1, 1), (1, 1, 1)):
         return math.sqrt(_windows(layer.kernel_size, layer.stride, len(shape) - 1))
-    if isinstance(layer, nn.AvgPool2d):
+    if isinstance(layer, nn.AvgPool2d) and _even(layer):
         sizes = layer.kernel_size if isinstance(layer.kernel_size, tuple) else (layer.kernel_size,) * 2
         return math.sqrt(_windows(sizes, layer.stride, 2) / math.prod(sizes))
     raise _unknown(type(layer).__name__)
+
+
+def _even(layer: nn.AvgPool2d) -> bool:
+    """Whether every window of an average pooling divides by its size."""
+    pads = any(layer.padding) if isinstance(layer.padding, tuple) else bool(layer.padding)
+    return layer.divisor_override is None and not layer.ceil_mode and (layer.count_include_pad or not pads)
 
 
 def _windows(size: Any, stride: Any, dims: int) -> int:

@@ -104,7 +104,9 @@ class _Weighed:
         losses = cross_entropy(
             step.logits(step.harder).float(), step.y, reduction="none", label_smoothing=step.smoothing
         )
-        groups = step.y if self.by == "classes" or step.groups is None else step.groups
+        groups = step.y if self.by == "classes" else step.groups
+        if groups is None:
+            raise _without_groups()
         extra = torch.tensor(self.extra, dtype=torch.float64, device=losses.device)
         count = torch.bincount(groups, minlength=len(extra))
         mean = torch.zeros(len(extra), dtype=losses.dtype, device=losses.device).index_add(0, groups, losses)
@@ -150,11 +152,15 @@ def _groups(data: Dataset, by: By) -> Tensor:
     """
     groups = data.y if by == "classes" else data.groups
     if groups is None:
-        raise ModelError(
-            "HF254",
-            "The data have no groups",
-            seen="groups=None",
-            expected="a Dataset with groups",
-            fix='by="classes", or Dataset(..., groups=...)',
-        )
+        raise _without_groups()
     return groups
+
+
+def _without_groups() -> ModelError:
+    return ModelError(
+        "HF254",
+        "The data have no groups",
+        seen="groups=None",
+        expected="a Dataset with groups",
+        fix='by="classes", or Dataset(..., groups=...)',
+    )

@@ -82,9 +82,10 @@ class _Ahead:
 
     def __call__(self, step: Step) -> Tensor:
         """A scalar."""
-        scores = step.logits(step.harder).float()
         grown = min(1.0, step.done / self.warm_up) if self.warm_up else 1.0
-        lead = math.sqrt(2) * self.radius * grown * self.unit * self.constant(step).float()
+        constant = self.constant(step).float()  # before the pass moves the statistics of norms, which processes share
+        lead = math.sqrt(2) * self.radius * grown * self.unit * constant
+        scores = step.logits(step.harder).float()
         others = torch.ones_like(scores).scatter(1, step.y[:, None], 0.0)
         return cross_entropy(scores + lead * others, step.y, label_smoothing=step.smoothing)
 

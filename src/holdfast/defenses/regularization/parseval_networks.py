@@ -22,11 +22,12 @@ class ParsevalNetworks(Learner):
         W <- (1 + beta) W - beta W W^T W,   after each training step, all singular values towards 1
 
     A convolution's kernel as a matrix (outputs, inputs * kernel size) goes towards 1 / sqrt(windows around a value), so
-    that the convolution itself stretches by 1 at most. A training that starts from random weights starts from the
-    nearest tight frame. The pull is not a projection: gradients and decay work against it, so singular values lie near
-    1, not below. Batch norms are not bounded and can undo it, so only networks without them (`mlp`, or your own) have a
-    small constant. The paper's convex sums in residual blocks are not made here. A small constant alone withstands
-    little where margins shrink with it: compare under attacks on the margin.
+    that the convolution itself stretches by 1 at most. Weights that are far too long are pulled more gently. A training
+    that starts from random weights starts from the nearest tight frame. The pull is not a projection: gradients and
+    decay work against it, so singular values lie near 1, not below. Batch norms are not bounded and can undo it, so
+    only networks without them (`mlp`, or your own) have a small constant. The paper's convex sums in residual blocks
+    are not made here. A small constant alone withstands little where margins shrink with it: compare under attacks on
+    the margin.
 
     Cost: two products with each weight matrix a training step.
 
@@ -84,16 +85,20 @@ class _Framed:
 
 
 def pulled(w: Tensor, beta: float) -> Tensor:
-    """A matrix after one pull; the shorter of its two products is taken."""
-    cubed = (w @ w.T) @ w if len(w) <= w.shape[1] else w @ (w.T @ w)
-    return (1 + beta) * w - beta * cubed
+    """A matrix after one pull, by 1 / s^2 at most, s its largest singular value, beyond which values change sign."""
+    wide = len(w) <= w.shape[1]
+    gram = w @ w.T if wide else w.T @ w
+    if beta * float(gram.norm()) > 1:  # never where the largest eigenvalue is below 1 / beta
+        beta = min(beta, 1 / float(torch.linalg.eigvalsh(gram.double())[-1]))
+    return (1 + beta) * w - beta * (gram @ w if wide else w @ gram)
 
 
 def length(layer: nn.Module) -> float:
     """Singular values that let a layer stretch by 1 at most: 1, for a convolution 1 / sqrt(windows around a value)."""
     if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return 1.0
-    windows = [math.ceil(size / stride) for size, stride in zip(layer.kernel_size, layer.stride, strict=True)]
+    sizes = zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
+    windows = [math.ceil(size * math.gcd(stride, dilation) / stride) for size, stride, dilation in sizes]
     return 1 / math.sqrt(math.prod(windows))
 
 

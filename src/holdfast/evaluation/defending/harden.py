@@ -198,15 +198,14 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     Raises:
         Stop, KeyboardInterrupt: Where somebody else ended it.
     """
-    name = f"{start.name}, hardened"
+    name, of = f"{start.name}, hardened", training_of(learner)
     try:
         return dataclasses.replace(learner.fit(train, seed, watch), name=name)
     except Stop as stop:
         if not watch.late and interrupt.signaled:
             raise KeyboardInterrupt("The checkpoint is kept; the same command continues") from stop
-        if not watch.late:
+        if not watch.late or of is None:
             raise
-    of = training_of(learner) or Train()
     held = torch.load(of.checkpoint, map_location="cpu", weights_only=True)  # this process has just written it
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])

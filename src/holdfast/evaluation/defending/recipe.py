@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.core.lazy import snake
 from holdfast.core.params import parameters
 from holdfast.core.progress import Listener, Note, silent
 from holdfast.data.dataset import Dataset
@@ -15,7 +16,7 @@ from holdfast.learning.train import Train
 from holdfast.threats.threats import Threat
 
 AUTO = "auto"
-FAMILY = "training"  # folder of the catalog whose members start from a model and train it on
+FAMILIES = ("training", "regularization")  # folders of the catalog whose members start from a model and train it on
 LONG = 30  # most epochs that are chosen
 ENOUGH = 8  # epochs that a recipe needs to be worth choosing
 SAFE = 0.85  # share of the budget that is planned; the rest is for what measuring missed
@@ -29,6 +30,13 @@ UNPLANNED = {
     "multi_norm": "it withstands other threats beside the one asked for",
 }
 """Recipes that "auto" does not choose, and why."""
+
+UNFIT = {
+    "adversarial_rounds": "several trainings, each on more data",
+    "dropout": "a network with other layers while it learns",
+    "spectral_normalization": "a network with other layers while it learns",
+}
+"""Trained defenses that are more than one training of the given network."""
 
 Clock = Callable[[], float]
 
@@ -58,9 +66,26 @@ def recipes() -> tuple[str, ...]:
     for name, kind in catalog().items():
         fields = {p.name: p for p in parameters(kind)}
         starts = isinstance(getattr(fields.get("of"), "default", None), Train)
-        if kind.__module__.split(".")[2] == FAMILY and issubclass(kind, Learner) and starts and "threat" in fields:
+        if issubclass(kind, Learner) and _single(kind) and starts and "threat" in fields:
             found.append(name)
     return tuple(found)
+
+
+def _single(kind: type) -> bool:
+    """Whether a defense is one training that changes no layer, so that its checkpoint is the model at every time."""
+    family = kind.__module__.split(".")[2]
+    return family in FAMILIES and snake(kind.__name__) not in UNFIT
+
+
+def _trains_on(learner: Learner) -> bool:
+    """Whether everything around the innermost training is such a defense."""
+    found = learner
+    while not isinstance(found, Train):
+        inner = getattr(found, "of", None)
+        if not isinstance(inner, Learner) or not _single(type(found)):
+            return False
+        found = inner
+    return True
 
 
 def automatic() -> tuple[str, ...]:
@@ -76,7 +101,7 @@ def learner_of(recipe: str, of: Train, threat: Threat) -> Learner:
     """
     made = chain(recipe, of, threat)
     learner = made.learner
-    if learner is None or made.front or training_of(learner) is None:
+    if learner is None or made.front or not _trains_on(learner):
         raise UsageError(
             "HF834",
             f"'{made}' is no recipe that hardens a model",
@@ -156,7 +181,9 @@ def pick(costs: Mapping[str, float], plan: float) -> str:
 
 def epoch_seconds(learner: Learner, data: Dataset, seed: int = 0, clock: Clock = time.perf_counter) -> float:
     """Seconds of an epoch over all data: three batches less one, so that what happens once does not count."""
-    of = training_of(learner) or Train()
+    of = training_of(learner)
+    if of is None:
+        raise UsageError("HF834", "There is no training to time", seen=type(learner).__name__)
     size = min(of.batch, len(data))
     quick = resting_on(learner, dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint=""))
 
