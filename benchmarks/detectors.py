@@ -52,8 +52,8 @@ JOINT = (
 )
 D = hf.defenses
 ROWS: dict[str, Detector] = {
-    "reconstruction": D.Reconstruction(epochs=4),
-    "divergence": D.Reconstruction(epochs=4, by="divergence"),
+    "reconstruction": D.Reconstruction(steps=500),
+    "divergence": D.Reconstruction(steps=500, by="divergence"),
     "squeezing": D.FeatureSqueezing(squeezers=(D.BitDepth(bits=1),)),
     "mahalanobis": D.Mahalanobis(),
     "lid": D.LocalDimensionality(),

@@ -16,7 +16,7 @@ from holdfast.models.files import load_model
 from holdfast.models.settle import fingerprint, settle
 from laws import test_stages as laws
 
-QUICK = Purifier(width=4, epochs=2, rate=0.01)
+QUICK = Purifier(width=4, steps=30, rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def model(digits):
 
 @pytest.fixture(scope="module")
 def stage(digits, model):
-    return Purifier(width=16, epochs=15, batch=32, rate=0.005, noise=0.2).fit(model, digits.train)
+    return Purifier(width=16, steps=500, batch=32, rate=0.005, noise=0.2).fit(model, digits.train)
 
 
 def test_noise_is_taken_off(digits, stage):
@@ -52,7 +52,7 @@ def test_clean_accuracy_stays(digits, model, stage):
 def test_the_laws_of_stages_hold(shape, model):
     draw = torch.Generator().manual_seed(0)
     data = hf.Dataset(torch.rand(64, *shape, generator=draw), torch.arange(64) % 2)
-    made = Case(dataclasses.replace(QUICK, epochs=1).fit(model, data), shape=shape)
+    made = Case(dataclasses.replace(QUICK, steps=2).fit(model, data), shape=shape)
     laws.test_what_it_declares_is_so(made)
     for dtype in (torch.float32, torch.float64):
         for bounds in ((0.0, 1.0), (-3.0, 255.0)):
@@ -67,14 +67,14 @@ def test_the_same_seed_learns_the_same_and_disturbs_nothing(digits, model):
     one, two, other = (QUICK.fit(model, part, seed, heard.append) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert one.learned() == two.learned() != other.learned()
-    assert [e.done for e in heard if isinstance(e, BatchDone)] == [1, 2] * 3
+    assert [e.done for e in heard if isinstance(e, BatchDone)] == [20, 30] * 3
     prints = {fingerprint(settle(m, part.x), (1, 8, 8)) for m in (model | one, model | two, model | other, model)}
     assert len(prints) == 3
 
 
 def test_the_detector_of_the_same_paper_measures_against_the_same_network(digits, model):
     """With the same settings both learn the same weights: the score is the distance to the purified input."""
-    data, settings = digits.train.sample(200), {"width": 4, "epochs": 1, "noise": 0.2, "rate": 0.01}
+    data, settings = digits.train.sample(200), {"width": 4, "steps": 4, "noise": 0.2, "rate": 0.01}
     detector = hf.defenses.Reconstruction(**settings).fit(model, data, 3)
     stage = Purifier(batch=64, **settings).fit(model, data.divide(0.5, 3)[0], 3)
     x = digits.test.x[:20]
@@ -91,7 +91,7 @@ def test_gradients_through_both_networks_break_it(digits, model, stage):
 def test_one_that_diverges_or_has_nothing_to_learn_is_refused(digits, model):
     wrong = digits.train.sample(50)
     object.__setattr__(wrong, "x", wrong.x / 0 * 0)
-    with pytest.raises(ModelError, match="HF251 The autoencoder diverged in epoch"):
+    with pytest.raises(ModelError, match="HF251 The autoencoder diverged in step"):
         QUICK.fit(model, wrong)
     with pytest.raises(ModelError, match="HF220"):
         QUICK.fit(model, digits.train.take([]))

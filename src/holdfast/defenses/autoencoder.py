@@ -11,6 +11,8 @@ from holdfast.core.errors import ModelError
 from holdfast.geometry.rows import expand
 from holdfast.threats.space import Box
 
+TOLD = 20  # steps between two reports of a training
+
 
 class Autoencoder(nn.Module):
     """Convolutions around one halving for pictures, two layers around a narrow one for everything else.
@@ -47,7 +49,7 @@ def learned(
     space: Box,
     *,
     width: int,
-    epochs: int,
+    steps: int,
     rate: float,
     noise: float,
     seed: int,
@@ -56,49 +58,51 @@ def learned(
 ) -> Autoencoder:
     """An autoencoder of these inputs, float32, fixed, in evaluation mode; the global random state stays as it is.
 
-    Adam on the mean squared error between a clean input and what becomes of it with noise of random strength, each of
-    `epochs` passes in a new order, with a rate that falls along a cosine.
+    Adam on the mean squared error between a clean input and what becomes of it with noise of random strength, with a
+    rate that falls along a cosine. Each pass over the data has a new order.
 
     Args:
         x: Clean inputs `(n, ...)`.
         space: Their bounds.
         width: Of the network.
-        epochs: Passes over the data.
+        steps: Steps of `batch` samples.
         rate: Of Adam, at the start.
         noise: Highest deviation of the noise, as a share of the box.
         seed: Of weights, orders and noise.
         batch: Samples in a step.
-        told: Called with the number of epochs done.
+        told: Called with the number of steps done, now and then.
 
     Raises:
         ModelError: HF251 where the loss is not finite.
     """
     low, high = space.limits(x)
     u = ((x - low) / (high - low)).detach().float()
-    draw = torch.Generator().manual_seed(seed)
+    draw, per = torch.Generator().manual_seed(seed), math.ceil(len(u) / batch)
     with torch.random.fork_rng([]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(seed)
         net = Autoencoder(tuple(u.shape[1:]), width)
         adam = torch.optim.Adam(net.parameters(), rate)
-        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs * math.ceil(len(u) / batch))
-        for epoch in range(epochs):
-            for rows in torch.split(torch.randperm(len(u), generator=draw), batch):
-                clean = u[rows]
-                strength = expand(noise * torch.rand(len(rows), generator=draw), clean)
-                rough = (clean + strength * torch.randn(clean.shape, generator=draw)).clamp(0, 1)
-                loss = (net(rough) - clean).square().mean()
-                if not bool(torch.isfinite(loss)):
-                    raise ModelError(
-                        "HF251",
-                        f"The autoencoder diverged in epoch {epoch + 1}",
-                        seen=f"loss {float(loss.detach())}",
-                        fix=f"rate={rate / 10:g}",
-                    )
-                adam.zero_grad(set_to_none=True)
-                loss.backward()
-                adam.step()
-                fall.step()
-            told(epoch + 1)
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+        for step in range(steps):
+            if step % per == 0:
+                order = torch.randperm(len(u), generator=draw)
+            clean = u[order[step % per * batch :][:batch]]
+            strength = expand(noise * torch.rand(len(clean), generator=draw), clean)
+            rough = (clean + strength * torch.randn(clean.shape, generator=draw)).clamp(0, 1)
+            loss = (net(rough) - clean).square().mean()
+            if not bool(torch.isfinite(loss)):
+                raise ModelError(
+                    "HF251",
+                    f"The autoencoder diverged in step {step + 1}",
+                    seen=f"loss {float(loss.detach())}",
+                    fix=f"rate={rate / 10:g}",
+                )
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            fall.step()
+            if (step + 1) % TOLD == 0 or step + 1 == steps:
+                told(step + 1)
     return net.eval().requires_grad_(False)
 
 

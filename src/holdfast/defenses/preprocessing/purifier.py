@@ -33,11 +33,11 @@ class Purifier(Fitted):
     Defenses Against Adversarial Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478: by gradients
     through both networks.
 
-    Cost: to fit, `epochs` passes of a small network; afterwards one of its passes for each of the model's.
+    Cost: to fit, `steps` training steps of a small network; afterwards one of its passes for each of the model's.
 
     Args:
         width: Channels of the hidden layers; for inputs that are no pictures, units of the narrow one.
-        epochs: Passes over the clean data.
+        steps: Training steps.
         batch: Samples in a step.
         rate: Learning rate at the start.
         noise: Highest deviation of the noise to take off, as a share of the box's width.
@@ -48,8 +48,8 @@ class Purifier(Fitted):
     """
 
     width: Count = 16
-    epochs: Count = 10
-    batch: Count = 128
+    steps: Count = 500
+    batch: Count = 64
     rate: Positive = 3e-3
     noise: NonNegative = 0.1
     reconstruct: Callable[[Tensor], Any] | None = dataclasses.field(default=None, repr=False)
@@ -62,7 +62,7 @@ class Purifier(Fitted):
             model: What it will stand in front of; not asked.
             data: Clean samples; their labels are not used.
             seed: Seeds every random number; the global random state stays as it is.
-            on_event: Told after every epoch; may raise `holdfast.Stop`.
+            on_event: Told now and then; may raise `holdfast.Stop`.
 
         Raises:
             ModelError: HF220 without samples, HF251 where the training diverges, HF252 where `reconstruct` returns
@@ -73,17 +73,17 @@ class Purifier(Fitted):
         if self.reconstruct is not None:
             return self._given(self.reconstruct, model, data)
         began = time.perf_counter()
-        on_event(RunStarted("purifier", "", self.epochs, ("purifier",)))
+        on_event(RunStarted("purifier", "", self.steps, ("purifier",)))
         net = learned(
             data.x,
             data.space,
             width=self.width,
-            epochs=self.epochs,
+            steps=self.steps,
             rate=self.rate,
             noise=self.noise,
             seed=seed,
             batch=self.batch,
-            told=lambda done: on_event(BatchDone("purifier", done, self.epochs, 0, 0)),
+            told=lambda done: on_event(BatchDone("purifier", done, self.steps, 0, 0)),
         )
         on_event(RunDone("", True, time.perf_counter() - began))
         return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights_of(net))
