@@ -36,7 +36,8 @@ class MagNet(Fitted):
     must be wrong and accepted. Broken by Carlini and Wagner, "MagNet and 'Efficient Defenses Against Adversarial
     Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478.
 
-    Cost: to fit, `steps` training steps of a small network; then four of its passes and four of the model's more for each.
+    Cost: to fit, `steps` training steps of a small network; then four of its passes and four of the model's more for
+    each.
 
     Args:
         fpr: Share of clean inputs that may be rejected by any of the detectors.
