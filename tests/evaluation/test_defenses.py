@@ -300,6 +300,15 @@ def test_every_defense_is_measured_beside_the_undefended_model(done):
         assert summary.replay is not None
 
 
+def test_agreement_is_what_right_answers_exceed_chance_by(done):
+    _, found, folder = done
+    seen = Folder(folder / found.undefended.run).samples.select(["predicted", "label"]).to_pylist()
+    right = sum(each["predicted"] == each["label"] for each in seen) / 20
+    counts = [[sum(each[what] == k for each in seen) for k in range(10)] for what in ("predicted", "label")]
+    chance = sum(a * b for a, b in zip(*counts, strict=True)) / 400
+    assert found.undefended.agreement == pytest.approx((right - chance) / (1 - chance))
+
+
 def test_oblivious_is_the_inputs_of_the_undefended_model_shown_to_the_defended_one(done):
     asked, found, folder = done
     first = Folder(folder / found.undefended.run)
@@ -426,7 +435,18 @@ def test_a_partial_comparison_without_any_run_has_a_page(tmp_path):
 N = 400
 
 
-def row(name, clean, aware, *, ratio=1.0, state="measured", masking="no sign of masking", kind="stage", **more):
+def row(
+    name,
+    clean,
+    aware,
+    *,
+    ratio=1.0,
+    state="measured",
+    masking="no sign of masking",
+    kind="stage",
+    agreement=0.8,
+    **more,
+):
     """A defense with so many right and so many that withstand of 400, where no defense has 360 and 40."""
     bare = name == BARE
     others = tuple(Against(threat=t, withstood=_share(k), difference=None) for t, k in more.pop("others", {}).items())
@@ -453,6 +473,7 @@ def row(name, clean, aware, *, ratio=1.0, state="measured", masking="no sign of 
         others=others,
         state=state,
         masking=masking,
+        agreement=agreement,
     )
 
 
@@ -494,6 +515,16 @@ def test_numbers_in_doubt_are_never_recommended(doubt):
     assert set(picks(strong).values()) == {""}
     assert "is in doubt" in advise((NONE, strong), "linf:1/10")[0].text
     assert set(picks(strong, row("sound", 360, 120)).values()) == {"sound"}
+
+
+def test_one_answer_to_everything_withstands_all_and_is_never_recommended():
+    blind = row("blind", 250, 250, agreement=0.02)
+    assert not helps(blind)
+    assert set(picks(blind).values()) == {""}
+    assert "nearly the same answer to all inputs" in advise((NONE, blind), "linf:1/10")[0].text
+    assert set(picks(blind, row("sound", 360, 120)).values()) == {"sound"}
+    assert [each.facts.defense for each in pareto.front((NONE, blind))] == [BARE]
+    assert helps(row("one class only", 250, 250, agreement=None))
 
 
 def test_each_reader_gets_what_counts_for_it():

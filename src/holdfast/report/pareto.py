@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from holdfast.evaluation.defending.advice import blind
 from holdfast.evaluation.defending.records import Row
 from holdfast.report import words
 from holdfast.report.svg import element
@@ -14,15 +15,19 @@ SMALLEST, LARGEST = 5.0, 15.0  # radius of a mark, by the time of a pass
 
 
 def front(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Those of which no other has both more clean accuracy and more that withstands, by clean accuracy, falling."""
+    """Those of which no other has both more clean accuracy and more that withstands, by clean accuracy, falling.
+
+    Rows that hardly look at their inputs are left out.
+    """
+    seeing = [row for row in rows if not blind(row)]
     found = [
         row
-        for row in rows
+        for row in seeing
         if not any(
             other.clean.point >= row.clean.point
             and other.aware.point >= row.aware.point
             and (other.clean.point, other.aware.point) != (row.clean.point, row.aware.point)
-            for other in rows
+            for other in seeing
         )
     ]
     return tuple(sorted(found, key=lambda row: (-row.clean.point, row.aware.point)))
@@ -78,7 +83,7 @@ def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
         "title",
         f"{number} {row.facts.defense}: clean {words.rate(row.clean)}, defense-aware {words.rate(row.aware)}",
     )
-    doubtful = row.state != "measured" or row.masking == "suspect"
+    doubtful = row.state != "measured" or row.masking == "suspect" or blind(row)
     kind = "mark-bare" if row.facts.passes is None else "mark-doubt" if doubtful else "mark-sound"
     if doubtful:
         square = {"x": x, "y": y, "width": 2 * size, "height": 2 * size}

@@ -2,7 +2,8 @@
 
 All rules stand here. A defense *helps* where the exact paired test finds that more samples withstand a defense-aware
 audit than without it; it *costs accuracy* where the same test finds fewer right answers. Two shares whose intervals
-overlap cannot be told apart, and are said so. Numbers in doubt are never recommended.
+overlap cannot be told apart, and are said so. Numbers in doubt are never recommended, nor what hardly looks at its
+input: a model that gives one answer to everything withstands every attack.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from holdfast.evaluation.statistics import Rate
 SAME = 1.1  # a pass that takes up to so many times that of the undefended model costs no time that counts
 DRIVING = 1.5  # the most times that a car may wait longer
 REFUSALS = 0.01  # share of clean inputs that a car may refuse: nobody is there to look
+BLIND = 0.1  # agreement with the labels beyond chance below which answers hardly depend on the input
 LARGE = 0.05  # a gap between the oblivious and the defense-aware share that is worth a warning
 READERS: tuple[Reader, ...] = (
     "accuracy first",
@@ -53,12 +55,21 @@ def advise(rows: Sequence[Row], threat: str) -> tuple[Advice, ...]:
 def helps(row: Row) -> bool:
     """Whether it is clearly more robust than no defense, by numbers that are not in doubt."""
     found = row.aware_difference
-    return trusted(row) and found is not None and found.significant and found.difference > 0
+    return trusted(row) and not blind(row) and found is not None and found.significant and found.difference > 0
 
 
 def trusted(row: Row) -> bool:
     """Whether its audit's numbers are not in doubt."""
     return row.state == "measured" and row.masking != "suspect"
+
+
+def blind(row: Row) -> bool:
+    """Whether its right answers on clean inputs are hardly more than its answers' shares of the labels make by chance.
+
+    Below 0.1 of Cohen's kappa, "A coefficient of agreement for nominal scales", 1960; up to 0.2 agreement is called
+    slight (Landis and Koch 1977).
+    """
+    return row.agreement is not None and row.agreement < BLIND
 
 
 def loses(row: Row) -> bool:
@@ -165,6 +176,8 @@ def _nothing(reader: Reader, rows: Sequence[Row], threat: str) -> Advice:
     found = best.aware_difference
     if found is not None and not trusted(best):
         text.append(f"The highest number, {best.aware} of {best.facts.defense}, is in doubt [{best.run}].")
+    elif found is not None and blind(best):
+        text.append(f"{best.facts.defense} gives nearly the same answer to all inputs, so its number says nothing.")
     elif found is not None:
         drop = (
             "" if found.detectable is None else f"; a difference of {100 * found.detectable:.1f} points would be found"

@@ -71,6 +71,8 @@ class Row:
         others: Trained defenses and the undefended model under the other threats, all aware.
         state: Of the run's verdict; `doubtful` numbers are shown and not recommended.
         masking: What the masking battery says of the run.
+        agreement: Cohen's kappa of the accepted clean answers with the labels: 1 all right, 0 no better than answers
+            that do not look at the input; None where all labels are one.
     """
 
     facts: Facts
@@ -83,6 +85,7 @@ class Row:
     others: tuple[Against, ...] = ()
     state: str = "measured"
     masking: str = "not checked"
+    agreement: float | None = None
 
     @property
     def gap(self) -> float:

@@ -8,7 +8,7 @@ from holdfast.evaluation import clusters, provenance
 from holdfast.evaluation.bench import machine as here
 from holdfast.evaluation.bench.records import Machine
 from holdfast.evaluation.comparable import read
-from holdfast.evaluation.defending.advice import advise
+from holdfast.evaluation.defending.advice import advise, blind
 from holdfast.evaluation.defending.chain import Chain
 from holdfast.evaluation.defending.place import Place, finished, name_of
 from holdfast.evaluation.defending.protocol import Protocol
@@ -82,6 +82,7 @@ def _row(folder: pathlib.Path, place: Place, bare: Place | None, protocol: Proto
         others=tuple(unseen),
         state=run.summary.verdict.state,
         masking="not checked" if run.summary.masking is None else run.summary.masking.state,
+        agreement=_agreement(run, literal),
     )
 
 
@@ -116,6 +117,18 @@ class _Seen:
         return [theirs[k] for k in keys], [mine[k] for k in keys], [self.groups[k] for k in keys]
 
 
+def _agreement(run: Folder, literal: str) -> float | None:
+    """Cohen's kappa of accepted answers to clean inputs with the labels; None where all labels are one."""
+    from sklearn.metrics import cohen_kappa_score
+
+    rows = run.samples.select(["threat", "predicted", "label"]).to_pylist()
+    pairs = [(row["label"], row["predicted"]) for row in rows if row["threat"] == literal]
+    known = [pair for pair in pairs if pair[1] is not None]
+    if len({label for label, _ in known}) < 2:
+        return None
+    return float(cohen_kappa_score(*zip(*known, strict=True)))
+
+
 def _shown(run: Folder, literal: str) -> frozenset[str]:
     """Samples that the inputs made for the undefended model broke."""
     earlier = run.summary.replay
@@ -140,6 +153,11 @@ def _notes(rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], ma
             notes.append(
                 f"{row.facts.defense}: the audit's numbers are {row.state}, masking: {row.masking}. They may be too "
                 f"high, and the defense is not recommended on them ({row.run})."
+            )
+        if row.aware.k and blind(row):
+            notes.append(
+                f"{row.facts.defense}: its answers to clean inputs hardly depend on the input (Cohen's kappa "
+                f"{row.agreement:.2f}). Such a model withstands every attack, and is not recommended ({row.run})."
             )
         if row.facts.random:
             notes.append(
