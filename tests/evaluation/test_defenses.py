@@ -5,6 +5,7 @@ import itertools
 import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 import holdfast as hf
 from holdfast.core.errors import HoldfastError, IntegrityError, ParameterError, Stop, UsageError
-from holdfast.core.progress import RunStarted, StageDone
+from holdfast.core.progress import Note, RunStarted, StageDone
 from holdfast.data import Dataset, load
 from holdfast.data.dataset import Splits
 from holdfast.evaluation.bench.machine import machine
@@ -340,6 +341,17 @@ def test_what_is_there_is_not_computed_again(done, monkeypatch):
     assert (folder / "comparison.json").read_text() == to_json(again)
     assert [e.stage for e in heard if isinstance(e, StageDone)] == [BARE, *asked.defenses]
     assert [e.samples for e in heard if isinstance(e, RunStarted)] == [20]
+
+
+def test_one_that_cannot_be_made_does_not_stop_the_others(done, tmp_path):
+    asked = read(PROTOCOL.replace("[bit_depth(bits=2), bit", "[adaptive_diversity(members=12), bit"), tmp_path)
+    heard = []
+    shutil.copytree(done[2], tmp_path / "all")
+    found = work.compare_defenses(asked, tmp_path / "all", on_event=heard.append)
+    assert [row.facts.defense for row in found.rows] == [BARE, asked.defenses[1]]
+    assert (found.complete, found.left) == (False, (asked.defenses[0],))
+    assert any("adaptive_diversity(members=12) could not be made: HF269 " in note for note in found.notes)
+    assert [e.code for e in heard if isinstance(e, Note)] == ["HF269"]
 
 
 def test_a_stopped_comparison_keeps_what_is_done_and_continues(done, tmp_path, monkeypatch):

@@ -1,22 +1,31 @@
 """scikit-learn behind `wrap`: exact twins, scores, labels, class names."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
-from sklearn.svm import SVC
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
+from sklearn.svm import SVC, LinearSVC, NuSVC
 from sklearn.tree import DecisionTreeClassifier
 
+import holdfast as hf
 from holdfast.core.errors import ModelError
 from holdfast.models.settle import settle
 from holdfast.models.source import source_of
-from holdfast.models.twin import Twin, twin_of
+from holdfast.models.twin import Twin, deciding_twin, twin_of
+from holdfast.models.twin_heads import Linear, Pairs
 from holdfast.models.wrap import wrap
 
 
@@ -92,7 +101,7 @@ def test_one_against_the_rest_is_normalized_like_the_estimator():
     x, y = data(3)
     fits = [LogisticRegression().fit(x, y == k) for k in range(3)]
     weight = torch.from_numpy(np.concatenate([f.coef_ for f in fits])).T
-    twin = Twin((), weight, torch.from_numpy(np.concatenate([f.intercept_ for f in fits])), "rest")
+    twin = Twin((), Linear(weight, torch.from_numpy(np.concatenate([f.intercept_ for f in fits]))), "rest")
     p = np.stack([f.predict_proba(x)[:, 1] for f in fits], 1)
     assert np.allclose(twin(torch.from_numpy(x)).softmax(1).numpy(), p / p.sum(1, keepdims=True), atol=1e-12)
 
@@ -115,17 +124,104 @@ def test_a_twin_that_does_not_repeat_the_probabilities_is_refused():
     assert model.scores is not None
 
 
+PROBABLE = [
+    *(MLPClassifier((5, 4), activation=bend, max_iter=40, random_state=0) for bend in ("relu", "tanh", "logistic")),
+    MLPClassifier((6,), activation="identity", max_iter=40, random_state=0),
+    GaussianNB(),
+    LinearDiscriminantAnalysis(),
+    SGDClassifier(loss="log_loss", random_state=0),
+    VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    make_pipeline(RobustScaler(), PCA(3, whiten=True), GaussianNB()),
+    make_pipeline(MaxAbsScaler(), PCA(2), LogisticRegression()),
+]
+DECIDING = [
+    LinearSVC(random_state=0),
+    RidgeClassifier(),
+    SGDClassifier(random_state=0),
+    Perceptron(random_state=0),
+    *(SVC(kernel=kernel) for kernel in ("rbf", "linear", "poly", "sigmoid")),
+    SVC(gamma="auto", C=10, break_ties=True),
+    SVC(decision_function_shape="ovo"),
+    NuSVC(nu=0.3),
+    make_pipeline(StandardScaler(with_std=False), RobustScaler(with_centering=False), SVC()),
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize("estimator", PROBABLE + DECIDING, ids=str)
+def test_twins_repeat_the_estimator_and_their_gradients_are_its_finite_differences(estimator, classes):
+    x, y = data(classes)
+    estimator.fit(x, y)
+    near, far = 0.9 * x[:12] + 0.1 * x.mean(0), np.random.default_rng(1).normal(size=(3000, 4)) * 3
+    model = settle(wrap(estimator, (-99, 99)), torch.from_numpy(x))
+    assert "twin" in model.adapter
+    for points in (near, far):
+        assert np.array_equal(model.scores(torch.from_numpy(points)).argmax(1).numpy(), estimator.predict(points))
+
+    def shown(rows):
+        if hasattr(estimator, "predict_proba"):
+            return np.log(estimator.predict_proba(rows))
+        said = estimator.decision_function(rows)
+        return np.stack([0 * said, said], 1) if said.ndim == 1 else said
+
+    leaf = torch.from_numpy(near).requires_grad_()
+    found = model.module(leaf)
+    found = found.log_softmax(1) if hasattr(estimator, "predict_proba") else found
+    if isinstance(getattr(source_of(model).ask, "head", None), Pairs):
+        return  # votes do not differ by little: the next tests
+    assert np.allclose(found.detach().numpy(), shown(near), atol=1e-8)
+    (g,) = torch.autograd.grad(found[:, -1].sum(), leaf)
+    for j, shift in enumerate(np.eye(4) * 1e-6):
+        slope = (shown(near + shift)[:, -1] - shown(near - shift)[:, -1]) / 2e-6
+        assert np.allclose(slope, g[:, j].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "poly"])
+def test_pairs_of_a_vote_have_the_slopes_of_its_decisions_and_ties_go_the_way_of_libsvm(kernel):
+    x, y = data(4)
+    estimator = SVC(kernel=kernel, decision_function_shape="ovo").fit(x, y)
+    twin = deciding_twin(estimator)
+    points = np.random.default_rng(1).normal(size=(3000, 4)) * 2
+    assert np.allclose(twin.head.of(torch.from_numpy(points)).numpy(), estimator.decision_function(points), atol=1e-8)
+    leaf = torch.from_numpy(points[:5]).requires_grad_()
+    (g,) = torch.autograd.grad(twin.head.of(leaf)[:, 4].sum(), leaf)
+    for j, shift in enumerate(np.eye(4) * 1e-6):
+        up, down = (estimator.decision_function(points[:5] + s * shift)[:, 4] for s in (1, -1))
+        assert np.allclose((up - down) / 2e-6, g[:, j].numpy(), atol=1e-5)
+    loose = dataclasses.replace(twin.head, first=False)(torch.from_numpy(points)).argmax(1).numpy()
+    assert (loose != estimator.predict(points)).any(), "there are ties that the order of the classes decides"
+    assert np.array_equal(twin(torch.from_numpy(points)).argmax(1).numpy(), estimator.predict(points))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("classes", [2, 3])
+def test_gradients_fool_a_support_vector_machine_and_a_network(classes):
+    digits = load_digits()
+    kept = digits.target < classes
+    x, y = digits.data[kept] / 16, digits.target[kept]
+    for estimator in (SVC(), MLPClassifier((16,), max_iter=300, random_state=0)):
+        estimator.fit(x[:200], y[:200])
+        rows, labels = torch.from_numpy(x[200:260]), torch.from_numpy(y[200:260])
+        out = hf.run(hf.attacks.Pgd(steps=20), settle(wrap(estimator), rows), rows, labels, "linf:0.35")
+        assert out.status.count("broken") > 40
+        broken = [i for i, status in enumerate(out.status) if status == "broken"]
+        assert (estimator.predict(out.adversarial[broken].numpy()) != labels[broken].numpy()).all()
+
+
+def test_kernels_without_a_formula_have_no_twin():
+    x, y = data(3)
+    assert deciding_twin(SVC(kernel=lambda a, b: a @ b.T).fit(x, y)) is None
+    assert deciding_twin(SVC().fit(scipy.sparse.csr_array(x), y)) is None
+
+
 OTHERS = [
     RandomForestClassifier(5, random_state=0),
     DecisionTreeClassifier(),
     KNeighborsClassifier(3),
-    GaussianNB(),
-    SVC(),
-    RidgeClassifier(),
-    SGDClassifier(random_state=0),
     HistGradientBoostingClassifier(max_iter=3),
     BaggingClassifier(DecisionTreeClassifier(), 3, random_state=0),
-    VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
+    VotingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier(5))], voting="soft"),
     VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB()), ("c", DecisionTreeClassifier())]),
 ]
 

@@ -5,7 +5,6 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from holdfast.core.errors import ModelError
 
@@ -118,12 +117,6 @@ def saturated(raw: Tensor, output: Output) -> Tensor:
     scores = as_scores(raw.detach(), output)
     floor = float(torch.log(torch.tensor(torch.finfo(scores.dtype).tiny, dtype=scores.dtype)))
     return (scores <= floor + 1e-3).any(1).cpu()
-
-
-def log_sigmoids(z: Tensor) -> Tensor:
-    """Log-probabilities of one-versus-rest classifiers that are normalized to one: `(batch, classes)`."""
-    p = logsigmoid(z)
-    return p - p.logsumexp(1, keepdim=True)
 
 
 def _several(values: Tensor, near: float) -> Reading:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
+from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
 from holdfast.threats.space import Box
 
@@ -31,15 +31,17 @@ def is_estimator(x: object) -> bool:
 def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = None) -> Model:
     """Wrap a fitted classifier, alone or in a Pipeline. Inputs are flattened to `(batch, features)` float64.
 
-    LogisticRegression behind StandardScaler and MinMaxScaler stages is differentiated exactly, and so are soft voting,
-    bagging and stacking whose members all are. Others answer by `predict_proba`, `decision_function` or `predict`, the
+    Linear classifiers, support vector machines, MLPClassifier and GaussianNB are differentiated exactly, behind linear
+    scalers and PCA as well, and so are soft voting, bagging and stacking whose members all have probabilities. Others
+    answer by `predict_proba`, `decision_function` or `predict`, the
     first whose highest score is the estimator's own decision. Class i is `classes_[i]`.
 
     Raises:
         ModelError: HF208 for anything but a fitted single-label classifier.
     """
     names = _classes(estimator)
-    decide, twin = Decide(_quiet(estimator.predict), names), joint_twin(estimator)
+    decide = Decide(_quiet(estimator.predict), names)
+    twin = joint_twin(estimator) or deciding_twin(estimator)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
     source = _source(estimator, decide, len(names), twin)
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
@@ -107,8 +109,7 @@ def _quiet(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]
     """Without the remark that the estimator was fitted on a frame with column names."""
 
     def asked(x: np.ndarray) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        with unnamed():
             return function(x)
 
     return asked

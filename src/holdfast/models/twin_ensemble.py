@@ -13,7 +13,7 @@ from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassi
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from holdfast.models.twin import NEAR, Affine, probes_of, stages_of, twin_of
+from holdfast.models.twin import NEAR, Stages, probes_of, stages_of, twin_of, unnamed
 
 Ask = Callable[[Tensor], Tensor]
 
@@ -64,7 +64,7 @@ class Stack:
 class Behind:
     """An ensemble behind scalers; inputs of any shape and floating type."""
 
-    stages: tuple[Affine, ...]
+    stages: Stages
     ask: Ask
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -88,7 +88,9 @@ def joint_twin(estimator: Any) -> Ask | None:
     twin, features = Behind(stages, inner), int(estimator.n_features_in_)
     seen = [] if scalers or type(last) is BaggingClassifier else list(last.estimators_)
     probes = np.concatenate([probes_of(one, features) for one in (estimator, *seen)])
-    off = np.abs(twin(torch.from_numpy(probes)).softmax(1).numpy() - estimator.predict_proba(probes)).max()
+    with unnamed():
+        want = estimator.predict_proba(probes)
+    off = np.abs(twin(torch.from_numpy(probes)).softmax(1).numpy() - want).max()
     return twin if off <= NEAR else None
 
 

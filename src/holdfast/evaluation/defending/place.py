@@ -4,6 +4,7 @@ facts.json                          what was measured
 model.safetensors, .card.json       the trained network, or the members of the trained ensemble
 training.json                       what training it cost
 checkpoints/, begun.json            trainings that were interrupted, and what they cost so far
+refused.txt                         why it could not be made
 run/, other-threats/                audits
 """
 
@@ -86,6 +87,17 @@ class Place:
         """Whether nothing is missing."""
         runs = (self.run, self.others) if others else (self.run,)
         return self.facts is not None and all(finished(run) for run in runs)
+
+    @property
+    def reason(self) -> str:
+        """Why it could not be made; empty where nothing is known."""
+        path = self.path / "refused.txt"
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+    def refuse(self, reason: str) -> None:
+        """Write down why it cannot be made."""
+        self.make()
+        write_atomic(self.path / "refused.txt", f"{reason}\n".encode())
 
     def write(self, facts: Facts) -> None:
         """Keep what was measured."""

@@ -58,7 +58,7 @@ def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> De
         rows=tuple(rows),
         left=tuple(left),
         advice=advise(tuple(rows), protocol.under.literal),
-        notes=tuple(_notes(rows, left, chains, machine)),
+        notes=tuple(_notes(folder, rows, left, chains, machine)),
     )
 
 
@@ -143,11 +143,15 @@ def _shown(run: Folder, literal: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _notes(rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], machine: Machine) -> list[str]:
+def _notes(
+    folder: pathlib.Path, rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], machine: Machine
+) -> list[str]:
     """What to know before believing the table."""
     notes = []
     if left:
         notes.append(f"Not finished: {', '.join(left)}. The same command continues.")
+    reasons = {str(chain): Place(folder / name_of(str(chain))).reason for chain in chains if str(chain) in left}
+    notes += [f"{name} could not be made: {reason}" for name, reason in reasons.items() if reason]
     for row in rows:
         if row.aware.k and (row.state != "measured" or row.masking == "suspect"):
             notes.append(

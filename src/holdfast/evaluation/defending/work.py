@@ -10,7 +10,7 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-from holdfast.core.errors import DataError, IntegrityError, Stop
+from holdfast.core.errors import DataError, IntegrityError, MissingExtra, ModelError, ParameterError, Stop, ThreatError
 from holdfast.core.files import Lock, write_atomic, writing
 from holdfast.core.progress import BatchDone, Event, Listener, Note, RunDone, RunStarted, StageDone, silent
 from holdfast.core.records import digest
@@ -36,6 +36,7 @@ from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
 
 BARE = "undefended"
+CANNOT = (DataError, MissingExtra, ModelError, ParameterError, ThreatError)  # of one defense: the others go on
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +104,8 @@ def compare_defenses(
         command: The command line that led here.
 
     Returns:
-        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop.
+        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop, and where a defense
+        cannot be made for these data; `notes` say why.
 
     Raises:
         DataError: HF108 data without a part to learn from or to judge on, HF109 too few to hold some out.
@@ -188,7 +190,11 @@ def _everything(work: Work) -> None:
     for chain in chains:
         left = [other for other in left if other is not chain]
         work.ahead = _ahead(work, left)
-        _one(work, name_of(str(chain)), chain, _more(work, chain))
+        try:
+            _one(work, name_of(str(chain)), chain, _more(work, chain))
+        except CANNOT as error:
+            work.place(name_of(str(chain))).refuse(str(error))
+            work.interrupt.tell(Note(f"{chain} cannot be made, the others go on: {error}", error.code))
 
 
 def _more(work: Work, chain: Chain) -> bool:
