@@ -36,6 +36,7 @@ from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.surrogate import Surrogate as Surrogate
 from holdfast.learning.train import Train as Train
+from holdfast.models.endpoint import endpoint as endpoint
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
@@ -85,6 +86,7 @@ __all__ = [
     "detection",
     "diversity",
     "effect",
+    "endpoint",
     "gate",
     "harden",
     "learning",

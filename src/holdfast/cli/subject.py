@@ -1,6 +1,7 @@
 """What a command works on: the model and the data, by the words on the command line or by those a run remembers."""
 
 import dataclasses
+import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from holdfast.data.dataset import Dataset
     from holdfast.evaluation.store import Folder
     from holdfast.models.model import Model
+
+TOKEN = "HOLDFAST_ENDPOINT_TOKEN"  # environment variable with the bearer token of an endpoint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,9 +61,12 @@ def load_data(name: str, split: str, bounds: str) -> "Dataset":
 
 
 def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
-    """A model by file, bundled name or trusted attribute."""
+    """A model by file, bundled name, trusted attribute, or the address of an endpoint."""
+    from holdfast.models.endpoint import endpoint, is_address
     from holdfast.models.files import load_model as load
 
+    if is_address(name):
+        return endpoint(name, bounds, token=TOKEN if TOKEN in os.environ else "")
     return load(name, trust=trust or None, bounds=bounds)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.endpoint import endpoint, is_address
 from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
 from holdfast.models.model import Model
@@ -30,7 +31,8 @@ def wrap(
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
     Args:
-        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, or a list of these.
+        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, the address of an endpoint
+            (`hf.endpoint` has more options), or a list of these.
         bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given.
         output: What it returns: "logits", "log-probabilities", "probabilities" or "labels"; seen on the first batch
             unless given.
@@ -53,6 +55,8 @@ def wrap(
         )
     if isinstance(x, Model):
         return x
+    if is_address(x):
+        return endpoint(x, bounds, output=output, classes=classes, name=name)
     if isinstance(x, nn.Module):
         return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
     if isinstance(x, list | tuple):

@@ -1,0 +1,232 @@
+"""Models behind an address: what is asked, how often, and what a server may not do to us."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+import holdfast as hf
+from holdfast.cli.subject import load_model
+from holdfast.core.errors import ModelError
+from holdfast.models import endpoint as module
+from holdfast.models.settle import fingerprint, settle
+from models.served import served
+
+pytest.importorskip("httpx")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load_digits()
+    return data.data / 16, data.target
+
+
+@pytest.fixture(scope="module")
+def forest(digits):
+    return RandomForestClassifier(10, random_state=0).fit(digits[0][:1000], digits[1][:1000])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Pauses between tries take no time, and are remembered."""
+    paused = []
+    monkeypatch.setattr(module.time, "sleep", paused.append)
+    return paused
+
+
+def probabilities(estimator):
+    return lambda rows: {"p": estimator.predict_proba(rows)}
+
+
+def test_it_answers_as_the_model_behind_and_is_attacked_like_any_function(digits, forest):
+    x, y = torch.from_numpy(digits[0][1000:1040]), torch.from_numpy(digits[1][1000:1040])
+    with served(probabilities(forest)) as server:
+        model = settle(hf.wrap(server.address), x)
+        assert (model.name, model.adapter, model.classes) == ("digits", "open inference protocol", 10)
+        assert model.module is None
+        assert np.array_equal(model.predict(x).numpy(), forest.predict(x.numpy()))
+        assert np.allclose(model.scores(x).exp().numpy(), forest.predict_proba(x.numpy()), atol=1e-5)
+        out = hf.run(hf.attacks.Square(steps=60), model, x, y, "linf:0.3,knowledge=scores")
+        local = hf.run(hf.attacks.Square(steps=60), settle(hf.wrap(forest), x), x, y, "linf:0.3,knowledge=scores")
+        assert out.status == local.status
+        assert "broken" in out.status
+        assert fingerprint(model, (64,)) == fingerprint(settle(hf.wrap(server.address), x), (64,))
+
+
+def test_no_row_is_paid_twice(digits, forest):
+    x = torch.from_numpy(digits[0][:50])
+    with served(probabilities(forest)) as server:
+        model = hf.endpoint(server.address, batch=16)
+        first = model.scores(x)
+        assert server.rows == 2 * 4 + 50
+        assert [rows for verb, rows, _ in server.seen if verb == "POST"] == [4, 4, 16, 16, 16, 2]
+        again = model.scores(torch.cat([x[10:20], x[:1] + 0.5]))
+        assert server.rows == 2 * 4 + 50 + 1
+        assert torch.equal(again[:10], first[10:20])
+
+
+def test_a_model_that_draws_random_numbers_is_asked_every_time(digits):
+    draw, x = np.random.default_rng(0), torch.from_numpy(digits[0][:20])
+    with served(lambda rows: {"p": draw.dirichlet(np.ones(10), len(rows))}) as server:
+        model = settle(hf.endpoint(server.address), x)
+        assert model.random
+        before = server.rows
+        assert not torch.equal(model.scores(x), model.scores(x))
+        assert server.rows == before + 40
+
+
+def test_inputs_go_in_the_type_and_shape_that_the_endpoint_names():
+    seen = []
+
+    def predict(rows):
+        seen.append(rows)
+        return {"label": (rows.reshape(len(rows), -1).sum(1) > 40).astype(np.int64)}
+
+    inputs = [{"name": "picture", "datatype": "UINT8", "shape": [-1, 2, 3]}]
+    with served(predict, inputs, [{"name": "label", "datatype": "INT64", "shape": [-1]}]) as server:
+        model = hf.endpoint(server.address, (0, 255), classes=2)
+        x = torch.tensor([[0.4, 0.6, 254.7, 300.0, -3.0, 7.0], [1.0, 2, 3, 4, 5, 6]])
+        assert model.labels(x).tolist() == [1, 0]
+        assert seen[-1].tolist() == [[[0, 1, 255], [255, 0, 7]], [[1, 2, 3], [4, 5, 6]]]
+        assert model.notes == ("inputs are rounded to UINT8, which the endpoint takes",)
+        with pytest.raises(ModelError, match="HF243 .*shape"):
+            model.labels(torch.zeros(1, 7))
+
+
+def test_one_of_several_outputs_is_named(digits, forest):
+    outputs = [
+        {"name": "label", "datatype": "INT64", "shape": [-1]},
+        {"name": "p", "datatype": "FP64", "shape": [-1, 10]},
+    ]
+    with served(probabilities(forest), outputs=outputs) as server:
+        with pytest.raises(ModelError, match="HF243 .*answer= one of label, p"):
+            hf.endpoint(server.address)
+        assert hf.endpoint(server.address, answer="p").scores(torch.from_numpy(digits[0][:3])).shape == (3, 10)
+
+
+def test_a_busy_endpoint_is_asked_again_and_a_refusing_one_is_not(digits, forest, quick):
+    left = [(503, {}, b""), (429, {"Retry-After": "7"}, b""), (503, {"Retry-After": "900"}, b"")]
+    with served(probabilities(forest), fault=lambda verb, asked: left.pop(0) if left else None) as server:
+        hf.endpoint(server.address)
+        assert quick == [0.5, 7, module.LONGEST_WAIT]
+        assert len(server.seen) == 4
+    with served(probabilities(forest), fault=lambda verb, asked: (500, {}, b"<b>dear me</b>")) as server:
+        with pytest.raises(ModelError, match="HF242 .*status 500: <b>dear me</b>"):
+            hf.endpoint(server.address)
+        assert len(server.seen) == 1
+    with served(probabilities(forest), fault=lambda verb, asked: (503, {}, b"")) as server:
+        with pytest.raises(ModelError, match="HF242 .*status 503"):
+            hf.endpoint(server.address, retries=2)
+        assert len(server.seen) == 3
+
+
+def test_nobody_there_is_one_clear_line(quick):
+    with served(lambda rows: {}) as server:
+        address = server.address
+    with pytest.raises(ModelError, match="HF242 .*ConnectError") as found:
+        hf.endpoint(address, retries=1)
+    assert "\n" not in str(found.value)
+
+
+def test_redirects_are_not_followed(forest):
+    with served(probabilities(forest)) as other:
+        fault = (302, {"Location": other.address}, b"")
+        with (
+            served(probabilities(forest), fault=lambda verb, asked: fault) as server,
+            pytest.raises(ModelError, match="HF242 .*redirects are not followed"),
+        ):
+            hf.endpoint(server.address)
+        assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"<html>",
+        b"[1, 2]",
+        b'{"outputs": []}',
+        b'{"outputs": [{"name": "other", "shape": [3, 10], "datatype": "FP64", "data": []}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 10], "datatype": "FP64", "data": [1, 2]}]}',
+        b'{"outputs": [{"name": "p", "shape": [2, 1], "datatype": "FP64", "data": [1, 2]}]}',
+        b'{"outputs": [{"name": "p", "shape": [], "datatype": "FP64", "data": [1]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 1], "datatype": "BYTES", "data": ["a", "b", "c"]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, "x"], "datatype": "FP64", "data": [1, 2, 3]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3], "datatype": "FP64", "data": [1, 2, {"a": 1}]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3], "datatype": "INT64", "data": [1, 2, 99999999999999999999]}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_hostile_answer_is_one_clear_line(digits, forest, said):
+    with served(probabilities(forest), fault=lambda verb, asked: (200, {}, said) if asked else None) as server:
+        model = hf.endpoint(server.address)
+        with pytest.raises(ModelError, match="^HF243 ") as found:
+            model.scores(torch.from_numpy(digits[0][:3]))
+        assert len(str(found.value)) < 600
+
+
+def test_an_answer_that_does_not_end_is_cut_off(forest):
+    with (
+        served(probabilities(forest), fault=lambda verb, asked: (200, {}, b" " * 300_000)) as server,
+        pytest.raises(ModelError, match="HF243 .*more than 100000 bytes"),
+    ):
+        hf.endpoint(server.address, largest=100_000)
+
+
+def test_the_secret_comes_by_the_name_of_a_variable_and_is_shown_nowhere(digits, forest, monkeypatch, tmp_path, caplog):
+    secret, x = "s3cret-of-mine", torch.from_numpy(digits[0][:3])
+    with served(probabilities(forest), token=secret) as server:
+        with pytest.raises(ModelError, match="HF242 .*status 401"):
+            hf.endpoint(server.address)
+        with pytest.raises(ModelError, match="HF244 .*MINE is empty or not set"):
+            hf.endpoint(server.address, token="MINE")
+        monkeypatch.setenv("MINE", secret)
+        model = settle(hf.endpoint(server.address, token="MINE", log=tmp_path / "log.jsonl"), x)
+        assert secret not in repr(model) + repr(model.notes) + caplog.text + (tmp_path / "log.jsonl").read_text()
+        monkeypatch.setenv("HOLDFAST_ENDPOINT_TOKEN", secret)
+        assert load_model(server.address, "", (0, 1)).scores(x).shape == (3, 10)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["request"] for line in lines][:3] == ["GET", "POST", "POST"]
+    assert {"time", "request", "rows", "status", "bytes", "seconds"} == set(lines[0])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:secret@127.0.0.1/v2/models/m",
+        "http://127.0.0.1/v2/models/m?key=secret",
+        "http://127.0.0.1/v2/models/",
+        "http://127.0.0.1/predict",
+    ],
+)
+def test_addresses_with_secrets_or_without_a_model_are_refused_before_anything_is_sent(address):
+    with pytest.raises(ModelError, match="^HF244 ") as found:
+        hf.endpoint(address)
+    assert "me:secret" not in str(found.value)
+    assert "key=secret" not in str(found.value)
+
+
+def test_a_cap_is_exact_and_a_rate_is_kept(digits, forest, quick):
+    x = torch.from_numpy(digits[0][:40])
+    with served(probabilities(forest)) as server:
+        model = hf.endpoint(server.address, cap=20, rate=10.0)
+        model.scores(x[:12])
+        assert server.rows == 20
+        with pytest.raises(ModelError, match="HF245 .*20 asked, 1 more wanted, cap=20"):
+            model.scores(x[20:21])
+        assert server.rows == 20
+        assert len(quick) == 3, "a pause before each request but the first"
+        assert all(0 < pause <= 0.1 * 4 for pause in quick)
+
+
+def test_an_audit_of_an_address_is_the_audit_of_the_model(digits, forest, tmp_path):
+    data = hf.Dataset(digits[0][1000:1030], digits[1][1000:1030], bounds=(0, 1))
+    binary = LogisticRegression(max_iter=500).fit(digits[0][:500], digits[1][:500])
+    with served(probabilities(binary)) as server:
+        threat = "linf:0.15,knowledge=scores,queries=40"
+        far = hf.audit(hf.wrap(server.address), data, threat=threat, suite="quick", out=tmp_path / "far")
+        near = hf.audit(hf.wrap(binary.predict_proba), data, threat=threat, suite="quick", out=tmp_path / "near")
+    assert far.to_frame()["status"].tolist() == near.to_frame()["status"].tolist()
