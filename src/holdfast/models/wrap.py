@@ -31,8 +31,8 @@ def wrap(
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
     Args:
-        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, the address of an endpoint
-            (`hf.endpoint` has more options), or a list of these.
+        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, an address (`hf.endpoint` has
+            more options), or a list of these.
         bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given.
         output: What it returns: "logits", "log-probabilities", "probabilities" or "labels"; seen on the first batch
             unless given.
@@ -72,13 +72,17 @@ def wrap(
     if "sklearn" in sys.modules and (made := _estimator(x, space, kind, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
-        raise ModelError(
-            "HF207",
-            "This cannot be wrapped",
-            seen=f"{x!r:.80} of type {type(x).__name__}",
-            expected="a torch module, a scikit-learn classifier, a predict function, or a list of them",
-        )
+        raise _unknown(x)
     return from_function(x, space, output=kind, classes=classes, name=name)
+
+
+def _unknown(x: object) -> ModelError:
+    return ModelError(
+        "HF207",
+        "This cannot be wrapped",
+        seen=f"{x!r:.80} of type {type(x).__name__}",
+        expected="a torch module, a scikit-learn classifier, a predict function, an address, or a list of them",
+    )
 
 
 def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> Model | None:
