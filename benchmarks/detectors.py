@@ -52,8 +52,8 @@ JOINT = (
 )
 D = hf.defenses
 ROWS: dict[str, Detector] = {
-    "reconstruction": D.Reconstruction(steps=500),
-    "divergence": D.Reconstruction(steps=500, by="divergence"),
+    "reconstruction": D.Reconstruction(updates=500),
+    "divergence": D.Reconstruction(updates=500, by="divergence"),
     "squeezing": D.FeatureSqueezing(squeezers=(D.BitDepth(bits=1),)),
     "mahalanobis": D.Mahalanobis(),
     "lid": D.LocalDimensionality(),

@@ -52,9 +52,9 @@ class Case:
 SHOWN = {"attack": Pgd(steps=4, step=0.5), "threat": Linf(0.2), "width": 4, "epochs": 3}
 
 DETECTION = [
-    Case(Reconstruction(steps=8, width=4), step=1e-3),
-    Case(Reconstruction(steps=8, width=4, p=2), step=1e-3),
-    Case(Reconstruction(steps=8, width=4, by="divergence"), step=1e-3, blind=True),
+    Case(Reconstruction(updates=8, width=4), step=1e-3),
+    Case(Reconstruction(updates=8, width=4, p=2), step=1e-3),
+    Case(Reconstruction(updates=8, width=4, by="divergence"), step=1e-3, blind=True),
     Case(FeatureSqueezing(squeezers=(BitDepth(bits=1), BitDepth(bits=2))), blind=True),
     Case(Mahalanobis()),
     Case(Mahalanobis(layer="inputs", shrinkage=0.1)),

@@ -172,14 +172,14 @@ def test_an_autoencoder_learns_what_is_usual():
     digits = hf.data.load("digits")
     model = settle(torch_model(lambda x: x.flatten(1)[:, :10], 10), digits.train.x)
     data = digits.train.sample(600, 0)
-    errors = [Reconstruction(steps=e, width=8).fit(model, data, 0).score(digits.test.x).mean() for e in (5, 60)]
+    errors = [Reconstruction(updates=e, width=8).fit(model, data, 0).score(digits.test.x).mean() for e in (5, 60)]
     assert errors[1] < 0.7 * errors[0]
-    stage = Reconstruction(steps=60).fit(model, data, 0)
+    stage = Reconstruction(updates=60).fit(model, data, 0)
     upside = stage.suspicion(1 - digits.test.x, digits.test.space) > 0
     assert upside.double().mean() > 0.9
     table = Dataset(data.x.flatten(1), data.y)
     flat = settle(torch_model(lambda x: x[:, :10], 10), table.x)
-    narrow = Reconstruction(steps=60, width=8).fit(flat, table, 0)
+    narrow = Reconstruction(updates=60, width=8).fit(flat, table, 0)
     assert (narrow.suspicion(1 - digits.test.x.flatten(1), flat.space) > 0).double().mean() > 0.9
 
 

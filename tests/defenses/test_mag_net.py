@@ -14,7 +14,7 @@ from holdfast.models.settle import settle
 from holdfast.models.stage import why
 from laws import test_stages as laws
 
-SETTINGS = {"width": 8, "steps": 100, "noise": 0.2, "rate": 0.01}
+SETTINGS = {"width": 8, "updates": 100, "noise": 0.2, "rate": 0.01}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,6 @@ def test_it_stands_in_front_of_defended_models(digits, model, before):
 
 def test_too_few_samples_are_refused(digits, model):
     with pytest.raises(DataError, match="HF130"):
-        MagNet(steps=1).fit(model, digits[0].take(torch.arange(60)))
+        MagNet(updates=1).fit(model, digits[0].take(torch.arange(60)))
     with pytest.raises(DataError, match="HF139"):
-        MagNet(steps=1, held_out=0.99).fit(model, digits[0].take(torch.arange(60)))
+        MagNet(updates=1, held_out=0.99).fit(model, digits[0].take(torch.arange(60)))

@@ -16,7 +16,7 @@ from holdfast.models.files import load_model
 from holdfast.models.settle import fingerprint, settle
 from laws import test_stages as laws
 
-QUICK = Purifier(width=4, steps=30, rate=0.01)
+QUICK = Purifier(width=4, updates=30, rate=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def model(digits):
 
 @pytest.fixture(scope="module")
 def stage(digits, model):
-    return Purifier(width=16, steps=500, batch=32, rate=0.005, noise=0.2).fit(model, digits.train)
+    return Purifier(width=16, updates=500, batch=32, rate=0.005, noise=0.2).fit(model, digits.train)
 
 
 def test_noise_is_taken_off(digits, stage):
@@ -52,7 +52,7 @@ def test_clean_accuracy_stays(digits, model, stage):
 def test_the_laws_of_stages_hold(shape, model):
     draw = torch.Generator().manual_seed(0)
     data = hf.Dataset(torch.rand(64, *shape, generator=draw), torch.arange(64) % 2)
-    made = Case(dataclasses.replace(QUICK, steps=2).fit(model, data), shape=shape)
+    made = Case(dataclasses.replace(QUICK, updates=2).fit(model, data), shape=shape)
     laws.test_what_it_declares_is_so(made)
     for dtype in (torch.float32, torch.float64):
         for bounds in ((0.0, 1.0), (-3.0, 255.0)):
@@ -74,7 +74,7 @@ def test_the_same_seed_learns_the_same_and_disturbs_nothing(digits, model):
 
 def test_the_detector_of_the_same_paper_measures_against_the_same_network(digits, model):
     """With the same settings both learn the same weights: the score is the distance to the purified input."""
-    data, settings = digits.train.sample(200), {"width": 4, "steps": 4, "noise": 0.2, "rate": 0.01}
+    data, settings = digits.train.sample(200), {"width": 4, "updates": 4, "noise": 0.2, "rate": 0.01}
     detector = hf.defenses.Reconstruction(**settings).fit(model, data, 3)
     stage = Purifier(batch=64, **settings).fit(model, data.divide(0.5, 3)[0], 3)
     x = digits.test.x[:20]

@@ -19,6 +19,7 @@ from holdfast.defenses.ensembles.stacking import Stacking as Stacking
 from holdfast.defenses.ensembles.voting import Voting as Voting
 from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter as BilateralFilter
 from holdfast.defenses.preprocessing.bit_depth import BitDepth as BitDepth
+from holdfast.defenses.preprocessing.diffusion_purifier import DiffusionPurifier as DiffusionPurifier
 from holdfast.defenses.preprocessing.dither import Dither as Dither
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing as GaussianSmoothing
 from holdfast.defenses.preprocessing.jpeg import Jpeg as Jpeg
@@ -78,6 +79,7 @@ __all__ = [
     "CurriculumAdversarialTraining",
     "CutMix",
     "DefensiveDistillation",
+    "DiffusionPurifier",
     "Dither",
     "Dropout",
     "EarlyStopping",

@@ -49,7 +49,7 @@ def learned(
     space: Box,
     *,
     width: int,
-    steps: int,
+    updates: int,
     rate: float,
     noise: float,
     seed: int,
@@ -65,7 +65,7 @@ def learned(
         x: Clean inputs `(n, ...)`.
         space: Their bounds.
         width: Of the network.
-        steps: Steps of `batch` samples.
+        updates: Training steps of `batch` samples.
         rate: Of Adam, at the start.
         noise: Highest deviation of the noise, as a share of the box.
         seed: Of weights, orders and noise.
@@ -82,8 +82,8 @@ def learned(
         torch.manual_seed(seed)
         net = Autoencoder(tuple(u.shape[1:]), width)
         adam = torch.optim.Adam(net.parameters(), rate)
-        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-        for step in range(steps):
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, updates)
+        for step in range(updates):
             if step % per == 0:
                 order = torch.randperm(len(u), generator=draw)
             clean = u[order[step % per * batch :][:batch]]
@@ -101,7 +101,7 @@ def learned(
             loss.backward()
             adam.step()
             fall.step()
-            if (step + 1) % TOLD == 0 or step + 1 == steps:
+            if (step + 1) % TOLD == 0 or step + 1 == updates:
                 told(step + 1)
     return net.eval().requires_grad_(False)
 

@@ -36,7 +36,7 @@ class MagNet(Fitted):
     must be wrong and accepted. Broken by Carlini and Wagner, "MagNet and 'Efficient Defenses Against Adversarial
     Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478.
 
-    Cost: to fit, `steps` training steps of a small network; then four of its passes and four of the model's more for
+    Cost: to fit, `updates` training steps of a small network; then four of its passes and four of the model's more for
     each.
 
     Args:
@@ -44,7 +44,7 @@ class MagNet(Fitted):
         held_out: Share of the data that sets the thresholds; the autoencoder learns from the rest.
         p: Power of the error.
         width: Channels of the autoencoder on pictures, or units of its narrow layer.
-        steps: Training steps of 64 samples.
+        updates: Training steps of 64 samples.
         rate: Learning rate at the start.
         noise: Highest deviation of the noise that it learns to take away, as a share of the box.
     """
@@ -53,7 +53,7 @@ class MagNet(Fitted):
     held_out: Fraction = 0.5
     p: Literal[1, 2] = 1
     width: Count = 8
-    steps: Count = 500
+    updates: Count = 500
     rate: Positive = 3e-3
     noise: NonNegative = 0.1
 
@@ -72,7 +72,7 @@ class MagNet(Fitted):
             known.x,
             model.space,
             width=self.width,
-            steps=self.steps,
+            updates=self.updates,
             rate=self.rate,
             noise=self.noise,
             seed=seed,

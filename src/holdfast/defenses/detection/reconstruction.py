@@ -32,7 +32,7 @@ class Reconstruction(Detector):
     function (a Keras model, say) gets a numpy batch and has none: the slope is that with the reconstruction held still,
     which leads toward it. Broken by Carlini and Wagner 2017, arXiv:1711.08478.
 
-    Cost: one pass through the autoencoder; for the divergence two through the model. Learning: `steps` training steps
+    Cost: one pass through the autoencoder; for the divergence two through the model. Learning: `updates` training steps
     of a network of five small convolutions.
 
     Args:
@@ -43,7 +43,7 @@ class Reconstruction(Detector):
         temperature: Flattens the answers before their divergence is taken.
         reconstruct: A function batch -> batch; None to learn one.
         width: Channels of the autoencoder on pictures, or units of its narrow layer.
-        steps: Training steps of 64 samples.
+        updates: Training steps of 64 samples.
         rate: Learning rate at the start.
         noise: Highest deviation of the noise that it learns to take away, as a share of the box.
     """
@@ -53,7 +53,7 @@ class Reconstruction(Detector):
     temperature: Positive = 10.0
     reconstruct: Callable[[Any], Any] | None = dataclasses.field(default=None, repr=False)
     width: Count = 8
-    steps: Count = 500
+    updates: Count = 500
     rate: Positive = 3e-3
     noise: NonNegative = 0.1
 
@@ -93,7 +93,9 @@ class Reconstruction(Detector):
             return _Back(Asked(given), space)
         if len(data) < 2:
             raise too_few(len(data), 2)
-        net = learned(data.x, space, width=self.width, steps=self.steps, rate=self.rate, noise=self.noise, seed=seed)
+        net = learned(
+            data.x, space, width=self.width, updates=self.updates, rate=self.rate, noise=self.noise, seed=seed
+        )
         return _Back(lambda x: given_back(net, x, space), space)
 
 

@@ -33,11 +33,11 @@ class Purifier(Fitted):
     Defenses Against Adversarial Attacks' are Not Robust to Adversarial Examples", 2017, arXiv:1711.08478: by gradients
     through both networks.
 
-    Cost: to fit, `steps` training steps of a small network; afterwards one of its passes for each of the model's.
+    Cost: to fit, `updates` training steps of a small network; afterwards one of its passes for each of the model's.
 
     Args:
         width: Channels of the hidden layers; for inputs that are no pictures, units of the narrow one.
-        steps: Training steps.
+        updates: Training steps.
         batch: Samples in a step.
         rate: Learning rate at the start.
         noise: Highest deviation of the noise to take off, as a share of the box's width.
@@ -48,7 +48,7 @@ class Purifier(Fitted):
     """
 
     width: Count = 16
-    steps: Count = 500
+    updates: Count = 500
     batch: Count = 64
     rate: Positive = 3e-3
     noise: NonNegative = 0.1
@@ -73,17 +73,17 @@ class Purifier(Fitted):
         if self.reconstruct is not None:
             return self._given(self.reconstruct, model, data)
         began = time.perf_counter()
-        on_event(RunStarted("purifier", "", self.steps, ("purifier",)))
+        on_event(RunStarted("purifier", "", self.updates, ("purifier",)))
         net = learned(
             data.x,
             data.space,
             width=self.width,
-            steps=self.steps,
+            updates=self.updates,
             rate=self.rate,
             noise=self.noise,
             seed=seed,
             batch=self.batch,
-            told=lambda done: on_event(BatchDone("purifier", done, self.steps, 0, 0)),
+            told=lambda done: on_event(BatchDone("purifier", done, self.updates, 0, 0)),
         )
         on_event(RunDone("", True, time.perf_counter() - began))
         return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights_of(net))

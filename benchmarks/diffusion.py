@@ -1,0 +1,93 @@
+r"""What diffusion purification keeps on MNIST under the attack of its critics, beside one that does not know it.
+
+    HOLDFAST_DATA=... python benchmarks/diffusion.py --samples 64                       # 10 minutes on one idle core
+
+Lee and Kim, "Robust Evaluation of Diffusion-Based Adversarial Purification", ICCV 2023, arXiv:2303.09051: descents on
+the mean gradient of several passes, through a process of fewer, longer steps from the same time. Here written out by
+hand, without the driver of holdfast: loss and gradient are the surrogate's, and the deployed process judges in the end.
+The base network, the clean samples and the radius are those of benchmarks/defenses/mnist.yaml.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+import holdfast as hf
+from holdfast.defenses.preprocessing._diffusion import denoised, noised, stops
+from holdfast.evaluation.defending.protocol import read
+from holdfast.evaluation.defending.work import divided
+
+RADIUS, PASSES = 0.15, 10
+PROTOCOL = pathlib.Path(__file__).parent / "defenses" / "mnist.yaml"
+
+
+def climbed(ask: Callable[[Tensor], Tensor], x0: Tensor, y: Tensor, steps: int, passes: int) -> Tensor:
+    """The last point of projected gradient descent from a random start, on means of `passes` gradients."""
+    torch.manual_seed(1)
+    x = (x0 + RADIUS * (2 * torch.rand_like(x0) - 1)).clamp(0, 1)
+    for _ in range(steps):
+        leaf = x.clone().requires_grad_()
+        losses = (cross_entropy(ask(leaf), y, reduction="sum") for _ in range(passes))
+        slope = torch.stack([torch.autograd.grad(loss, leaf)[0] for loss in losses]).mean(0)
+        x = (x0 + (x + RADIUS / 6 * slope.sign() - x0).clamp(-RADIUS, RADIUS)).clamp(0, 1)
+    return x
+
+
+def main() -> None:
+    """Print a line for each attack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--until", type=float, default=0.2)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--passes", type=int, default=8)
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--checkpoint", default="", help="file of the base network's training, to begin with it")
+    given = parser.parse_args()
+    protocol = read(PROTOCOL)
+    parts = divided(protocol, hf.data.load(protocol.data))
+    base = protocol.base
+    learner = hf.Train(
+        network=base.network,
+        width=base.width,
+        batch=base.batch,
+        epochs=base.epochs,
+        rate=base.rate,
+        checkpoint=given.checkpoint,
+    )
+    model = learner.fit(parts.train, protocol.seed)
+    purifier = hf.defenses.DiffusionPurifier(until=given.until, updates=given.updates)
+    stage = purifier.fit(model, parts.held_out, protocol.seed)
+    test = parts.test.sample(given.samples, 0)
+    last = stage.at[0]
+
+    def plain(x: Tensor) -> Tensor:
+        return model.answer(x, gradient=True).scores
+
+    def through(at: list[int]) -> Callable[[Tensor], Tensor]:
+        def ask(x: Tensor) -> Tensor:
+            z = noised(2 * x - 1, stage.left[last], torch.randn_like(x))
+            return plain((denoised(z, stage.guess, stage.left, at, stage.method) / 2 + 0.5).clamp(0, 1))
+
+        return ask
+
+    def told(name: str, x: Tensor) -> None:
+        torch.manual_seed(9)
+        with torch.no_grad():
+            right = torch.stack([through(list(stage.at))(x).argmax(1) == test.y for _ in range(PASSES)]).double()
+        print(f"{name:20}{100 * float(right.mean()):6.1f} % of passes right", flush=True)
+
+    right = (plain(test.x).argmax(1) == test.y).double().mean()
+    print(f"undefended, clean {100 * float(right):.1f} %; {given.samples} images, linf {RADIUS}, {purifier}")
+    told("clean", test.x)
+    told("oblivious", climbed(plain, test.x, test.y, 2 * given.steps, 1))
+    for count in (1, 2, len(stage.at)):
+        found = climbed(through(stops(last, count)), test.x, test.y, given.steps, given.passes)
+        told(f"aware, {count} step{'s' if count > 1 else ''}", found)
+
+
+if __name__ == "__main__":
+    main()
