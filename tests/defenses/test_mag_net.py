@@ -81,7 +81,7 @@ def test_the_same_seed_learns_the_same_and_disturbs_nothing(digits, model, stage
     again, other = (MagNet(fpr=0.09, **SETTINGS).fit(model, digits[0], seed) for seed in (3, 4))
     assert torch.equal(torch.get_rng_state(), state)
     assert stage.learned() == again.learned() != other.learned()
-    assert str(stage) == "mag_net(fpr=0.09, rate=0.01, noise=0.2)"
+    assert str(stage) == "mag_net(fpr=0.09, updates=100, rate=0.01, noise=0.2)"
 
 
 def test_an_attack_that_knows_it_is_wrong_and_accepted(digits, model, stage):
