@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, kl_div
 
 import holdfast as hf
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, Stop
+from holdfast.core.progress import BatchDone, RunDone
 from holdfast.data import Dataset
 from holdfast.defenses.distillation._towards import Leaving, divergence, soft, taught
 from holdfast.defenses.distillation.defensive_distillation import DefensiveDistillation, _Soft, grown
@@ -203,6 +204,60 @@ def test_a_checkpoint_belongs_to_its_teacher(digits, tmp_path):
     made.fit(train)
     with pytest.raises(ModelError, match="HF219"):
         dataclasses.replace(made, teacher=other).fit(train)
+
+
+# Defensive distillation: two trainings, one interruption
+
+
+def told_until(kind, count, heard):
+    """A listener that stops at the event of a kind that is the `count`th."""
+
+    def listen(event):
+        heard.append(event)
+        if isinstance(event, kind) and sum(isinstance(e, kind) for e in heard) == count:
+            raise Stop
+
+    return listen
+
+
+def learned(model):
+    return source_of(model).ask.net.state_dict()
+
+
+@pytest.mark.parametrize("kept", ["state.pt", ""], ids=["file", "folder"])
+@pytest.mark.parametrize(
+    ("kind", "count", "left"),
+    [(BatchDone, 1, 5), (BatchDone, 3, 3), (RunDone, 1, 3), (BatchDone, 4, 2), (BatchDone, 6, 0), (RunDone, 2, 0)],
+    ids=["teacher", "teacher's last epoch", "between", "student", "student's last epoch", "end"],
+)
+@pytest.mark.parametrize("patience", [0, 3])
+def test_a_distillation_that_was_interrupted_goes_on_to_the_same_bits(kept, kind, count, left, patience, tmp_path):
+    rows, how = torch.arange(96), dataclasses.replace(PLAIN, width=8, epochs=3, batch=32, patience=patience)
+    data = hf.data.load("digits").train.take(rows)
+    whole = learned(DefensiveDistillation(of=how).fit(data, 5))
+    made = DefensiveDistillation(of=dataclasses.replace(how, checkpoint=str(tmp_path / kept)))
+    with pytest.raises(Stop):
+        made.fit(data, 5, told_until(kind, count, []))
+    torch.rand(7)  # what happens between the two does not matter
+    for epochs in (left, 0):  # a finished one is not trained again, and its last layer does not grow twice
+        heard = []
+        found = learned(made.fit(data, 5, heard.append))
+        assert sum(isinstance(event, BatchDone) for event in heard) == epochs
+        assert found.keys() == whole.keys()
+        assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_a_teacher_whose_checkpoint_is_lost_is_trained_again_and_its_student_goes_on(tmp_path):
+    data = hf.data.load("digits").train.take(torch.arange(96))
+    how = dataclasses.replace(PLAIN, width=8, epochs=2, batch=32, checkpoint=str(tmp_path / "state.pt"))
+    made, heard = DefensiveDistillation(of=how), []
+    with pytest.raises(Stop):
+        made.fit(data, 5, told_until(BatchDone, 3, []))
+    (tmp_path / "state.pt.teacher").unlink()
+    found = learned(made.fit(data, 5, heard.append))
+    assert sum(isinstance(event, BatchDone) for event in heard) == 3
+    whole = learned(dataclasses.replace(made, of=dataclasses.replace(how, checkpoint="")).fit(data, 5))
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
 
 
 # Defensive distillation: what it hides, and that hiding is all it does
