@@ -42,6 +42,8 @@ from holdfast.report.run import Run as Run
 from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
+from holdfast.threats.tables.feature import Feature as Feature
+from holdfast.threats.tables.schema import Schema as Schema
 from holdfast.threats.threats import L0 as L0
 from holdfast.threats.threats import L1 as L1
 from holdfast.threats.threats import L2 as L2
@@ -53,6 +55,7 @@ __all__ = [
     "BatchMonitor",
     "DataError",
     "Dataset",
+    "Feature",
     "Fit",
     "HoldfastError",
     "IntegrityError",
@@ -67,6 +70,7 @@ __all__ = [
     "ParameterError",
     "ResourceError",
     "Run",
+    "Schema",
     "Stop",
     "Surrogate",
     "Target",
