@@ -46,7 +46,8 @@ def written(schema: "Schema") -> str:
     lines = [f"schema = {VERSION}", f"name = {_text(schema.name)}"]
     lines += [f"label = {_text(schema.label)}"] if schema.label else []
     lines += [f"classes = {_list(schema.classes)}"] if schema.classes else []
-    lines += ["relations = [", *(f"    {_text(relation)}," for relation in schema.relations), "]"]
+    if schema.relations:
+        lines += ["relations = [", *(f"    {_text(relation)}," for relation in schema.relations), "]"]
     for feature in schema.features:
         lines += ["", "[[features]]", *(f"{key} = {value}" for key, value in _told(feature))]
     for known in schema.pairs:

@@ -1,6 +1,7 @@
 """One column of a table: what its values are, and what changing them costs whom."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
@@ -78,12 +79,12 @@ class Feature:
         if step and self.grid[0] > self.grid[1]:
             raise contradiction(self.name, f"no multiple of {step:g} lies in [{low:g}, {high:g}]")
 
-    @property
+    @functools.cached_property
     def span(self) -> tuple[float, float]:
         """The least and the greatest number that is possible, on the steps where there are some."""
         return self.grid if self.step else (float(self.low or 0), float(self.high or 0))
 
-    @property
+    @functools.cached_property
     def grid(self) -> tuple[float, float]:
         """The least and the greatest multiple of the step in the range."""
         ends = torch.tensor([self.low, self.high], dtype=torch.float64)
@@ -99,7 +100,7 @@ class Feature:
         """Whether more and less mean something."""
         return self.kind != "categorical"
 
-    @property
+    @functools.cached_property
     def worth(self) -> tuple[float, ...]:
         """The numbers that the levels name, where all name one, in order: `-1`, `0`, `1`; else nothing."""
         try:
