@@ -321,7 +321,7 @@ def test_rows_and_reasons():
     found = schema.validate(bad, ROWS)
     assert not found.valid.any()
     assert found.reasons[0] == (
-        "rate = 0.060999999999999999 is no multiple of 0.01",
+        "rate = 0.061 is no multiple of 0.01",
         "of the group color exactly one is 1, here none",
         "rate may only go up, here 0.07 -> 0.061",
         "school determines years does not hold: school = 10th, years = 7",

@@ -61,14 +61,14 @@ def codes(feature: Feature, column: Column) -> Tensor:
 
 
 def decoded(schema: "Schema", x: Tensor) -> dict[str, np.ndarray]:
-    """Raw columns of codes `(batch, features)`: whole numbers as int64, words and gaps among them as objects."""
+    """Raw columns of codes `(batch, features)`: whole numbers as int64, words as objects with NaN for gaps."""
     return {feature.name: _raw(feature, x[:, j].numpy()) for j, feature in enumerate(schema.features)}
 
 
 def _raw(feature: Feature, x: np.ndarray) -> np.ndarray:
     gaps = np.isnan(x)
     if feature.levels and not feature.worth:
-        words = np.array([*feature.levels, None], dtype=object)
+        words = np.array([*feature.levels, math.nan], dtype=object)
         return words[np.where(gaps, len(feature.levels), x).astype(np.int64)]
     if feature.worth:
         x = np.where(gaps, np.nan, np.array(feature.worth)[np.where(gaps, 0, x).astype(np.int64)])

@@ -157,7 +157,7 @@ class Feature:
             return f"{self.name} = {code:.10g} is none of {what}"
         if low <= code <= high:
             what = "no whole number" if self.step == 1 else f"no multiple of {self.step:g}"
-            return f"{self.name} = {code:.17g} is {what}"
+            return f"{self.name} = {code!r} is {what}"
         return f"{self.name} = {code:.10g} is outside [{low:g}, {high:g}]"
 
 

@@ -48,7 +48,7 @@ class Tabular(Box):
     def decode(self, x: Any) -> dict[str, np.ndarray]:
         """Raw columns by name, in order, of codes `(batch, features)` that are possible.
 
-        Whole numbers are int64, other numbers float64 with NaN for gaps, words objects with None for gaps.
+        Whole numbers are int64, other numbers float64 with NaN for gaps, words objects with NaN for gaps.
         """
         return decoded(self.schema, self.schema.codes(x))
 
