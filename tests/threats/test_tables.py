@@ -452,6 +452,15 @@ def test_relations_are_mended_by_the_least_change_of_one_column(relation, x, wan
     assert schema.validate(found.rows).valid.all()
 
 
+def test_what_no_single_column_mends_is_taken_back_and_the_rest_stays():
+    names = ("p", "q", "r", "s", "t")
+    rule = ("p == q and r == s", "t <= 9")
+    schema = Schema(tuple(Feature(name, "integer", low=0, high=500) for name in names), rule)
+    found = schema.repair([[1, 2, 3, 4, 7], [1, 2, 3, 3, 300]], [[5, 5, 6, 6, 8]] * 2)
+    assert found.done.all()
+    assert found.rows.tolist() == [[5, 5, 6, 6, 7], [2, 2, 3, 3, 9]]
+
+
 def test_what_is_determined_follows():
     x = ROWS.clone()
     x[0, 2] = 2.2
