@@ -43,6 +43,9 @@ from holdfast.report.run import Run as Run
 from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
+from holdfast.threats.tables.feature import Feature as Feature
+from holdfast.threats.tables.schema import Schema as Schema
+from holdfast.threats.tables.tabular import Tabular as Tabular
 from holdfast.threats.threats import L0 as L0
 from holdfast.threats.threats import L1 as L1
 from holdfast.threats.threats import L2 as L2
@@ -54,6 +57,7 @@ __all__ = [
     "BatchMonitor",
     "DataError",
     "Dataset",
+    "Feature",
     "Fit",
     "HoldfastError",
     "IntegrityError",
@@ -68,8 +72,10 @@ __all__ = [
     "ParameterError",
     "ResourceError",
     "Run",
+    "Schema",
     "Stop",
     "Surrogate",
+    "Tabular",
     "Target",
     "ThreatError",
     "Train",

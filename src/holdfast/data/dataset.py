@@ -13,6 +13,8 @@ from holdfast.core.errors import DataError
 from holdfast.data.labels import as_labels
 from holdfast.data.ranges import Bounds, as_bounds, inside
 from holdfast.threats.space import Box, space_of
+from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +38,9 @@ class Dataset:
         split: Part of the set, "train", "val" or "test".
         license: Under what terms the data may be used.
         masks: `(n, height, width)` where the labeled object is.
+        schema: What the rows of a table may be; then `x` are its codes, float64 with NaN for gaps, and the bounds and
+            the names of the columns are the schema's.
+        notes: What one should know before believing a figure, a sentence each.
 
     Raises:
         DataError: HF101 labels, HF102 shapes, HF103 bounds, HF104 out of range, HF105 not finite, HF106 value type.
@@ -53,6 +58,8 @@ class Dataset:
     split: str = ""
     license: str = ""
     masks: Tensor | None = None
+    schema: Schema | None = None
+    notes: tuple[str, ...] = ()
 
     if TYPE_CHECKING:  # what goes in is wider than what the fields hold
 
@@ -70,14 +77,19 @@ class Dataset:
             split: str = "",
             license: str = "",
             masks: Any = None,
+            schema: Schema | None = None,
+            notes: Sequence[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        x = _inputs(self.x, self.bounds)
-        bounds = as_bounds(self.bounds, tuple(x.shape[1:]))
+        if self.schema is None:
+            x = _inputs(self.x, self.bounds)
+            bounds = as_bounds(self.bounds, tuple(x.shape[1:]))
+            x, features = inside(x, bounds), tuple(str(name) for name in self.features)
+        else:
+            x, bounds, features = self.schema.codes(self.x), self.schema.bounds, tuple(self.schema.by_name)
         classes = tuple(str(name) for name in self.classes)
         y, count = as_labels(self.y, len(x), classes)
-        features = tuple(str(name) for name in self.features)
         if features and (x.dim() != 2 or len(features) != x.shape[1]):
             raise DataError(
                 "HF102",
@@ -86,7 +98,8 @@ class Dataset:
                 expected="one name for each column",
             )
         filled = {
-            "x": inside(x, bounds),
+            "x": x,
+            "notes": tuple(self.notes),
             "y": y,
             "bounds": bounds,
             "classes": classes or tuple(map(str, range(count))),
@@ -102,8 +115,9 @@ class Dataset:
         return len(self.x)
 
     def __repr__(self) -> str:
-        part = f" {self.split}" if self.split else ""
-        return f"Dataset({self.name}{part}, n={len(self)}, shape={tuple(self.x.shape[1:])}, classes={self.n_classes})"
+        part, notes = f" {self.split}" if self.split else "", "".join(f"; {note}" for note in self.notes)
+        shape = tuple(self.x.shape[1:])
+        return f"Dataset({self.name}{part}, n={len(self)}, shape={shape}, classes={self.n_classes}{notes})"
 
     @property
     def n_classes(self) -> int:
@@ -112,8 +126,8 @@ class Dataset:
 
     @property
     def space(self) -> Box:
-        """What an input is: an image, or a point of a box."""
-        return space_of(self.x, self.bounds)
+        """What an input is: an image, a row of a table, or a point of a box."""
+        return space_of(self.x, self.bounds) if self.schema is None else Tabular(self.schema)
 
     @property
     def digests(self) -> tuple[str, ...]:

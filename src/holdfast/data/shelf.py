@@ -1,19 +1,14 @@
 """Named sets in the folder of `HOLDFAST_DATA`: a folder for each, with an `.npz`, or a table and its schema."""
 
-import csv
-import dataclasses
-import gzip
-import json
 import os
 import pathlib
 from typing import Any
 
 import numpy as np
-import torch
 
 from holdfast.core.errors import DataError
-from holdfast.data import archives, builtin, gtsrb
-from holdfast.data.dataset import Dataset, Splits
+from holdfast.data import archives, gtsrb
+from holdfast.data.dataset import Splits
 
 GROUPS = {"gtsrb": "track_train"}
 """Arrays that say which training samples belong together."""
@@ -35,11 +30,19 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in entries if entry.is_dir() and _files(entry)))
 
 
-def load(name: str, bounds: Any = None) -> Splits:
+def named(name: str) -> str:
+    """The name of a set as the folder has it: `nsl-kdd` is `nsl_kdd`, `phishing` is `phishing_websites`."""
+    from holdfast.data.tables.known import SHORT
+
+    found = name.lower().replace("-", "_")
+    return next((known for known in (name, found, SHORT.get(found, "")) if known in names()), name)
+
+
+def load(name: str, bounds: Any = None, repeats: bool = True) -> Splits:
     """One set of the folder by its name, which must be one of `names()`.
 
     Raises:
-        DataError: HF110 texts and sound, HF112 tables with categories or gaps.
+        DataError: HF110 texts and sound, HF144 to HF147 tables that cannot be read.
     """
     root = folder()
     if root is None or name not in names():
@@ -48,13 +51,28 @@ def load(name: str, bounds: Any = None) -> Splits:
     if file.suffix == ".npz":
         return _arrays(file, name, bounds)
     if (root / name / "schema.json").is_file():
-        return table(file, root / name / "schema.json", name)
+        from holdfast.data.tables import known
+
+        return known.load(file, root / name / "schema.json", name, repeats, LICENSES.get(name, ""))
     raise DataError(
         "HF110",
         f"The set {name!r} holds texts",
         expected="images, series or numbers",
         fix="texts come with a later version",
     )
+
+
+def table(name: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """The rows of a set and what is said of them.
+
+    Raises:
+        DataError: HF107 where the set is no table.
+    """
+    root = folder() or pathlib.Path()
+    about, rows = root / name / "schema.json", sorted((root / name).glob("*.csv.gz"))
+    if not rows or not about.is_file():
+        raise DataError("HF107", f"The set {name!r} is no table", expected="a .csv.gz and a schema.json in its folder")
+    return rows[0], about
 
 
 def _files(entry: pathlib.Path) -> list[pathlib.Path]:
@@ -76,37 +94,3 @@ def _arrays(file: pathlib.Path, name: str, bounds: Any) -> Splits:
     if arrays["x_train"].dtype == np.uint8 or bounds is not None:
         return archives.parts(arrays, name, bounds, LICENSES.get(name, ""))
     return archives.series(arrays, name, "")
-
-
-def table(file: pathlib.Path, schema: pathlib.Path, name: str) -> Splits:
-    """A table of numbers as float64 rows, with bounds for each feature as `builtin.measured` sets them.
-
-    The schema's own minimum and maximum are not used: they were read off all rows, the test part's too.
-
-    Raises:
-        DataError: HF112 where columns are categories or cells are empty.
-    """
-    about = json.loads(schema.read_text(encoding="utf-8"))
-    later = "such tables come with a later version"
-    words = [column for column, told in about["features"].items() if told["type"] == "categorical"]
-    if words:
-        raise DataError(
-            "HF112", f"The table {name!r} has categories", seen=", ".join(words[:6]), expected="numbers", fix=later
-        )
-    with gzip.open(file, "rt", encoding="utf-8", newline="") as text:
-        rows = list(csv.DictReader(text))
-    columns, levels = tuple(about["features"]), tuple(map(str, about["target_levels"]))
-    gaps = sorted({column for row in rows for column in columns if row[column] == ""})
-    if gaps:
-        raise DataError(
-            "HF112", f"The table {name!r} has missing values", seen=", ".join(gaps[:6]), expected="numbers", fix=later
-        )
-    x = torch.tensor([[float(row[column]) for column in columns] for row in rows], dtype=torch.float64)
-    y = torch.tensor([levels.index(row[about["target"]]) for row in rows])
-    whole = Dataset(x, y, builtin.wide(x.numpy()), classes=levels, features=columns, name=name)
-    made: dict[str, Dataset] = {}
-    for split in ("train", "val", "test"):
-        chosen = [i for i, row in enumerate(rows) if row[about["split_column"]] == split]
-        if chosen:
-            made[split] = dataclasses.replace(whole.take(chosen), split=split)
-    return builtin.measured(archives.assembled(made))

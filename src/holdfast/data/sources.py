@@ -1,5 +1,6 @@
 """One door to data: `load("digits")`, `load("gtsrb")`, `load("photos/")`, `load("samples.npz")`."""
 
+import dataclasses
 import difflib
 import os
 import pathlib
@@ -9,6 +10,8 @@ from typing import Any, overload
 from holdfast.core.errors import DataError
 from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
+from holdfast.data.tables import files, loading
+from holdfast.threats.tables.schema import Schema
 
 BUILTIN: dict[str, Callable[[], Splits]] = {
     "digits": builtin.digits,
@@ -18,30 +21,69 @@ BUILTIN: dict[str, Callable[[], Splits]] = {
 }
 
 
+Path = str | os.PathLike[str]
+
+
 @overload
 def load(
-    source: str | os.PathLike[str], bounds: Any = None, split: None = None, *, size: int | None = None
+    source: Path,
+    bounds: Any = None,
+    split: None = None,
+    *,
+    size: int | None = None,
+    schema: Schema | Path | None = None,
+    label: str = "",
+    repeats: bool = True,
 ) -> Splits: ...
 @overload
-def load(source: str | os.PathLike[str], bounds: Any = None, *, split: str, size: int | None = None) -> Dataset: ...
 def load(
-    source: str | os.PathLike[str], bounds: Any = None, split: str | None = None, *, size: int | None = None
+    source: Path,
+    bounds: Any = None,
+    *,
+    split: str,
+    size: int | None = None,
+    schema: Schema | Path | None = None,
+    label: str = "",
+    repeats: bool = True,
+) -> Dataset: ...
+def load(
+    source: Path,
+    bounds: Any = None,
+    split: str | None = None,
+    *,
+    size: int | None = None,
+    schema: Schema | Path | None = None,
+    label: str = "",
+    repeats: bool = True,
 ) -> Splits | Dataset:
     """Data by name or path; names come first, so write `./digits` for a folder of that name.
 
     Images of 8 bits become float32 in [0, 1]; with `bounds=(0, 255)` they keep their units.
 
     Args:
-        source: A built-in name, a set in the folder that `HOLDFAST_DATA` names, a folder, or an `.npz` file.
+        source: A built-in name, a set in the folder that `HOLDFAST_DATA` names, a folder, an `.npz` file, or a table
+            (`.csv`, `.csv.gz`, `.tsv`, `.parquet`).
         bounds: Lowest and highest possible value, where the source does not say.
         split: Only this part, "train", "val" or "test".
         size: Height and width that images of a folder are scaled to, in pixels.
+        schema: What the rows of a table file may be, or the TOML file that says so; read off the rows unless given.
+        label: The column of a table file that is to be told, where neither the schema nor its name says.
+        repeats: Keep rows of a table's test part that its training part has too; the part's notes count them.
 
     Raises:
-        DataError: HF107 unknown, HF108 no such part, HF110 unreadable, HF111 refused pickle, HF112 categories.
+        DataError: HF107 unknown, HF108 no such part, HF110 unreadable, HF111 refused pickle, HF144 to HF147 tables.
     """
-    found = _found(str(source), bounds, size)
+    found = _found(str(source), bounds, size, Table(schema, label, repeats))
     return found if split is None else found.part(split)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What is said of a table beside its rows: see `load`."""
+
+    schema: Schema | Path | None
+    label: str
+    repeats: bool
 
 
 def names() -> tuple[str, ...]:
@@ -49,22 +91,24 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({*BUILTIN, *shelf.names()}))
 
 
-def _found(source: str, bounds: Any, size: int | None) -> Splits:
+def _found(source: str, bounds: Any, size: int | None, told: "Table") -> Splits:
     if source in BUILTIN:
         return _rescaled(BUILTIN[source](), bounds)
-    if source in shelf.names():
-        return shelf.load(source, bounds)
+    if shelf.named(source) in shelf.names():
+        return shelf.load(shelf.named(source), bounds, told.repeats)
     path = pathlib.Path(source)
     if path.is_dir():
         return folders.load(path, bounds, size)
     if path.is_file() and path.suffix == ".npz":
         return archives.load(path, bounds)
+    if path.is_file() and files.here(path):
+        return loading.load(path, told.schema, told.label, told.repeats)
     if path.exists():
         raise DataError(
             "HF110",
             f"The file {path.name!r} is of no kind that is read",
             seen=path.suffix or "no suffix",
-            expected="a folder or an .npz file",
+            expected="a folder, an .npz file, .csv or .parquet",
             fix="np.savez('data.npz', x=x, y=y)",
         )
     near = difflib.get_close_matches(source, names(), 1)

@@ -234,7 +234,7 @@ def _check(model: Model, data: Dataset) -> None:
             "Data outside the model's declared range",
             fix="pass raw inputs, and wrap(model, bounds=..., mean=..., std=...)",
             seen=f"[{float(data.x.min()):.4g}, {float(data.x.max()):.4g}]",
-            expected=f"bounds {model.space.bounds}",
+            expected=repr(model.space),
         )
     if model.classes is None or int(data.y.max()) >= model.classes:
         raise DataError(

@@ -13,11 +13,14 @@ from holdfast.learning.learner import Learner
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
+from holdfast.threats.tables.tabular import Tabular
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit(Learner):
     """A clone of `estimator` is fitted on flattened float64 inputs; the given one is not touched.
+
+    Where the data have a schema, it is fitted on the raw rows, as a data frame.
 
     Args:
         estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` in it gets the seed.
@@ -59,5 +62,7 @@ class Fit(Learner):
         names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
         estimator.set_params(**dict.fromkeys(names, seed % 2**32))
         more = {} if weights is None else {"sample_weight": weights.double().numpy()}
-        estimator.fit(dataset.x.double().reshape(len(dataset), -1).numpy(), dataset.y.numpy(), **more)
-        return settle(wrap(estimator, dataset.bounds), dataset.x)
+        space = dataset.space
+        rows = space.frame(dataset.x) if isinstance(space, Tabular) else dataset.x.double().flatten(1).numpy()
+        estimator.fit(rows, dataset.y.numpy(), **more)
+        return settle(wrap(estimator, space if dataset.schema else dataset.bounds), dataset.x)

@@ -29,6 +29,7 @@ from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.source import Source
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 
 TYPES = {"FP64": "f8", "FP32": "f4", "FP16": "f2"} | {f"INT{8 * n}": f"i{n}" for n in (1, 2, 4, 8)}
 TYPES |= {f"UINT{8 * n}": f"u{n}" for n in (1, 2, 4, 8)}
@@ -45,7 +46,7 @@ def is_address(x: object) -> bool:
 
 def endpoint(
     address: str,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: tuple[Any, Any] | Box | None = None,
     *,
     output: Output | None = None,
     answer: str = "",
@@ -85,14 +86,14 @@ def endpoint(
     Raises:
         MissingExtra: HF701 without httpx.
         ModelError: HF242 where the endpoint cannot be reached or refuses, HF243 for a description or an answer that is
-            not what the protocol says, HF244 for an address or a token that cannot be used, HF245 at the cap.
+            not what the protocol says, HF207 for a schema, HF244 for an address or a token that cannot be used, HF245 at the cap.
     """
     need("httpx", "http")
     line = Line(_address(address), _header(token), rate, retries, timeout, largest, cap, log)
     said = line.get()
     port = Port.read(line, said, answer, batch)
     shown = Model(
-        space=Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1])),
+        space=_space(bounds),
         name=name or str(said.get("name", "")) or "endpoint",
         adapter="open inference protocol",
         notes=port.notes(),
@@ -298,6 +299,17 @@ class Port:
         if array.ndim < 1 or len(array) != len(rows):
             raise _strange(f"{len(rows)} answers", f"shape {array.shape}")
         return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 and kind[:2] != "FP" else array
+
+
+def _space(bounds: Any) -> Box:
+    if isinstance(bounds, Tabular):
+        raise ModelError(
+            "HF207",
+            "An endpoint takes a tensor of numbers, not the rows of a table",
+            seen="a schema",
+            fix="hf.wrap(function, schema), with a function of raw rows that asks the endpoint",
+        )
+    return bounds if isinstance(bounds, Box) else Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1]))
 
 
 def _address(address: str) -> str:

@@ -15,7 +15,9 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output
 from holdfast.models.source import Source
+from holdfast.models.tables import Frames
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 
 
 def from_function(
@@ -29,13 +31,15 @@ def from_function(
     """Wrap a function of a numpy batch. No gradients; every call gets an array of its own.
 
     Args:
-        predict: `(batch, ...)` array in the data's units and floating type -> `(batch,)` or `(batch, classes)`.
+        predict: `(batch, ...)` array in the data's units and floating type -> `(batch,)` or `(batch, classes)`; in a
+            Tabular space a pandas data frame of raw rows.
         space: What an input is.
         output: What it returns; None to see it on the first batch.
         classes: Number of classes; needed where the function returns labels that `settle` cannot count.
         name: What reports call it.
     """
-    source = Source(ask=Asked(predict), output=output, classes=classes)
+    ask = Asked(_rowwise(predict, space)) if isinstance(space, Tabular) else Asked(predict)
+    source = Source(ask=ask, output=output, classes=classes)
     called = name or str(getattr(predict, "__name__", type(predict).__name__))
     return source.model(
         Model(
@@ -45,6 +49,11 @@ def from_function(
             borrowed=functools.partial(borrowed),
         )
     )
+
+
+def _rowwise(predict: Callable[[Any], Any], space: Tabular) -> Callable[[np.ndarray], Any]:
+    frames = Frames(space)
+    return lambda x: predict(frames(x))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,6 @@ from holdfast.models.model import Model
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
 from holdfast.models.source import Source, source_of
 from holdfast.models.stage import checked, guarded
-from holdfast.threats.space import space_of
 
 ROWS = 32  # rows looked at, and as many random ones
 ALONE = 4  # rows asked alone as well
@@ -81,7 +80,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     settled = dataclasses.replace(source, settled=True).model(
         dataclasses.replace(
             model,
-            space=space_of(x, model.space.bounds),
+            space=model.space.seen(x),
             random=wavers,
             noise=noise,
             notes=tuple(dict.fromkeys((*model.notes, *notes))),
@@ -100,7 +99,7 @@ def _settled_behind(model: Model, x: Tensor, classes: int | None) -> Model:
         raise ModelError("HF210", "A model cannot be looked at without inputs", seen="an empty batch")
     stage, x = behind.stage, x[:ROWS]
     with model.borrowed(), torch.no_grad():
-        space = space_of(x, model.space.bounds)
+        space = model.space.seen(x)
         inside = stage.apply(x, space)
     base = dataclasses.replace(settle(behind.base, inside, classes), space=space)
     with model.borrowed():
@@ -130,7 +129,7 @@ def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch
         dtype: Floating type of the data.
     """
     draw = torch.Generator().manual_seed(64)
-    rest = torch.rand(64, *shape, generator=draw, dtype=torch.float64).to(dtype)
+    rest = model.space.sample(torch.zeros((64, *shape), dtype=dtype), draw)
     low, high = model.space.limits(rest)
     made = hashlib.blake2b(digest_size=16)
     made.update(b"" if model.parameters is None else model.parameters())
@@ -140,7 +139,7 @@ def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch
     with model.borrowed(), torch.no_grad():
         torch.set_num_threads(1)
         _seed(64)
-        answer = model.answer(low + (high - low) * rest)
+        answer = model.answer(rest)
     scores = answer.scores.detach().double().cpu()
     made.update(scores.argmax(1).numpy().tobytes())
     made.update(repr((tuple(scores.shape), model.decision)).encode())
@@ -160,9 +159,7 @@ def _seed(seed: int) -> None:
 
 
 def _random_inputs(model: Model, x: Tensor) -> Tensor:
-    draw = torch.Generator().manual_seed(0)
-    low, high = model.space.limits(x)
-    return low + (high - low) * torch.rand(x.shape, generator=draw, dtype=torch.float64).to(x)
+    return model.space.sample(x, torch.Generator().manual_seed(0))
 
 
 def _with_members(source: Source, x: Tensor, classes: int | None) -> Source:

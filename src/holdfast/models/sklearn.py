@@ -18,9 +18,11 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
+from holdfast.models.tables import Feed, feed_of, same_classes, takes_codes
 from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 
 
 def is_estimator(x: object) -> bool:
@@ -31,19 +33,29 @@ def is_estimator(x: object) -> bool:
 def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = None) -> Model:
     """Wrap a fitted classifier, alone or in a Pipeline. Inputs are flattened to `(batch, features)` float64.
 
+    In a Tabular space they are codes, and the estimator is asked about the raw rows that they stand for: as a data
+    frame where it was fitted on one, else as an array.
+
     Linear classifiers, support vector machines, MLPClassifier and GaussianNB are differentiated exactly, behind linear
     scalers and PCA as well, and so are soft voting, bagging and stacking whose members all have probabilities. Others
     answer by `predict_proba`, `decision_function` or `predict`, the
     first whose highest score is the estimator's own decision. Class i is `classes_[i]`.
 
     Raises:
-        ModelError: HF208 for anything but a fitted single-label classifier.
+        ModelError: HF208 for anything but a fitted single-label classifier, HF280 and HF281 for one that was fitted on
+            other columns or classes than the space has.
     """
     names = _classes(estimator)
-    decide = Decide(_quiet(estimator.predict), names)
-    twin = joint_twin(estimator) or deciding_twin(estimator)
+    feed: Feed = _as_given
+    twin = None
+    if not isinstance(space, Tabular) or takes_codes(estimator, space.schema):
+        twin = joint_twin(estimator) or deciding_twin(estimator)
+    if isinstance(space, Tabular):
+        same_classes(names, space.schema)
+        feed = _as_given if twin is not None else feed_of(estimator, space)
+    decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
-    source = _source(estimator, decide, len(names), twin)
+    source = _source(estimator, decide, len(names), twin, feed)
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
     return source.model(
         Model(
@@ -73,7 +85,7 @@ class Decide:
         return torch.from_numpy(found.astype(np.int64)).to(x.device)
 
 
-def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None) -> Source:
+def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed: Feed) -> Source:
     """The best way to ask, with the next best ones behind it."""
     if twin is not None:
         return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes)
@@ -83,7 +95,7 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None) -> S
     ]
     sources = [
         Source(
-            ask=Asked(_quiet(ask), flat=True, double=True),
+            ask=Asked(_quiet(ask, feed), flat=True, double=True),
             decide=decide,
             classes=classes,
             output="logits" if output == "logits" else "probabilities",
@@ -105,12 +117,16 @@ class _One:
         return self.decide(x)
 
 
-def _quiet(function: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
-    """Without the remark that the estimator was fitted on a frame with column names."""
+def _as_given(x: np.ndarray) -> Any:
+    return x
+
+
+def _quiet(function: Callable[[Any], Any], feed: Feed) -> Callable[[np.ndarray], Any]:
+    """Rows as the estimator takes them, without the remark that it was fitted on a frame with column names."""
 
     def asked(x: np.ndarray) -> Any:
         with unnamed():
-            return function(x)
+            return function(feed(x))
 
     return asked
 

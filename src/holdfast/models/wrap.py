@@ -14,12 +14,15 @@ from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.torch_module import Numbers, from_torch
 from holdfast.threats.space import Box
+from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
 
 
 def wrap(
     x: Any,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: tuple[Any, Any] | Box | Schema | None = None,
     *,
+    space: Box | Schema | None = None,
     output: Output | None = None,
     mean: Numbers = None,
     std: Numbers = None,
@@ -33,7 +36,9 @@ def wrap(
     Args:
         x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, an address (`hf.endpoint` has
             more options), or a list of these.
-        bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given.
+        bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given. A schema or a space
+            says more than bounds do, and may stand in their place.
+        space: What an input is, where bounds do not say it: `Tabular(schema)` for a model of raw rows.
         output: What it returns: "logits", "log-probabilities", "probabilities" or "labels"; seen on the first batch
             unless given.
         mean: Taken off an input inside, one number or one per channel (torch modules).
@@ -48,7 +53,7 @@ def wrap(
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
             classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members.
     """
-    space, kind = Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1])), check_output(output)
+    space, kind = _space(bounds, space), check_output(output)
     if weights is not None and not isinstance(x, list | tuple):
         raise ModelError(
             "HF207", "weights= are for the members of a list", seen=type(x).__name__, fix="hf.wrap([first, second])"
@@ -56,11 +61,11 @@ def wrap(
     if isinstance(x, Model):
         return x
     if is_address(x):
-        return endpoint(x, bounds, output=output, classes=classes, name=name)
+        return endpoint(x, space, output=output, classes=classes, name=name)
     if isinstance(x, nn.Module):
         return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
     if isinstance(x, list | tuple):
-        members = [wrap(one, bounds, output=output, mean=mean, std=std, classes=classes) for one in x]
+        members = [wrap(one, space, output=output, mean=mean, std=std, classes=classes) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if mean is not None or std is not None:
         raise ModelError(
@@ -72,11 +77,27 @@ def wrap(
     if "sklearn" in sys.modules and (made := _estimator(x, space, kind, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
-        raise _unknown(x)
+        raise _unwrappable(x)
     return from_function(x, space, output=kind, classes=classes, name=name)
 
 
-def _unknown(x: object) -> ModelError:
+def _space(bounds: Any, space: Any) -> Box:
+    """The space that was given in either place.
+
+    Raises:
+        ModelError: HF207 where both are given.
+    """
+    if bounds is not None and space is not None:
+        raise ModelError("HF207", "Both bounds and space= are given", fix="give one of them")
+    told = bounds if space is None else space
+    if isinstance(told, Schema):
+        return Tabular(told)
+    if isinstance(told, Box):
+        return told
+    return Box((0.0, 1.0) if told is None else (told[0], told[1]))
+
+
+def _unwrappable(x: object) -> ModelError:
     return ModelError(
         "HF207",
         "This cannot be wrapped",

@@ -43,6 +43,15 @@ class Box:
         moved = int((change != 0).sum())
         return f"{moved} of {change.numel()} {self.entry}s moved, by at most {float(change.abs().max()):.4g}"
 
+    def seen(self, x: Tensor) -> "Box":
+        """The space again once a batch has shown its shape: an Image for what looks like images."""
+        return space_of(x, self.bounds)
+
+    def sample(self, x: Tensor, draw: torch.Generator) -> Tensor:
+        """Random inputs of the space, as many as `x` has and shaped like them: `(batch, ...)`."""
+        low, high = self.limits(x)
+        return low + (high - low) * torch.rand(x.shape, generator=draw, dtype=torch.float64).to(x)
+
     @property
     def entry(self) -> str:
         """What one number of an input is called."""

@@ -1,0 +1,1 @@
+"""Tables as data: files, data frames, what their columns are, rows that repeat themselves."""

@@ -1,0 +1,117 @@
+"""Labeled tables: raw rows and a schema become parts, and what repeats itself between them is counted."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import DataError
+from holdfast.data.dataset import Dataset, Splits
+from holdfast.data.tables import files
+from holdfast.data.tables.guessing import PARTS, infer, is_split
+from holdfast.threats.tables.raw import Column, columns
+from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
+
+Described = Schema | str | os.PathLike[str] | None
+
+
+def table(rows: Any, schema: Described = None, *, label: str = "", name: str = "table", repeats: bool = True) -> Splits:
+    """Parts of a labeled table; a column `split` says which row is train, val or test, else all rows are the test part.
+
+    Args:
+        rows: A data frame (pandas, polars, Arrow), a list of records, or columns by name.
+        schema: What the rows may be, or the TOML file that says so; read off the rows unless given.
+        label: The column to be told, where neither the schema nor the name of a column says.
+        name: Of the table.
+        repeats: Keep rows of the test part that the training part has too; they are counted in the part's notes.
+
+    Raises:
+        DataError: HF145 for rows that do not fit the schema, HF147 for a label that is missing or unknown.
+    """
+    raw = columns(rows)
+    if schema is None:
+        schema = infer(raw, label, name).schema
+    elif not isinstance(schema, Schema):
+        schema = Schema.read(schema)
+    if label and label != schema.label:
+        schema = dataclasses.replace(schema, label=label, classes=())
+    y, classes = labels(raw, schema)
+    return parted(Tabular(schema).encode(raw), y, dataclasses.replace(schema, classes=classes), raw, name, repeats)
+
+
+def load(path: pathlib.Path, schema: Described = None, label: str = "", repeats: bool = True) -> Splits:
+    """The parts of a CSV or Parquet file, as `table` makes them."""
+    return table(files.read(path), schema, label=label, name=path.name.partition(".")[0], repeats=repeats)
+
+
+def labels(raw: Mapping[str, Column], schema: Schema) -> tuple[list[int], tuple[str, ...]]:
+    """The class of each row and the names of the classes, sorted where the schema does not tell them.
+
+    Raises:
+        DataError: HF147 where there is no such column, a gap in it, or a class that the schema does not have.
+    """
+    if schema.label not in raw:
+        raise DataError(
+            "HF147",
+            "Nobody says which column is to be told" if not schema.label else f"There is no column {schema.label!r}",
+            seen=", ".join(list(raw)[:12]),
+            expected="the name of the label",
+            fix='label="NAME" here, label = "NAME" in the schema, --label NAME on the command line',
+        )
+    words = raw[schema.label].words
+    classes = schema.classes or tuple(sorted({word for word in words if word is not None}))
+    place: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    strange = next((i for i, word in enumerate(words) if word not in place), None)
+    if strange is not None:
+        raise DataError(
+            "HF147",
+            f"Row {strange} has no known class",
+            seen=repr(words[strange]),
+            expected="one of " + ", ".join(classes[:12]),
+            fix="drop the row, or add the class to the schema",
+        )
+    return [place[word] for word in words], classes
+
+
+def parted(
+    x: Tensor, y: list[int], schema: Schema, raw: Mapping[str, Column], name: str, repeats: bool, license: str = ""
+) -> Splits:
+    """The parts that the column `split` makes of codes `(n, features)`."""
+    split = next((column.words for head, column in raw.items() if is_split(head, column)), ("test",) * len(x))
+    whole = Dataset(x, y, schema=schema, classes=schema.classes, name=name, license=license)
+    made = {part: whole.take([i for i, word in enumerate(split) if word == part]) for part in PARTS}
+    made = {part: _noted(dataclasses.replace(data, split=part), made["train"], repeats) for part, data in made.items()}
+    return Splits(made["train"], made["test"], made["val"] if len(made["val"]) else None)
+
+
+def repeated(x: Tensor, others: Tensor) -> Tensor:
+    """Which rows `(n, features)` are among the others as well: `(n,)`."""
+    seen = {row.tobytes() for row in _plain(others)}
+    return torch.tensor([row.tobytes() in seen for row in _plain(x)], dtype=torch.bool)
+
+
+def _noted(part: Dataset, train: Dataset, repeats: bool) -> Dataset:
+    """The part with what one should know of it."""
+    notes, n = list[str](), len(part)
+    if part.split != "train" and len(train) and n:
+        twice = repeated(part.x, train.x)
+        if bool(twice.any()):
+            done = "" if repeats else " and were taken out"
+            notes.append(f"{int(twice.sum())} of {n} rows ({float(twice.double().mean()):.1%}) are in train too{done}")
+            part = part if repeats else part.take(~twice)
+    if part.schema is not None and len(part):
+        judged = part.schema.validate(part.x)
+        bad = (~judged.valid).nonzero()[:, 0].tolist()
+        if bad:
+            notes.append(f"{len(bad)} of {len(part)} rows break the schema, first {judged.reasons[bad[0]][0]}")
+    return dataclasses.replace(part, notes=tuple(notes))
+
+
+def _plain(x: Tensor) -> Any:
+    """Rows whose bytes are equal where their values are: one zero, one NaN."""
+    return (torch.where(x.isnan(), torch.nan, x) + 0.0).contiguous().numpy()

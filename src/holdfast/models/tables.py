@@ -1,0 +1,100 @@
+"""Models of raw rows: pipelines and functions are asked about the rows that codes stand for, never about codes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.errors import ModelError
+from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
+
+Feed = Callable[[np.ndarray], Any]
+"""Codes `(batch, features)` -> what a model takes."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frames:
+    """Codes as a pandas data frame of raw rows.
+
+    Args:
+        space: Whose rows the codes are.
+        names: The columns that are shown, in this order; all of the schema's unless given.
+    """
+
+    space: Tabular
+    names: tuple[str, ...] = ()
+
+    def __call__(self, x: np.ndarray) -> Any:
+        """A data frame."""
+        frame = self.space.frame(x)
+        return frame[list(self.names)] if self.names else frame
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """Codes as an array of raw rows: float64 where all are numbers, else objects."""
+
+    space: Tabular
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """`(batch, features)`."""
+        columns = list(self.space.decode(x).values())
+        kind = np.float64 if all(column.dtype.kind in "if" for column in columns) else object
+        return np.stack([column.astype(kind) for column in columns], 1)
+
+
+def takes_codes(estimator: Any, schema: Schema) -> bool:
+    """Whether codes are what the estimator was fitted on: no column has levels, and the columns are the schema's."""
+    names = getattr(estimator, "feature_names_in_", None)
+    same = names is None or tuple(map(str, names)) == tuple(schema.by_name)
+    count = len(schema.features)
+    return same and getattr(estimator, "n_features_in_", count) == count and not any(f.levels for f in schema.features)
+
+
+def feed_of(estimator: Any, space: Tabular) -> Feed:
+    """How a fitted estimator takes its rows: a data frame where it was fitted on one, else an array.
+
+    Raises:
+        ModelError: HF280 where it knows columns that the schema does not have, or another number of them.
+    """
+    known = getattr(estimator, "feature_names_in_", None)
+    count = len(space.schema.features)
+    if known is None:
+        width = int(getattr(estimator, "n_features_in_", count))
+        if width != count:
+            raise _misfit(f"it was fitted on {width} columns", f"{count}, as the schema has")
+        return Arrays(space)
+    names = tuple(map(str, known))
+    absent = [name for name in names if name not in space.schema.by_name]
+    if absent:
+        raise _misfit(f"it was fitted on a column {absent[0]!r}", "columns of " + repr(space.schema))
+    return Frames(space, names)
+
+
+def same_classes(names: np.ndarray, schema: Schema) -> None:
+    """Refuse an estimator whose classes have the names of the schema's in another order.
+
+    Raises:
+        ModelError: HF281.
+    """
+    told = tuple(map(str, names.tolist()))
+    if schema.classes and names.dtype.kind in "OUS" and told != schema.classes:
+        raise ModelError(
+            "HF281",
+            "The classes of the estimator are not those of the schema",
+            seen=", ".join(told[:8]),
+            expected=", ".join(schema.classes[:8]),
+            fix="write classes into the schema in the order of estimator.classes_, and load the data with it",
+        )
+
+
+def _misfit(seen: str, expected: str) -> ModelError:
+    return ModelError(
+        "HF280",
+        "The estimator was fitted on other columns than the schema has",
+        seen=seen,
+        expected=expected,
+        fix="fit it on Tabular(schema).frame(codes), or name the same columns in the schema",
+    )

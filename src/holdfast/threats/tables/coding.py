@@ -1,0 +1,87 @@
+"""Codes of raw columns, and raw columns of codes."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import DataError
+from holdfast.threats.tables.feature import Feature
+from holdfast.threats.tables.raw import Column, columns, numbers_of
+
+if TYPE_CHECKING:
+    from holdfast.threats.tables.schema import Schema
+
+
+def encoded(schema: "Schema", rows: Any) -> Tensor:
+    """Codes `(batch, features)` of raw rows, whose columns are found by name; other columns are left aside.
+
+    Raises:
+        DataError: HF145 for a missing column, a word that is no level, or a word where a number belongs.
+    """
+    raw: Mapping[str, Column] = columns(rows)
+    absent = [name for name in schema.by_name if name not in raw]
+    if absent:
+        raise DataError(
+            "HF145",
+            f"The rows have no column {absent[0]!r}",
+            seen=", ".join(list(raw)[:12]),
+            expected=f"the {len(schema.features)} features of {schema.name!r}",
+        )
+    return torch.stack([codes(feature, raw[feature.name]) for feature in schema.features], 1)
+
+
+def codes(feature: Feature, column: Column) -> Tensor:
+    """Codes `(batch,)` of one raw column."""
+    numbers = column.numbers
+    if not feature.levels:
+        if numbers is None:
+            numbers = numbers_of(column.words)
+        if numbers is None:
+            strange = [word for word in column.words if word is not None and numbers_of([word]) is None]
+            if strange:
+                raise _stranger(feature, column, strange[0], "a number")
+            numbers = np.full(len(column), math.nan)
+        return feature.read(torch.from_numpy(numbers.astype(np.float64)))
+    place = {level: float(i) for i, level in enumerate(feature.levels)}
+    named = {float(level): code for level, code in place.items() if numbers_of([level]) is not None}
+    known: dict[str | None, float] = {None: math.nan}
+    for word in set(column.words) - {None}:
+        code = place.get(str(word))
+        if code is None and numbers_of([word]) is not None:
+            code = named.get(float(str(word)))
+        if code is None:
+            raise _stranger(feature, column, str(word), "a level of it")
+        known[word] = code
+    return torch.tensor([known[word] for word in column.words], dtype=torch.float64)
+
+
+def decoded(schema: "Schema", x: Tensor) -> dict[str, np.ndarray]:
+    """Raw columns of codes `(batch, features)`: whole numbers as int64, words as objects with NaN for gaps."""
+    return {feature.name: _raw(feature, x[:, j].numpy()) for j, feature in enumerate(schema.features)}
+
+
+def _raw(feature: Feature, x: np.ndarray) -> np.ndarray:
+    gaps = np.isnan(x)
+    if feature.levels and not feature.worth:
+        words = np.array([*feature.levels, math.nan], dtype=object)
+        return words[np.where(gaps, len(feature.levels), x).astype(np.int64)]
+    if feature.worth:
+        x = np.where(gaps, np.nan, np.array(feature.worth)[np.where(gaps, 0, x).astype(np.int64)])
+    whole = not gaps.any() and (feature.kind != "real") and bool((x == np.floor(x)).all())
+    return x.astype(np.int64) if whole else x
+
+
+def _stranger(feature: Feature, column: Column, word: str, expected: str) -> DataError:
+    near = difflib.get_close_matches(word, feature.levels, 1)
+    row = next((i for i, cell in enumerate(column.words) if cell == word), 0)
+    return DataError(
+        "HF145",
+        f"Row {row} has {word!r:.60} in the column {feature.name!r}",
+        expected=expected + (": " + ", ".join(feature.levels[:8]) if feature.levels else ""),
+        fix=f"did you mean {near[0]}?" if near else "add it to the schema if it is possible",
+    )

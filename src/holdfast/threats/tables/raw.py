@@ -1,0 +1,161 @@
+"""Raw rows as columns: data frames (pandas, polars, Arrow), records, columns by name; and back."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import DataError
+
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+GAPS = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"})
+"""What stands in a column of numbers where one is missing; among words only the empty text does."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column:
+    """One column as it came.
+
+    Args:
+        numbers: `(n,)` float64 with NaN for gaps, where all cells are numbers; else None.
+        texts: The cells as words, None for gaps, where they came as words; else None.
+    """
+
+    numbers: NDArray[np.float64] | None = None
+    texts: tuple[str | None, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts if self.texts is not None else self.numbers if self.numbers is not None else ())
+
+    @property
+    def words(self) -> tuple[str | None, ...]:
+        """The cells as words: 3.0 as `3`."""
+        if self.texts is not None:
+            return self.texts
+        cells = [] if self.numbers is None else self.numbers.tolist()
+        return tuple(None if math.isnan(cell) else plain(cell) for cell in cells)
+
+
+def plain(value: float) -> str:
+    """A number as one would write it."""
+    return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def columns(rows: Any) -> dict[str, Column]:
+    """The columns of raw rows by their names.
+
+    Args:
+        rows: A data frame that speaks the Arrow C interface (pandas from 2.2, polars, pyarrow), a list of records,
+            or a mapping from names to columns (also those that this returned).
+
+    Raises:
+        DataError: HF145 where it is none of these, or a column holds neither numbers nor texts.
+    """
+    if isinstance(rows, Mapping):
+        found = {
+            str(name): cells if isinstance(cells, Column) else of_cells(str(name), cells)
+            for name, cells in rows.items()
+        }
+    elif isinstance(rows, list | tuple) and rows and all(isinstance(row, Mapping) for row in rows):
+        heads = list(dict.fromkeys(name for row in rows for name in row))
+        found = {str(name): of_cells(str(name), [row.get(name) for row in rows]) for name in heads}
+    elif hasattr(rows, "__arrow_c_stream__"):
+        found = _arrow(rows)
+    else:
+        raise DataError(
+            "HF145",
+            "These are no rows of a table",
+            seen=f"{type(rows).__name__}",
+            expected="a data frame (pandas, polars, Arrow), a list of records, or columns by name",
+            fix="pandas.DataFrame(x, columns=[...])",
+        )
+    if len({len(column) for column in found.values()}) > 1:
+        raise DataError("HF145", "The columns have different lengths", seen={name: len(c) for name, c in found.items()})
+    return found
+
+
+def of_cells(name: str, cells: Any) -> Column:
+    """A column of Python values or of a numpy array.
+
+    Raises:
+        DataError: HF145 for cells that are neither numbers nor texts.
+    """
+    array = np.asarray(cells)
+    if array.ndim == 1 and array.dtype.kind in "biuf":
+        return Column(numbers=array.astype(np.float64))
+    values = [None if _gap(cell) else cell for cell in cells]
+    if all(cell is None or isinstance(cell, bool | int | float | np.number | np.bool_) for cell in values):
+        return Column(numbers=np.array([math.nan if cell is None else float(cell) for cell in values]))
+    strange = [cell for cell in values if not isinstance(cell, str | bool | int | float | np.generic | None)]
+    if strange:
+        raise DataError(
+            "HF145",
+            f"The column {name!r} holds neither numbers nor texts",
+            seen=f"{type(strange[0]).__name__}: {strange[0]!r:.60}",
+            fix="leave it out, or make numbers or words of it",
+        )
+    return Column(texts=tuple(_word(cell) for cell in values))
+
+
+def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
+    """Cells of a text file as numbers; None where one of them is something else, or all are gaps."""
+    value: dict[str | None, float] = {None: math.nan}
+    for cell in set(texts) - {None}:
+        word = str(cell).strip()
+        if word not in GAPS and not NUMBER.fullmatch(word):
+            return None
+        value[cell] = math.nan if word in GAPS else float(word)
+    found = np.array([value[cell] for cell in texts], dtype=np.float64)
+    return None if np.isnan(found).all() or np.isinf(found).any() else found
+
+
+def _arrow(rows: Any) -> dict[str, Column]:
+    import pyarrow
+
+    try:
+        table = pyarrow.table(rows)
+        return {str(name): _column(str(name), table.column(i)) for i, name in enumerate(table.column_names)}
+    except (pyarrow.ArrowException, TypeError) as error:
+        raise DataError(
+            "HF145",
+            "The data frame cannot be read",
+            seen=f"{error}"[:160],
+            expected="columns of numbers or of texts",
+            fix="frame.astype(str) for a column that mixes both",
+        ) from error
+
+
+def _column(name: str, cells: Any) -> Column:
+    """An Arrow column."""
+    import pyarrow
+
+    kind = cells.type
+    if pyarrow.types.is_dictionary(kind):
+        cells, kind = cells.cast(kind.value_type), kind.value_type
+    if pyarrow.types.is_boolean(kind):
+        cells, kind = cells.cast(pyarrow.int8()), pyarrow.int8()
+    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind):
+        found = cells.cast(pyarrow.float64(), safe=False).to_numpy()
+        return Column(numbers=np.array(found, dtype=np.float64))
+    if pyarrow.types.is_null(kind):
+        return Column(numbers=np.full(len(cells), math.nan))
+    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_string_view(kind):
+        return Column(texts=tuple(cell or None for cell in cells.to_pylist()))
+    raise DataError(
+        "HF145",
+        f"The column {name!r} holds neither numbers nor texts",
+        seen=str(kind),
+        fix="leave it out, or make numbers or words of it",
+    )
+
+
+def _gap(cell: Any) -> bool:
+    return cell is None or cell == "" or (isinstance(cell, float | np.floating) and math.isnan(cell))
+
+
+def _word(cell: Any) -> str | None:
+    return None if cell is None else str(cell) if isinstance(cell, str | bool | np.bool_) else plain(float(cell))

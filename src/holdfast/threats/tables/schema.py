@@ -1,0 +1,178 @@
+"""What rows of a table may be: its features, and the relations between them."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import DataError
+from holdfast.threats.tables import document
+from holdfast.threats.tables.binding import bound
+from holdfast.threats.tables.checking import Verdict, verdict
+from holdfast.threats.tables.dependence import Pairs, paired
+from holdfast.threats.tables.feature import Feature
+from holdfast.threats.tables.grammar import Condition, Determines
+from holdfast.threats.tables.repairing import Repaired, repaired
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The columns of a table, in order, and what holds between them in every row.
+
+    Rows are codes, float64 `(batch, features)`: see `Feature`. A schema reads and writes itself as TOML.
+
+    Args:
+        features: The columns that a model sees.
+        relations: Conditions such as `src_bytes <= 2 * dst_bytes`; the grammar is in `tables.grammar`.
+        pairs: What `determines` means, where that was learned; `learned` finds it.
+        name: Of the table.
+        label: The column that a model is to tell, and that is no feature.
+        classes: Its values, in the order of the class indices.
+
+    Raises:
+        DataError: HF143 for columns that contradict each other, HF141 for a relation that cannot be read, HF142 for one
+            that does not fit the columns.
+    """
+
+    features: tuple[Feature, ...]
+    relations: tuple[str, ...] = ()
+    _: dataclasses.KW_ONLY
+    pairs: tuple[Pairs, ...] = ()
+    name: str = "table"
+    label: str = ""
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in ("features", "relations", "pairs", "classes"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for what in _problems(self.features, self.label):
+            raise DataError("HF143", f"The columns of {self.name!r} contradict each other: {what}")
+        object.__setattr__(self, "relations", tuple(str(bound(text, self.by_name)) for text in self.relations))
+        strays = [known.relation for known in self.pairs if known.relation not in self.relations]
+        if strays:
+            raise DataError("HF142", "Pairs are given for a relation that the schema does not have", seen=strays[0])
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Feature]:
+        """Features by their names."""
+        return {feature.name: feature for feature in self.features}
+
+    @functools.cached_property
+    def rules(self) -> tuple[Condition | Determines, ...]:
+        """The relations as nodes."""
+        return tuple(bound(text, self.by_name) for text in self.relations)
+
+    @functools.cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the columns of each one-hot group."""
+        found: dict[str, list[int]] = {}
+        for i, feature in enumerate(self.features):
+            if feature.group:
+                found.setdefault(feature.group, []).append(i)
+        return tuple(map(tuple, found.values()))
+
+    @property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Least and greatest code of each feature."""
+        low, high = zip(*(feature.span for feature in self.features), strict=True)
+        return low, high
+
+    @property
+    def scales(self) -> Tensor:
+        """One standardized unit of each feature: `(features,)`."""
+        return torch.tensor([feature.scale for feature in self.features], dtype=torch.float64)
+
+    def __repr__(self) -> str:
+        return f"Schema({self.name}, {len(self.features)} features, {len(self.relations)} relations)"
+
+    def codes(self, x: Any) -> Tensor:
+        """A batch as a float64 tensor of its own.
+
+        Raises:
+            DataError: HF148 where it is no `(batch, features)`.
+        """
+        found = torch.as_tensor(np.asarray(x) if not isinstance(x, Tensor) else x).detach().cpu()
+        if found.dim() != 2 or found.shape[1] != len(self.features):
+            raise DataError(
+                "HF148",
+                f"The rows do not fit the schema of {self.name!r}",
+                seen=f"shape {tuple(found.shape)}",
+                expected=f"(batch, {len(self.features)})",
+                fix="Tabular(schema).encode(frame) makes codes of raw rows",
+            )
+        return found.to(torch.float64, copy=True)
+
+    def validate(self, x: Any, x0: Any = None) -> Verdict:
+        """Which rows are possible, and what speaks against the others.
+
+        Args:
+            x: Codes `(batch, features)`.
+            x0: The rows that they were made from: then immutable columns and directions count too.
+        """
+        return verdict(self, self.codes(x), None if x0 is None else self.codes(x0))
+
+    def repair(self, x: Any, x0: Any) -> Repaired:
+        """Possible rows near `x` that may be made from `x0`, both `(batch, features)`.
+
+        Types, ranges, steps, immutable columns, directions and one-hot groups are the nearest ones, column by column;
+        relations are mended by moving few columns and, where that does not do, by taking changes back. Rows that are
+        possible stay as they are, bit for bit. Costs some evaluations of the relations that are broken; no query.
+        """
+        return repaired(self, self.codes(x), self.codes(x0))
+
+    def learned(self, x: Any) -> "Schema":
+        """The same with the pairs of each `determines` as these rows `(batch, features)` show them.
+
+        Raises:
+            DataError: HF142 where rows disagree, so that nothing is determined.
+        """
+        codes = self.codes(x)
+        found = [paired(self, rule, codes) for rule in self.rules if isinstance(rule, Determines)]
+        return dataclasses.replace(self, pairs=tuple(found))
+
+    def to_toml(self) -> str:
+        """The schema as a file would hold it."""
+        return document.written(self)
+
+    @staticmethod
+    def from_toml(text: str, source: str = "schema.toml") -> "Schema":
+        """A schema from its text; see `read`."""
+        return Schema(**document.read(text, source))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the schema to a TOML file."""
+        document.save(self.to_toml(), path)
+
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> "Schema":
+        """A schema from a TOML file.
+
+        Raises:
+            DataError: HF144 for a file that cannot be read, with the line; HF141 to HF143 for what it says.
+        """
+        return Schema.from_toml(document.load(path), os.path.basename(path))
+
+
+def _problems(features: tuple[Feature, ...], label: str) -> Iterable[str]:
+    """What contradicts itself between columns, the first thing first."""
+    if not features:
+        yield "there are none"
+    if any(not isinstance(feature, Feature) for feature in features):
+        yield "one is no Feature"
+    names = [feature.name for feature in features]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        yield f"{twice!r} stands twice"
+    if label in names:
+        yield f"the label {label!r} is a feature too"
+    for group in dict.fromkeys(feature.group for feature in features if feature.group):
+        members = [feature for feature in features if feature.group == group]
+        if len(members) < 2:
+            yield f"the one-hot group {group!r} has a single column"
+        if len({feature.immutable for feature in members}) > 1:
+            yield f"the one-hot group {group!r} is immutable in part"

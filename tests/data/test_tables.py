@@ -1,0 +1,309 @@
+"""Tables: from frames, files and the shelf; what columns seem to be; rows that are in both parts."""
+
+import gzip
+import os
+import pathlib
+
+import numpy as np
+import pandas
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+
+import holdfast as hf
+from holdfast.core.errors import DataError
+from holdfast.data.tables import files
+from holdfast.data.tables.guessing import infer
+from holdfast.data.tables.inspecting import inspect
+from holdfast.data.tables.loading import repeated, table
+from holdfast.threats.tables.raw import columns
+from holdfast.threats.tables.schema import Schema
+
+SHELF = pathlib.Path(os.environ.get("HOLDFAST_DATA", "/nonexistent"))
+needs_shelf = pytest.mark.skipif(not SHELF.is_dir(), reason="HOLDFAST_DATA names no folder of data sets")
+
+CELLS = {
+    "age": [23, 45, 31, 52, 23],
+    "income": [31.5, 80.0, None, 64.25, 31.5],
+    "job": ["clerk", "sales", None, "chief", "clerk"],
+    "owner": [True, False, False, True, True],
+    "rate": [0.07, 0.12, 0.5, 0.3, 0.07],
+    "color_red": [1, 0, 0, 1, 1],
+    "color_blue": [0, 1, 0, 0, 0],
+    "color_green": [0, 0, 1, 0, 0],
+    "risk": ["good", "bad", "good", "bad", "good"],
+    "split": ["train", "train", "train", "test", "test"],
+}
+TEXT = "\n".join(
+    [",".join(CELLS)] + [",".join("" if c is None else f"{c:d}" if c in (True, False) else str(c) for c in row)
+                         for row in zip(*CELLS.values(), strict=True)]
+)  # fmt: skip
+
+
+def records():
+    return [dict(zip(CELLS, row, strict=True)) for row in zip(*CELLS.values(), strict=True)]
+
+
+def written(folder, form):
+    frame = pyarrow.table(CELLS)
+    if form == "parquet":
+        pyarrow.parquet.write_table(frame, folder / "loans.parquet")
+        return folder / "loans.parquet"
+    if form == "csv.gz":
+        (folder / "loans.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
+    else:
+        text = {"csv": TEXT, "tsv": TEXT.replace(",", "\t"), "semicolon.csv": "\ufeff" + TEXT.replace(",", ";")}[form]
+        (folder / f"loans.{form}").write_text(text)
+    return folder / f"loans.{form}"
+
+
+FORMS = {
+    "columns": lambda: CELLS,
+    "records": records,
+    "pandas": lambda: pandas.DataFrame(CELLS),
+    "categories": lambda: pandas.DataFrame(CELLS).astype({"job": "category", "risk": "category"}),
+    "arrow": lambda: pyarrow.table(CELLS),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_frames_of_every_library_say_the_same(form):
+    splits = table(FORMS[form](), label="risk", name="loans")
+    wanted = table(CELLS, label="risk", name="loans")
+    assert splits.train.schema == wanted.train.schema
+    assert torch.equal(splits.train.x.nan_to_num(-1), wanted.train.x.nan_to_num(-1))
+    assert splits.test.y.tolist() == [0, 1]
+    assert splits.train.classes == ("bad", "good")
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet"])
+def test_files_say_what_frames_say(tmp_path, form):
+    splits, wanted = hf.data.load(written(tmp_path, form), label="risk"), table(CELLS, label="risk", name="loans")
+    assert splits.train.schema == wanted.train.schema
+    assert torch.equal(splits.test.x, wanted.test.x)
+    assert splits.train.name == "loans"
+
+
+def test_kinds_ranges_and_reasons():
+    found = infer(CELLS, label="risk", name="loans")
+    said = {
+        guess.feature.name: (guess.feature.kind, guess.missing, guess.distinct, guess.why) for guess in found.guesses
+    }
+    assert said == {
+        "age": ("integer", 0, 4, "whole, 4 values"),
+        "income": ("real", 1, 3, "steps of 0.01"),
+        "job": ("categorical", 1, 3, "words"),
+        "owner": ("binary", 0, 2, "0 and 1"),
+        "rate": ("real", 0, 4, "steps of 0.01"),
+        **{f"color_{name}": ("one-hot", 0, 2, "one 1 a row") for name in ("red", "blue", "green")},
+    }
+    income = found.schema.by_name["income"]
+    assert (income.low, income.high, income.missing) == (31.5, 80, True)
+    assert income.scale == pytest.approx(np.nanstd([31.5, 80, 64.25, 31.5]))
+    assert found.schema.groups == ((5, 6, 7),)
+    assert (found.schema.label, found.schema.classes) == ("risk", ("bad", "good"))
+
+
+def test_what_is_no_feature_and_what_looks_like_numbers():
+    rows = {
+        "id": [f"u{i}" for i in range(60)],
+        "zip": ["01234", "02345"] * 30,
+        "none": [None] * 60,
+        "same": [7] * 60,
+        "code": ["1", "2", "NA"] * 20,
+        "huge": [float("inf"), 1.0] * 30,
+        "y": [0, 1] * 30,
+    }
+    found = infer(rows)
+    assert dict(found.left) == {
+        "id": "60 different words in 60 rows are no levels",
+        "none": "it is empty",
+        "huge": "it has infinite values",
+    }
+    features = found.schema.by_name
+    assert (features["zip"].kind, features["zip"].levels) == ("binary", ("01234", "02345"))
+    assert features["same"].immutable
+    assert (features["code"].kind, features["code"].missing) == ("integer", True)
+    assert found.schema.label == "y"
+
+
+def test_rows_of_both_parts_are_counted_or_taken_out():
+    kept, cleaned = table(CELLS, label="risk"), table(CELLS, label="risk", repeats=False)
+    assert kept.test.notes == ("1 of 2 rows (50.0%) are in train too",)
+    assert "1 of 2 rows (50.0%) are in train too" in repr(kept.test)
+    assert cleaned.test.notes == ("1 of 2 rows (50.0%) are in train too and were taken out",)
+    assert (len(kept.test), len(cleaned.test)) == (2, 1)
+    assert kept.train.notes == ()
+    x = torch.tensor([[0.0, float("nan")], [1, 2]]).double()
+    assert repeated(-x, torch.cat([x, x + 9])).tolist() == [True, False]
+
+
+def test_rows_that_break_the_schema_are_counted():
+    schema = infer(CELLS, label="risk").schema
+    other = {**CELLS, "age": [23, 99, 31, 52, 23]}
+    splits = table(other, schema)
+    assert splits.train.notes == ("1 of 3 rows break the schema, first age = 99 is outside [23, 52]",)
+
+
+def test_a_schema_file_decides(tmp_path):
+    path = written(tmp_path, "csv")
+    schema = infer(CELLS, label="risk").schema
+    schema.write(tmp_path / "s.toml")
+    by_file = hf.data.load(path, schema=tmp_path / "s.toml", split="train")
+    assert by_file.schema == schema
+    assert by_file.take([0]).schema == schema
+    assert by_file.space == hf.Tabular(schema)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "why"),
+    [
+        ({"job": ["clerk", "sails", None, "chief", "clerk"]}, "HF145", "Row 1 has 'sails'.*did you mean sales"),
+        ({"age": ["x", 1, 2, 3, 4]}, "HF145", "Row 0 has 'x' in the column 'age'"),
+        ({"age": [[1], [2], [3], [4], [5]]}, "HF145", "neither numbers nor texts"),
+        ({"age": [1]}, "HF145", "different lengths"),
+        ({"risk": ["good", "bad", None, "bad", "bad"]}, "HF147", "Row 2 has no known class"),
+        ({"risk": ["good", "bad", "ugly", "bad", "bad"]}, "HF147", "'ugly'"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(change, code, why):
+    schema = infer(CELLS, label="risk").schema
+    with pytest.raises(DataError, match=why) as caught:
+        table({**CELLS, **change}, schema)
+    assert caught.value.code == code
+
+
+def test_columns_and_labels_that_are_not_there():
+    schema = infer(CELLS, label="risk").schema
+    for rows, more, code, why in (
+        ({k: v for k, v in CELLS.items() if k != "rate"}, {"schema": schema}, "HF145", "no column 'rate'"),
+        (CELLS, {}, "HF147", "Nobody says"),
+        (CELLS, {"label": "rsik"}, "HF147", "no column 'rsik'"),
+        ([1, 2], {}, "HF145", "no rows"),
+        (pandas.DataFrame({"t": pandas.to_datetime(["2020-01-01"]), "y": [1]}), {}, "HF145", "timestamp"),
+        ({"y": [0, 1]}, {}, "HF145", "no column that could be a feature"),
+    ):
+        with pytest.raises(DataError, match=why) as caught:
+            table(rows, **more)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.csv", b"a,b\n1,2\n3\n", "1 cells in line 3"),
+        ("a.csv", b"a,a\n1,2\n", "each once"),
+        ("a.csv", b"a,b\n", "no rows"),
+        ("a.csv", b"", "names of the columns"),
+        ("a.csv", b"\xff\xfe\x00a,b\n1,2\n", "decode"),
+        ("a.csv.gz", b"not gzip", "gzip"),
+        ("a.parquet", b"PAR1 and nothing else PAR1", "Parquet"),
+        ("a.parquet", b"", "Parquet"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path, name, content, why):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=why) as caught:
+        hf.data.load(tmp_path / name)
+    assert caught.value.code == "HF146"
+
+
+def test_a_truncated_parquet_file_is_one_line(tmp_path):
+    whole = written(tmp_path, "parquet").read_bytes()
+    for cut in (10, len(whole) // 2, len(whole) - 5):
+        (tmp_path / "cut.parquet").write_bytes(whole[:cut])
+        with pytest.raises(DataError) as caught:
+            files.read(tmp_path / "cut.parquet")
+        assert caught.value.code == "HF146"
+        assert "\n" not in str(caught.value)
+
+
+def test_a_csv_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST", 1000)
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
+    with pytest.raises(DataError, match="more than"):
+        files.read(tmp_path / "bomb.csv.gz")
+
+
+def test_columns_read_twice_stay_as_they_are():
+    once = columns(CELLS)
+    assert columns(once) == once
+
+
+# The shelf
+
+
+@needs_shelf
+@pytest.mark.parametrize(
+    ("name", "train", "test", "features", "note"),
+    [
+        ("phishing", 8292, 2763, 30, "1753 of 2763 rows (63.4%) are in train too"),
+        ("german-credit", 700, 300, 20, None),
+        ("heart", 665, 255, 13, None),
+        pytest.param("spambase", 3451, 1150, 57, "124 of 1150 rows (10.8%) are in train too", marks=pytest.mark.slow),
+        pytest.param("nsl-kdd", 25192, 22544, 41, "118 of 22544 rows (0.5%) are in train too", marks=pytest.mark.slow),
+        pytest.param("adult", 32561, 16281, 14, "26 of 16281 rows (0.2%) are in train too", marks=pytest.mark.slow),
+        pytest.param("clamp", 3908, 1302, 69, "1 of 1302 rows (0.1%) are in train too", marks=pytest.mark.slow),
+    ],
+)
+def test_real_tables(name, train, test, features, note):
+    data = hf.data.load(name)
+    assert (len(data.train), len(data.test)) == (train, test)
+    assert data.train.x.shape[1] == len(data.train.schema.features) == features
+    assert data.train.n_classes == 2
+    assert data.test.notes == (() if note is None else (note,))
+    for part in (data.train, data.test):
+        assert bool(part.space.validate(part.x).all()), "what really happened is possible"
+    assert Schema.from_toml(data.train.schema.to_toml()) == data.train.schema
+
+
+@needs_shelf
+@pytest.mark.slow
+def test_education_follows_its_years():
+    schema = hf.data.load("adult", split="test").schema
+    education = schema.by_name["education"]
+    assert (education.kind, education.direction) == ("ordinal", "up")
+    assert education.levels[:2] + education.levels[-2:] == ("Preschool", "1st-4th", "Prof-school", "Doctorate")
+    assert "education determines education_num" in schema.relations
+    assert "education_num determines education" in schema.relations
+
+
+@needs_shelf
+def test_a_named_table_is_inspected_as_it_was_described():
+    found = inspect("german-credit")
+    assert found.classes == (("bad", 300), ("good", 700))
+    assert {guess.why for guess in found.guesses} == {"given, fixed", "given, free"}
+    assert [part[:2] for part in found.parts] == [("train", 700), ("test", 300)]
+
+
+# The command
+
+
+def test_the_command_shows_and_writes_the_schema(tmp_path, capsys):
+    from holdfast.cli import main
+
+    path, out = written(tmp_path, "csv"), tmp_path / "s.toml"
+    assert main.main(["data", "inspect", str(path), "--label", "risk", "-o", str(out)]) == 0
+    shown = capsys.readouterr()
+    assert max(map(len, shown.out.splitlines())) <= 80
+    assert shown.out.splitlines()[:3] == [
+        "feature      kind         range         missing  values  why",
+        "age          integer      23 ... 52              4       whole, 4 values",
+        "income       real         31.5 ... 80   1        3       steps of 0.01",
+    ]
+    assert "label: risk: bad 2, good 3" in shown.out
+    assert "rows: test 2; 1 of 2 rows (50.0%) are in train too" in shown.out
+    assert "review it" in shown.err
+    assert Schema.read(out) == infer(CELLS, label="risk", name="loans").schema
+    assert main.main(["data", "inspect", str(path), "--schema", str(out), "--json"]) == 0
+    assert '"why": "given, free"' in capsys.readouterr().out
+
+
+def test_the_command_says_what_it_cannot_do(tmp_path, capsys):
+    from holdfast.cli import main
+
+    assert main.main(["data", "inspekt", "x.csv"]) == 2
+    assert "HF807" in capsys.readouterr().err
+    assert main.main(["data", "inspect", str(tmp_path / "absent.csv")]) != 0
+    assert "HF107" in capsys.readouterr().err
