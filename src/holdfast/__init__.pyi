@@ -16,6 +16,7 @@ from holdfast.api import open_run as open_run
 from holdfast.attacks import crafted as crafted
 from holdfast.attacks.run import run as run
 from holdfast.attacks.transfer import transfer as transfer
+from holdfast.attacks.trees.exact import exact_distance as exact_distance
 from holdfast.core.errors import DataError as DataError
 from holdfast.core.errors import HoldfastError as HoldfastError
 from holdfast.core.errors import IntegrityError as IntegrityError
@@ -93,6 +94,7 @@ __all__ = [
     "diversity",
     "effect",
     "endpoint",
+    "exact_distance",
     "gate",
     "harden",
     "learning",

@@ -19,6 +19,7 @@ from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
 from holdfast.models.tables import Feed, feed_of, same_classes, takes_codes
+from holdfast.models.trees.read import reader_of
 from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
 from holdfast.threats.space import Box
@@ -66,6 +67,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
             stages=stages,
             parameters=functools.partial(digest_of, estimator),
             borrowed=functools.partial(borrowed),
+            trees=reader_of(estimator) if feed is _as_given else None,
         )
     )
 

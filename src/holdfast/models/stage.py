@@ -145,6 +145,7 @@ def guarded(model: Model, stage: Stage) -> Model:
         random=model.random or stage.random,
         guarded=behind,
         swift=None,
+        trees=None,
     )
 
 

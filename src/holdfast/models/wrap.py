@@ -1,4 +1,4 @@
-"""One door for models: torch modules, scikit-learn estimators, predict functions, lists of them."""
+"""One door for models: torch modules, scikit-learn estimators, boosted trees, predict functions, lists of them."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +12,9 @@ from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
+from holdfast.models.tables import takes_codes
 from holdfast.models.torch_module import Numbers, from_torch
+from holdfast.models.trees.read import library_of
 from holdfast.threats.space import Box
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
@@ -34,8 +36,8 @@ def wrap(
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
     Args:
-        x: A torch module, a fitted scikit-learn classifier, a function of a numpy batch, an address (`hf.endpoint` has
-            more options), or a list of these.
+        x: A torch module, a classifier of scikit-learn, XGBoost, LightGBM or CatBoost, a function of a numpy batch, an
+            address (`hf.endpoint` has more options), or a list of these.
         bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given. A schema or a space
             says more than bounds do, and may stand in their place.
         space: What an input is, where bounds do not say it: `Tabular(schema)` for a model of raw rows.
@@ -74,7 +76,7 @@ def wrap(
             seen=type(x).__name__,
             fix="put the scaling into the function, or a StandardScaler into the Pipeline",
         )
-    if "sklearn" in sys.modules and (made := _estimator(x, space, kind, name)) is not None:
+    if (made := _estimator(x, space, kind, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
         raise _unwrappable(x)
@@ -102,20 +104,36 @@ def _unwrappable(x: object) -> ModelError:
         "HF207",
         "This cannot be wrapped",
         seen=f"{x!r:.80} of type {type(x).__name__}",
-        expected="a torch module, a scikit-learn classifier, a predict function, an address, or a list of them",
+        expected="a torch module, a scikit-learn classifier, boosted trees, a function, an address, or a list of them",
     )
 
 
 def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> Model | None:
-    from holdfast.models.sklearn import from_sklearn, is_estimator
+    """A fitted classifier of a library, which is not imported unless the object comes from it."""
+    make: Callable[..., Model]
+    if library_of(x) in ("xgboost", "lightgbm", "catboost"):
+        from holdfast.models.boosting import from_boosting as make
 
-    if not is_estimator(x):
+        if isinstance(space, Tabular) and not takes_codes(x, space.schema):
+            raise ModelError(
+                "HF207",
+                "Boosted trees of raw rows with names in them are asked through a function",
+                seen=type(x).__name__,
+                fix="hf.wrap(lambda rows: model.predict_proba(prepared(rows)), schema)",
+            )
+    elif "sklearn" in sys.modules:
+        from holdfast.models.sklearn import from_sklearn as make
+        from holdfast.models.sklearn import is_estimator
+
+        if not is_estimator(x):
+            return None
+    else:
         return None
     if output is not None:
         raise ModelError(
             "HF207",
-            "output= is not for scikit-learn estimators, whose methods say what they return",
+            "output= is not for fitted estimators, whose methods say what they return",
             seen=f"output={output!r}",
             fix="leave it away, or wrap estimator.predict_proba itself",
         )
-    return from_sklearn(x, space, name=name)
+    return make(x, space, name=name)

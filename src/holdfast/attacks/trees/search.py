@@ -1,0 +1,286 @@
+"""Best-first search for the nearest box with another decision, after Kantchelian, Tygar and Joseph, ICML 2016.
+
+A node is a box of inputs. Inside it every tree answers with the best of the leaves that meet the box within a radius;
+the smallest radius at which these best answers add up to another decision bounds the distance of all inputs of the box
+from below (Chen et al., NeurIPS 2019, arXiv:1906.03849). Where the chosen leaves meet each other, a point of their
+meeting is that far: in Linf the distance of a meeting of boxes is the largest of their distances. Where they do not,
+the box is cut between two of them. The smallest bound of the open nodes grows, and ends at the distance.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.models.trees.compiled import compiled
+
+Array = NDArray[Any]
+FOUND = -2
+"""Instead of a feature to cut: the leaves meet."""
+
+
+@compiled
+def nearest(  # noqa: D417
+    order: Array, tree_of: Array, far: Array, start: Array, limit_of: Array, lows: Array, highs: Array, values: Array,
+    gains: Array, offset: Array, slack: Array, sums: tuple[Array, Array], label: int, trees: int,
+    features: int, budget: int, within: float, narrow: bool,
+) -> tuple[float, float, int, Array]:  # fmt: skip
+    """The distance of the nearest point with another decision, a lower bound of it, boxes looked at, chosen leaves.
+
+    The leaves are one for each tree; none where no such point was found nearer than `within`.
+
+    Args:
+        order: The regions, nearest first; `regions` made what describes them.
+        values: What a region adds, `(regions, outputs)`.
+        gains: What it adds to each other class's lead over the label, `(classes, regions)`.
+        offset: The lead before the first tree, `(classes,)`.
+        slack: How far sums may be off, `(2, classes)`: the running one, and the check by leaves.
+        sums: Base; whether sums are float32, their divisor, scale and shifts.
+        label: The class to leave.
+        trees: How many; `features`: numbers in a row; `budget`: boxes to look at, at most.
+        within: Distances from here on are of no interest.
+        narrow: Whether inputs are float32.
+    """
+    floor, roof = np.full(features, -np.inf), np.full(features, np.inf)
+    meet_lo, meet_hi = np.full(features, -np.inf), np.full(features, np.inf)
+    chosen, best, best_leaves = np.empty(trees, np.int64), within, np.empty(0, np.int64)
+    bound, size = np.zeros(4), 2 * len(gains) + 64
+    bound[3] = 1.0 if narrow else 0.0
+    keys, heap, waiting, count, looked = np.zeros(size), np.empty(size, np.int64), 0, 0, 0
+    links, limits = np.full((size, 4), -1), np.zeros((size, 4))  # parent, class, feature limited, feature to cut; ends
+    for other in range(len(gains)):
+        if other != label:
+            links[count, 1] = other
+            waiting, count = rise(heap, keys, waiting, count), count + 1
+    while waiting and keys[heap[0]] < best and looked < budget:
+        node = heap[0]
+        waiting = sink(heap, keys, waiting)
+        other, cut = links[node, 1], links[node, 3]
+        f = max(cut, 0)
+        wall(node, links, limits, floor, roof)
+        lo, hi = floor[f], roof[f]
+        for side in range(2 if cut >= 0 else 1):
+            if cut >= 0:
+                floor[f] = max(lo, limits[node, 3]) if side else lo
+                roof[f] = hi if side else min(hi, limits[node, 2])
+            deeper = look(
+                keys[node], order, tree_of, far, start, limit_of, lows, highs, values, gains[other], offset[other],
+                slack[:, other], sums, label, other, floor, roof, meet_lo, meet_hi, chosen, bound, best,
+            )  # fmt: skip
+            looked += 1
+            if deeper == FOUND:
+                best, best_leaves = bound[0], chosen.copy()
+            elif deeper >= 0:
+                keys[count] = bound[0]
+                note(limits, count, floor[f], roof[f], bound[1], bound[2])
+                note(links, count, node, other, cut, deeper)
+                waiting, count = rise(heap, keys, waiting, count), count + 1
+                if count == len(keys):
+                    keys, links, limits, heap = longer(keys, links, limits, heap)
+        floor[f], roof[f] = -np.inf, np.inf
+        clear(node, links, floor, roof)
+    return best, min(best, keys[heap[0]]) if waiting else best, looked, best_leaves
+
+
+@compiled
+def note(table: Array, row: int, one: float, two: float, three: float, four: float) -> None:
+    """Write a row of four."""
+    table[row, 0], table[row, 1], table[row, 2], table[row, 3] = one, two, three, four
+
+
+@compiled
+def wall(node: int, links: Array, limits: Array, floor: Array, roof: Array) -> None:
+    """Put up the limits of a node and its ancestors."""
+    while node >= 0:
+        f = links[node, 2]
+        if f >= 0:
+            floor[f], roof[f] = max(floor[f], limits[node, 0]), min(roof[f], limits[node, 1])
+        node = links[node, 0]
+
+
+@compiled
+def clear(node: int, links: Array, floor: Array, roof: Array) -> None:
+    """Take them down again."""
+    while node >= 0:
+        if links[node, 2] >= 0:
+            floor[links[node, 2]], roof[links[node, 2]] = -np.inf, np.inf
+        node = links[node, 0]
+
+
+@compiled
+def look(
+    key: float, order: Array, tree_of: Array, far: Array, start: Array, limit_of: Array, lows: Array, highs: Array,
+    values: Array, gains: Array, offset: float, slack: Array, sums: tuple[Array, Array], label: int,
+    other: int, floor: Array, roof: Array, meet_lo: Array, meet_hi: Array, chosen: Array, bound: Array, best: float,
+) -> int:  # fmt: skip
+    """Bound a box whose distance is at least `key`: FOUND where its chosen leaves meet, else the feature to cut, or -1.
+
+    Writes the chosen leaves, and into `bound` the radius and the two ends of the cut. A box whose bound reaches `best`
+    has no cut.
+    """
+    chosen[:] = -1
+    missing, total, radius, reached = len(chosen), offset, key, False
+    for region in order:
+        if far[region] > radius:
+            if missing == 0 and total >= -slack[0] and leads(chosen, values, sums, label, other, slack[1]):
+                reached = True
+                break
+            radius = far[region]
+            if radius >= best:
+                return -1
+        tree = tree_of[region]
+        if chosen[tree] >= 0 and gains[region] <= gains[chosen[tree]]:
+            continue
+        meets = True
+        for i in range(start[region], start[region + 1]):
+            if lows[i] > roof[limit_of[i]] or highs[i] < floor[limit_of[i]]:
+                meets = False
+                break
+        if not meets:
+            continue
+        if chosen[tree] < 0:
+            missing, total = missing - 1, total + gains[region]
+        else:
+            total += gains[region] - gains[chosen[tree]]
+        chosen[tree] = region
+    if not reached and (missing or not leads(chosen, values, sums, label, other, slack[1])):
+        return -1
+    bound[0] = radius
+    cut = conflict(chosen, start, limit_of, lows, highs, meet_lo, meet_hi, bound)
+    if cut >= 0:
+        return cut
+    if leads(chosen, values, sums, label, other, 0.0):
+        return FOUND
+    return narrower(chosen, start, limit_of, lows, highs, floor, roof, bound)
+
+
+@compiled
+def leads(chosen: Array, values: Array, sums: tuple[Array, Array], label: int, other: int, slack: float) -> bool:
+    """Whether the chosen leaves, added as the ensemble adds them, decide for the other class; ties: the lower one."""
+    base, rest = sums
+    lead = np.zeros(2)
+    for place in range(2):
+        output = (0 if place else -1) if len(base) == 1 else (label if place else other)
+        if output >= 0:
+            total = base[output]
+            for region in chosen:
+                total = rounded(total + values[region, output], rest[0])
+            total = rounded(rounded(total / rest[1], rest[0]) * rest[2], rest[0])
+            lead[place] = total + rest[3 + output]
+    one, two = lead[0], lead[1]
+    if len(base) == 1:
+        return bool(two > -slack) if other == 1 else bool(two <= slack)
+    return bool(one >= two - slack) if other < label or slack > 0 else bool(one > two)
+
+
+@compiled
+def rounded(value: float, single: float) -> float:
+    """To float32 where `single` is not zero: sums, products and quotients of float32 come out as if computed in it."""
+    return float(np.float32(value)) if single else value
+
+
+@compiled
+def conflict(
+    chosen: Array, start: Array, limit_of: Array, lows: Array, highs: Array, meet_lo: Array, meet_hi: Array,
+    bound: Array,
+) -> int:  # fmt: skip
+    """The feature to cut where the chosen leaves do not meet, or -1.
+
+    The cut is taken where most leaves stand on both of its sides; `bound` takes its two ends.
+    """
+    for region in chosen:
+        for i in range(start[region], start[region + 1]):
+            f = limit_of[i]
+            meet_lo[f], meet_hi[f] = max(meet_lo[f], lows[i]), min(meet_hi[f], highs[i])
+    cut, most = -1, -1.0
+    for region in chosen:
+        for i in range(start[region], start[region + 1]):
+            f = limit_of[i]
+            if meet_lo[f] > meet_hi[f]:
+                below, above, first = 0.0, 0.0, np.inf
+                for rival in chosen:
+                    for j in range(start[rival], start[rival + 1]):
+                        if limit_of[j] == f:
+                            if lows[j] > meet_hi[f]:
+                                above += 1.0
+                                first = min(first, lows[j])
+                            if highs[j] < meet_lo[f]:
+                                below += 1.0
+                meet_lo[f], meet_hi[f] = -np.inf, np.inf  # seen
+                if min(above, below) > most:
+                    cut, most = f, min(above, below)
+                    bound[2] = first
+    for region in chosen:
+        for i in range(start[region], start[region + 1]):
+            meet_lo[limit_of[i]], meet_hi[limit_of[i]] = -np.inf, np.inf
+    if cut >= 0:
+        bound[1] = before(bound[2], bound[3])
+    return cut
+
+
+@compiled
+def narrower(
+    chosen: Array, start: Array, limit_of: Array, lows: Array, highs: Array, floor: Array, roof: Array, bound: Array
+) -> int:
+    """A cut that takes a part off a box which the chosen leaves do not fill; -1 where they do."""
+    for region in chosen:
+        for i in range(start[region], start[region + 1]):
+            f = limit_of[i]
+            if np.isfinite(lows[i]) and lows[i] > floor[f]:
+                bound[1], bound[2] = before(lows[i], bound[3]), lows[i]
+                return int(f)
+            if np.isfinite(highs[i]) and highs[i] < roof[f]:
+                bound[1], bound[2] = highs[i], -before(-highs[i], bound[3])
+                return int(f)
+    return -1
+
+
+@compiled
+def before(value: float, narrow: float) -> float:
+    """The float before, of the type of the inputs: float32 where `narrow` is not zero."""
+    if narrow:
+        return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
+    return float(np.nextafter(value, -np.inf))
+
+
+@compiled
+def rise(heap: Array, keys: Array, waiting: int, node: int) -> int:
+    """Put a node into a heap: the lowest key first, the youngest among equals; how many wait now."""
+    at = waiting
+    heap[at] = node
+    while at > 0:
+        above = (at - 1) // 2
+        one, two = heap[at], heap[above]
+        if keys[one] > keys[two] or (keys[one] == keys[two] and one < two):
+            break
+        heap[at], heap[above] = two, one
+        at = above
+    return waiting + 1
+
+
+@compiled
+def sink(heap: Array, keys: Array, waiting: int) -> int:
+    """Take the first node out of a heap; how many wait now."""
+    waiting -= 1
+    heap[0], at = heap[waiting], 0
+    while 2 * at + 1 < waiting:
+        child = 2 * at + 1
+        if child + 1 < waiting:
+            one, two = heap[child], heap[child + 1]
+            if keys[two] < keys[one] or (keys[two] == keys[one] and two > one):
+                child += 1
+        one, two = heap[at], heap[child]
+        if keys[one] < keys[two] or (keys[one] == keys[two] and one > two):
+            break
+        heap[at], heap[child] = two, one
+        at = child
+    return waiting
+
+
+@compiled
+def longer(keys: Array, links: Array, limits: Array, heap: Array) -> tuple[Array, Array, Array, Array]:
+    """Twice the room."""
+    size = len(keys)
+    made = np.empty(2 * size), np.full((2 * size, 4), -1), np.empty((2 * size, 4)), np.empty(2 * size, np.int64)
+    made[0][:size], made[1][:size], made[2][:size], made[3][:size] = keys, links, limits, heap
+    return made

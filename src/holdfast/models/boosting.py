@@ -1,0 +1,117 @@
+"""XGBoost, LightGBM and CatBoost behind `wrap`: scores from the library itself, the trees beside them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import ModelError
+from holdfast.models.borrow import borrowed
+from holdfast.models.function import Asked
+from holdfast.models.model import Model
+from holdfast.models.source import Source
+from holdfast.models.trees import catboost, lightgbm, xgboost
+from holdfast.models.trees.read import library_of, reader_of
+from holdfast.threats.space import Box
+
+Ask = Callable[[NDArray[Any]], Any]
+
+
+def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
+    """Wrap a fitted Booster or classifier. Inputs are flattened to `(batch, features)` float64.
+
+    Scores are the sums before sigmoid or softmax, as the library computes them; the highest decides. Class i is the
+    i-th of `classes_`. The trees are read when they are first asked for.
+
+    Raises:
+        ModelError: HF208 for what is not fitted, or does not decide for one of several classes.
+    """
+    library = library_of(model) or ""
+    ask, classes, dump = _KINDS[library](model)
+    names = list(getattr(model, "classes_", range(classes)))
+    source = Source(ask=Asked(ask, flat=True, double=True), output="logits", classes=classes)
+    return source.model(
+        Model(
+            space=space,
+            name=name or type(model).__name__,
+            adapter=library,
+            notes=()
+            if names == list(range(classes))
+            else (f"class i is classes_[i] of {', '.join(map(str, names[:10]))}",),
+            parameters=dump,
+            borrowed=functools.partial(borrowed),
+            trees=reader_of(model),
+        )
+    )
+
+
+def _xgboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+    booster = _fitted(model, xgboost.booster_of)
+    objective = _decides(xgboost.objective_of(booster), tuple(xgboost.LINKS))
+    missing = getattr(model, "missing", np.nan)
+
+    def ask(x: NDArray[Any]) -> Any:
+        return booster.inplace_predict(x, predict_type="margin", missing=missing, validate_features=False)
+
+    outputs = int(np.asarray(ask(np.zeros((1, booster.num_features())))).size)
+    return ask, 2 if objective.startswith("binary") else outputs, lambda: bytes(booster.save_raw("json"))
+
+
+def _lightgbm(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+    booster = _fitted(model, lightgbm.booster_of)
+    _decides(lightgbm.objective_of(booster), ("binary", "multiclass", "multiclassova"))
+    outputs = booster.num_model_per_iteration()
+    return (
+        lambda x: booster.predict(x, raw_score=True, num_threads=1),
+        max(outputs, 2),
+        lambda: str(booster.model_to_string()).encode(),
+    )
+
+
+def _catboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+    if not model.is_fitted():
+        raise _unfitted(model)
+    _decides(str(model.get_all_params()["loss_function"]), tuple(catboost.LINKS))
+    named = tuple(model.get_cat_feature_indices())
+
+    def ask(x: NDArray[Any]) -> Any:
+        rows: Any = x
+        if named:
+            rows = x.astype(object)
+            rows[:, named] = np.trunc(x[:, named]).astype(np.int64)
+        return model.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
+
+    return ask, len(model.classes_), lambda: catboost.saved(model, "cbm")
+
+
+def _fitted(model: Any, booster_of: Callable[[Any], Any]) -> Any:
+    """The Booster of a model.
+
+    Raises:
+        ModelError: HF208 where the library says that there is none yet.
+    """
+    try:
+        return booster_of(model)
+    except (ValueError, AttributeError) as error:  # NotFittedError of either library is both
+        raise _unfitted(model) from error
+
+
+def _unfitted(model: Any) -> ModelError:
+    return ModelError("HF208", "The classifier is not fitted", seen=type(model).__name__, fix="call fit(x, y) first")
+
+
+def _decides(objective: str, known: tuple[str, ...]) -> str:
+    if objective not in known:
+        raise ModelError(
+            "HF208", "The booster does not decide for one of several classes", seen=objective, expected=", ".join(known)
+        )
+    return objective
+
+
+_KINDS: dict[str, Callable[[Any], tuple[Ask, int, Callable[[], bytes]]]] = {
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _catboost,
+}

@@ -1,0 +1,1 @@
+"""Tree ensembles as arrays: one form, and a reader for each library."""

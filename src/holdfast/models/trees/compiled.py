@@ -1,0 +1,25 @@
+"""Compilation of plain loops with numba, where it is installed."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMPILES = importlib.util.find_spec("numba") is not None
+"""Whether the extra `trees` is there; without it the same functions run as Python, to the same bits."""
+
+
+def compiled(function: F) -> F:
+    """A function of numbers and arrays, compiled at its first call and kept on disk for the next process.
+
+    No threads, no relaxed arithmetic: sums keep their order and rounding.
+    """
+    if not COMPILES:
+        return function
+    from numba import njit
+
+    try:
+        return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    except RuntimeError:  # no folder that a compiled function could be kept in
+        return cast(F, njit(nogil=True, error_model="numpy")(function))
