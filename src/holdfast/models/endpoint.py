@@ -85,9 +85,9 @@ def endpoint(
 
     Raises:
         MissingExtra: HF701 without httpx.
-        ModelError: HF207 for a schema, HF242 where the endpoint cannot be reached or refuses, HF243 for a description or
-            an answer that is not what the protocol says, HF244 for an address or a token that cannot be used, HF245 at
-            the cap.
+        ModelError: HF207 for a schema, HF242 where the endpoint cannot be reached or refuses, HF243 for a description
+            or an answer that is not what the protocol says, HF244 for an address or a token that cannot be used, HF245
+            at the cap.
     """
     need("httpx", "http")
     line = Line(_address(address), _header(token), rate, retries, timeout, largest, cap, log)
