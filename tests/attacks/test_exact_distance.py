@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import holdfast as hf
@@ -132,6 +132,7 @@ def agrees_with_brute_force(seed, rows=3):
 
 @settings(max_examples=60 // SLOW, deadline=None, database=None)
 @given(seed=st.integers(0, 2**40))
+@example(seed=5980)  # zeros that count as missing, inputs rounded to float32 first
 def test_the_distance_is_that_of_brute_force_over_all_cells(seed):
     agrees_with_brute_force(seed)
 

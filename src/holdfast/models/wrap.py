@@ -57,9 +57,7 @@ def wrap(
     """
     space, kind = _space(bounds, space), check_output(output)
     if weights is not None and not isinstance(x, list | tuple):
-        raise ModelError(
-            "HF207", "weights= are for the members of a list", seen=type(x).__name__, fix="hf.wrap([first, second])"
-        )
+        raise _misplaced("weights= are for the members of a list", x, "hf.wrap([first, second])")
     if isinstance(x, Model):
         return x
     if is_address(x):
@@ -70,12 +68,8 @@ def wrap(
         members = [wrap(one, space, output=output, mean=mean, std=std, classes=classes) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if mean is not None or std is not None:
-        raise ModelError(
-            "HF207",
-            "mean= and std= are for torch modules",
-            seen=type(x).__name__,
-            fix="put the scaling into the function, or a StandardScaler into the Pipeline",
-        )
+        fix = "put the scaling into the function, or a StandardScaler into the Pipeline"
+        raise _misplaced("mean= and std= are for torch modules", x, fix)
     if (made := _estimator(x, space, kind, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
@@ -97,6 +91,10 @@ def _space(bounds: Any, space: Any) -> Box:
     if isinstance(told, Box):
         return told
     return Box((0.0, 1.0) if told is None else (told[0], told[1]))
+
+
+def _misplaced(what: str, x: object, fix: str) -> ModelError:
+    return ModelError("HF207", what, seen=type(x).__name__, fix=fix)
 
 
 def _unwrappable(x: object) -> ModelError:

@@ -15,6 +15,7 @@ from holdfast.core.params import Count, Range, check
 from holdfast.models.model import Argmax, Model
 from holdfast.models.settle import settle
 from holdfast.models.trees.form import TINY, Trees
+from holdfast.models.trees.rounding import last_left
 from holdfast.threats.goals import indices
 
 AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
@@ -119,6 +120,7 @@ class _Field:
     cuts: NDArray[np.float64]
     above: NDArray[np.float64]
     depth: int
+    rim: float
     edge: float
     narrow: bool
     values: NDArray[np.float64]
@@ -146,6 +148,7 @@ class _Field:
         narrow = x.dtype == torch.float32
         cuts, above = trees.cuts("float32" if narrow else "float64")
         kind = np.dtype("float32" if narrow else "float64").type
+        rim = float(last_left(np.array([TINY]), False, trees.dtype, "float32" if narrow else "float64")[0])
         own, shift = trees.precision, np.broadcast_to(trees.shift, trees.base.shape)
         single, scaling = float(own == "float32"), np.array([trees.divisor, trees.scale], own)
         largest = np.stack([np.abs(v).max(0) for v in np.split(trees.values, _bounds(trees))])
@@ -157,7 +160,8 @@ class _Field:
             cuts=cuts,
             above=above,
             depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
-            edge=float(np.nextafter(kind(TINY), kind(np.inf))),
+            rim=rim,
+            edge=float(np.nextafter(kind(rim), kind(np.inf))),
             narrow=narrow,
             values=trees.values.astype(own).astype(np.float64),
             sums=(trees.base.astype(own).astype(np.float64), np.concatenate([[single], scaling, shift])),
@@ -192,9 +196,9 @@ def _row(field: _Field, row: NDArray[Any], label: int, how: Search) -> tuple[flo
     """One row: distance, lower bound, boxes looked at, witness."""
     trees, point = field.trees, row.astype(np.float64)
     tree_of, leaf_of, far, start, limit_of, lows, highs = regions(
-        point, trees.read(row[None])[0], field.low, field.high, np.isnan(point) | trees.categorical, field.edge,
-        field.depth, trees.operator == "<", TINY, field.cuts, field.above, trees.roots, trees.feature, trees.threshold,
-        trees.left, trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
+        point, trees.read(row[None])[0], field.low, field.high, np.isnan(point) | trees.categorical, field.rim,
+        field.edge, field.depth, trees.operator == "<", TINY, field.cuts, field.above, trees.roots, trees.feature,
+        trees.threshold, trees.left, trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
     )  # fmt: skip
     gains, offset, slack = _gains(field, leaf_of, label)
     distance, lower, boxes, chosen = nearest(

@@ -13,14 +13,14 @@ Array = NDArray[Any]
 
 @compiled
 def regions(
-    x: Array, seen: Array, low: Array, high: Array, fixed: Array, edge: float, depth: int, strict: bool, tiny: float,
-    cuts: Array, above: Array, roots: Array, feature: Array, threshold: Array, left: Array, right: Array,
+    x: Array, seen: Array, low: Array, high: Array, fixed: Array, rim: float, edge: float, depth: int, strict: bool,
+    tiny: float, cuts: Array, above: Array, roots: Array, feature: Array, threshold: Array, left: Array, right: Array,
     missing: Array, zeros: Array, members: Array, bits: Array,
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:  # fmt: skip
     """Every leaf that an input between `low` and `high` reaches: tree, leaf, distance; where its limits start; limits.
 
     A limit is a feature with its lowest and highest value. Fixed features (missing values, categories) only decide
-    which way a row goes. A leaf has several boxes where zeros count as missing.
+    which way a row goes. A leaf has several boxes where zeros count as missing: to `rim` they do, from `edge` on not.
     """
     tree_of, leaf_of, far, start = np.empty(64, np.int32), np.empty(64, np.int32), np.empty(64), np.zeros(64, np.int64)
     limit_of, lows, highs, count, limits = np.empty(256, np.int32), np.empty(256), np.empty(256), 0, 0
@@ -59,7 +59,7 @@ def regions(
                         seen[f], strict, tiny, threshold[node], missing[node], zeros[node], members[node], bits
                     )
                 elif piece == 4:
-                    goes, a, b = missing[node] == 1, max(lo, -tiny), min(hi, tiny)
+                    goes, a, b = missing[node] == 1, max(lo, -rim), min(hi, rim)
                 else:
                     a, b = (lo, min(hi, cuts[node])) if goes else (max(lo, above[node]), hi)
                     if pieces == 5:

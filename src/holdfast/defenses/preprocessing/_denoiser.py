@@ -159,12 +159,7 @@ def taught(
             found = net(a * clean + b * noise, at / len(kept))
             loss = (found - (a * noise - b * clean)).square().mean()
             if not bool(torch.isfinite(loss)):
-                raise ModelError(
-                    "HF251",
-                    f"The denoiser diverged in step {done + 1}",
-                    seen=f"loss {float(loss.detach())}",
-                    fix=f"rate={rate / 10:g}",
-                )
+                raise _diverged(done + 1, float(loss.detach()), rate)
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -172,6 +167,11 @@ def taught(
             _follow(mean, net, min(average, (done + 1) / (done + HEATING)))
             told(done + 1)
     return mean.eval().requires_grad_(False)
+
+
+def _diverged(step: int, loss: float, rate: float) -> ModelError:
+    what = f"The denoiser diverged in step {step}"
+    return ModelError("HF251", what, seen=f"loss {loss}", fix=f"rate={rate / 10:g}")
 
 
 @torch.no_grad()
