@@ -93,13 +93,14 @@ def by_brute_force(model, form, row, label, dtype):
     cuts, above = form.cuts(dtype)
     kind = np.dtype(dtype).type
     edge = np.nextafter(kind(TINY), kind(1))
+    wide = float(np.nextafter(np.float32(TINY), np.float32(1)))  # no zero after rounding to float32 either
     ways = []
     for f, value in enumerate(row):
         if np.isnan(value) or form.categorical[f]:
             ways.append([value])
             continue
         own = (form.feature == f) & (form.members < 0)
-        near = np.concatenate([cuts[own], above[own], [edge, -edge, kind(TINY), -kind(TINY), value]])
+        near = np.concatenate([cuts[own], above[own], [edge, -edge, wide, -wide, kind(TINY), -kind(TINY), value]])
         ways.append(np.unique(near[np.abs(near) <= BOUND]))
     points = np.array(list(itertools.product(*ways)), dtype)
     said = model.predict(torch.from_numpy(points), batch=len(points)).numpy()
@@ -132,6 +133,7 @@ def agrees_with_brute_force(seed, rows=3):
 
 @settings(max_examples=60 // SLOW, deadline=None, database=None)
 @given(seed=st.integers(0, 2**40))
+@example(seed=2800190)
 @example(seed=5980)  # zeros that count as missing, inputs rounded to float32 first
 def test_the_distance_is_that_of_brute_force_over_all_cells(seed):
     agrees_with_brute_force(seed)

@@ -124,8 +124,7 @@ def taught(
 
     The velocity a n - b v (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", ICLR
     2022, arXiv:2202.00512) has one size at all times; its error is that of the noise divided by a, and no time blows it
-    up. Each batch has times from all over the range. Adam with a rate that falls along a cosine; the network returned
-    has the running average of the weights.
+    up. Adam with a rate that falls along a cosine; the network returned has the running average of the weights.
 
     Args:
         v: Clean inputs `(n, ...)`, between -1 and 1.
@@ -156,8 +155,7 @@ def taught(
             at = (spot * (last + 1)).long().clamp(max=last)
             a, b = (expand(share.sqrt().float(), clean) for share in (shares[at], 1 - shares[at]))
             noise = torch.randn(clean.shape, generator=draw)
-            found = net(a * clean + b * noise, at / len(kept))
-            loss = (found - (a * noise - b * clean)).square().mean()
+            loss = (net(a * clean + b * noise, at / len(kept)) - (a * noise - b * clean)).square().mean()
             if not bool(torch.isfinite(loss)):
                 raise _diverged(done + 1, float(loss.detach()), rate)
             adam.zero_grad(set_to_none=True)
