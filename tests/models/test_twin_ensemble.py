@@ -11,7 +11,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -72,7 +72,10 @@ def test_the_twin_is_the_estimator_and_its_gradient_the_finite_difference(kind, 
 
 OTHERS = {
     "hard voting": (lambda: VotingClassifier(two(), voting="hard"), None),
-    "voting with bayes": (lambda: VotingClassifier([*two(), ("c", GaussianNB())], voting="soft"), "scores"),
+    "voting with neighbors": (
+        lambda: VotingClassifier([*two(), ("c", KNeighborsClassifier())], voting="soft"),
+        "scores",
+    ),
     "bagged trees": (lambda: BaggingClassifier(DecisionTreeClassifier(), 3, random_state=0), "scores"),
     "boosted stumps": (lambda: AdaBoostClassifier(n_estimators=5, random_state=0), "scores"),
     "boosted lines": (lambda: AdaBoostClassifier(LogisticRegression(), n_estimators=3, random_state=0), "scores"),
