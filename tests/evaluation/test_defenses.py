@@ -579,6 +579,14 @@ def test_refusals_suit_a_clinic_and_not_a_car():
     assert found["driving"] == "plain"
 
 
+def test_the_worst_of_several_threats_is_not_compared_with_one():
+    stage = row("stage", 350, 280)
+    trained = row("trained", 350, 260, kind="learner", others={"l2:1": 150})
+    found = picks(stage, trained)
+    assert (found["robustness first"], found["security"], found["driving"]) == ("stage", "trained", "trained")
+    assert picks(stage)["security"] == "stage"
+
+
 def test_cars_and_guards_look_at_the_worst_threat():
     narrow = row("narrow", 350, 280, kind="learner", others={"l2:1": 50})
     broad = row("broad", 350, 220, kind="learner", others={"l2:1": 210})

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,8 @@ def command(
         emit(page(found))
     if out and not quiet:
         say(f"The schema is in {pathlib.Path(out)}. Only you know what an attacker can change: review it.")
+    elif not as_json and not quiet:
+        say(f"To keep and correct these guesses: holdfast data inspect {shlex.quote(source)} -o schema.toml")
     return ExitCode.PASSED
 
 

@@ -111,8 +111,8 @@ def screen(found: DefenseComparison) -> Sheet:
 def _table(found: DefenseComparison) -> Table:
     others = [each.threat for each in found.undefended.others]
     refuses = any(row.facts.rejected is not None for row in found.rows)
-    heads = ("defense", ">clean", ">Δ clean", ">aware", ">Δ aware", ">oblivious", GAP, *(f">{t}" for t in others))
-    heads = (*heads, *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE, MASKING)
+    heads = ("defense", ">clean", ">Δ clean", ">aware", ">Δ aware", MASKING, ">oblivious", GAP)
+    heads = (*heads, *(f">{t}" for t in others), *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE)
     names = [f"{number} {row.facts.defense.replace('+', ' + ')}" for number, row in enumerate(found.rows)]
     rows = tuple((name, *_cells(row, others, refuses)) for name, row in zip(names, found.rows, strict=True))
     return Table(caption="Defenses, the undefended model first; numbers as in the plot", heads=heads, rows=rows)
@@ -128,6 +128,7 @@ def _cells(row: Row, others: list[str], refuses: bool) -> tuple[str, ...]:
         _points(row.clean_difference, False),
         percent(row.aware.point),
         _points(row.aware_difference),
+        "suspect" if row.masking == "suspect" else "no sign" if row.state == "measured" else row.state,
         "–" if row.aware_difference is None else percent(row.oblivious.point),
         "–" if row.aware_difference is None else f"{100 * row.gap:.1f}",
         *(percent(under[t].withstood.point) if t in under else "–" for t in others),
@@ -135,7 +136,6 @@ def _cells(row: Row, others: list[str], refuses: bool) -> tuple[str, ...]:
         "1" if passes is None else f"{passes.ratio:.2f}×",
         "1" if passes is None else f"{passes.bytes_ratio:.2f}×",
         f"{sum(made):.3g} s" if made else "–",
-        "suspect" if row.masking == "suspect" else "no sign" if row.state == "measured" else row.state,
     )
 
 
