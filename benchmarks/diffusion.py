@@ -5,6 +5,10 @@ r"""What diffusion purification keeps on MNIST under the attack of its critics, 
 Lee and Kim, "Robust Evaluation of Diffusion-Based Adversarial Purification", ICCV 2023, arXiv:2303.09051: descents on
 the mean gradient of several passes, through a process of fewer, longer steps from the same time. Here written out by
 hand, without the driver of holdfast: loss and gradient are the surrogate's, and the deployed process judges in the end.
+What is left may be the gradient's fault or the noise's, so three more descents follow: one whose gradient passes the
+last clamp straight through, one of several times the steps, and one against noise that attacker and judge know (Liu et
+al., "Towards Understanding the Robustness of Diffusion-Based Purification: A Stochastic Perspective", ICLR 2025,
+arXiv:2404.14309).
 The base network, the clean samples and the radius are those of benchmarks/defenses/mnist.yaml.
 """
 
@@ -22,6 +26,7 @@ from holdfast.evaluation.defending.protocol import read
 from holdfast.evaluation.defending.work import divided
 
 RADIUS, PASSES = 0.15, 10
+LONGER, KNOWN = 5, 3  # times the steps; the seed of noise that the attacker knows
 PROTOCOL = pathlib.Path(__file__).parent / "defenses" / "mnist.yaml"
 
 
@@ -67,18 +72,23 @@ def main() -> None:
     def plain(x: Tensor) -> Tensor:
         return model.answer(x, gradient=True).scores
 
-    def through(at: list[int]) -> Callable[[Tensor], Tensor]:
+    def through(at: list[int], noise: int | None = None, straight: bool = False) -> Callable[[Tensor], Tensor]:
         def ask(x: Tensor) -> Tensor:
+            if noise is not None:
+                torch.manual_seed(noise)
             z = noised(2 * x - 1, stage.left[last], torch.randn_like(x))
-            return plain((denoised(z, stage.guess, stage.left, at, stage.method) / 2 + 0.5).clamp(0, 1))
+            found = denoised(z, stage.guess, stage.left, at, stage.method) / 2 + 0.5
+            inside = found.clamp(0, 1)
+            return plain(found + (inside - found).detach() if straight else inside)
 
         return ask
 
-    def told(name: str, x: Tensor) -> None:
+    def told(name: str, x: Tensor, noise: int | None = None) -> None:
         torch.manual_seed(9)
+        ask, count = through(list(stage.at), noise), 1 if noise is not None else PASSES
         with torch.no_grad():
-            right = torch.stack([through(list(stage.at))(x).argmax(1) == test.y for _ in range(PASSES)]).double()
-        print(f"{name:20}{100 * float(right.mean()):6.1f} % of passes right", flush=True)
+            right = torch.stack([ask(x).argmax(1) == test.y for _ in range(count)]).double()
+        print(f"{name:36}{100 * float(right.mean()):6.1f} % of passes right", flush=True)
 
     right = (plain(test.x).argmax(1) == test.y).double().mean()
     print(f"undefended, clean {100 * float(right):.1f} %; {given.samples} images, linf {RADIUS}, {purifier}")
@@ -87,6 +97,15 @@ def main() -> None:
     for count in (1, 2, len(stage.at)):
         found = climbed(through(stops(last, count)), test.x, test.y, given.steps, given.passes)
         told(f"aware, {count} step{'s' if count > 1 else ''}", found)
+    few = stops(last, 1)
+    told(
+        "aware, 1 step, clamp passed through",
+        climbed(through(few, None, True), test.x, test.y, given.steps, given.passes),
+    )
+    told("aware, 1 step, longer", climbed(through(few), test.x, test.y, LONGER * given.steps, given.passes))
+    known = through(list(stage.at), KNOWN)
+    told("clean, one known noise", test.x, KNOWN)
+    told("aware, all steps, known noise", climbed(known, test.x, test.y, 2 * given.steps, 1), KNOWN)
 
 
 if __name__ == "__main__":

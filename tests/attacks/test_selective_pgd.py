@@ -89,4 +89,4 @@ def test_detectors_bring_it_along_and_the_audit_runs_it():
     model, part = settle(load_model("digits-mlp"), digits.test.x), digits.part("train")
     guarded = model | hf.defenses.Reconstruction().fit(model, part)
     found = hf.audit(guarded, digits.test.sample(8, 0), threat="linf:0.05", suite="quick")
-    assert [a.name for a in found.summary.threats[0].attacks].count("selective_pgd") == 2
+    assert [a.name for a in found.summary.threats[0].attacks].count("selective_pgd") == 3

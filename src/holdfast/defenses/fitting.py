@@ -151,10 +151,14 @@ class Flag(Stage):
         return found
 
     def attacks(self, threat: Threat) -> Sequence[Attack]:
-        """Descents from the accepted input, for detectors with a slope: a few features at a time, and selectively."""
+        """Descents from the accepted input, for detectors with a slope: in tiny steps, on few features, selectively."""
         if self.slope == "none":
             return ()
-        return SelectivePgd(share=0.05), SelectivePgd(shape="gradient", loss="margin")
+        return (
+            SelectivePgd(steps=200, first=0.05, last=0.01, share=0.3),
+            SelectivePgd(share=0.05),
+            SelectivePgd(shape="gradient", loss="margin"),
+        )
 
     def learned(self) -> bytes:
         """The threshold to 6 digits; the score itself shows in what is rejected."""
