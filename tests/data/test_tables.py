@@ -1,6 +1,8 @@
 """Tables: from frames, files and the shelf; what columns seem to be; rows that are in both parts."""
 
+import csv
 import gzip
+import io
 import os
 import pathlib
 
@@ -10,10 +12,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import holdfast as hf
 from holdfast.core.errors import DataError
-from holdfast.data.tables import files
+from holdfast.data.tables import files, separated, unquoted
 from holdfast.data.tables.guessing import infer
 from holdfast.data.tables.inspecting import inspect
 from holdfast.data.tables.loading import repeated, table
@@ -197,7 +201,14 @@ def test_columns_and_labels_that_are_not_there():
         ("a.csv", b"a,b\n", "no rows"),
         ("a.csv", b"", "names of the columns"),
         ("a.csv", b"\xff\xfe\x00a,b\n1,2\n", "decode"),
+        ("a.csv", b'a,b\n1,"x\n2,y\n3,z\n', "unexpected end"),
+        ("a.csv", b'a,b\n1,"x"y\n', "expected after"),
+        ("a.csv", b"a," * 20_000 + b"b\n1\n", "each once"),
+        ("a.csv", ",".join(map(str, range(11_000))).encode() + b"\n1\n", "11000 columns"),
+        ("a.csv", b"a,b\n" + b"1," * 600_000 + b"2\n", "characters, expected shorter lines"),
         ("a.csv.gz", b"not gzip", "gzip"),
+        ("a.csv.gz", gzip.compress(b"a,b\n" * 9000)[:-20], "end-of-stream"),
+        ("a.csv.gz", gzip.compress(b"a,b\n")[:10] + b"\xff" * 40, "decompressing"),
         ("a.parquet", b"PAR1 and nothing else PAR1", "Parquet"),
         ("a.parquet", b"", "Parquet"),
     ],
@@ -219,11 +230,59 @@ def test_a_truncated_parquet_file_is_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_csv_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "LARGEST", 1000)
-    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
-    with pytest.raises(DataError, match="more than"):
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_csv_that_unpacks_to_too_much(tmp_path, monkeypatch, quote):
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(f"{quote}a{quote},b\n".encode() + b"1,2\n" * 30_000))
+    monkeypatch.setattr(separated, "LARGEST", 1000)
+    with pytest.raises(DataError, match="HF146 .*more than 0 MiB of text"):
         files.read(tmp_path / "bomb.csv.gz")
+    monkeypatch.undo()
+    monkeypatch.setattr(separated, "MOST", 20_000)
+    with pytest.raises(DataError, match="HF146 .*more than 20000 cells"):
+        files.read(tmp_path / "bomb.csv.gz")
+
+
+def by_hand(text):
+    """Columns as the csv module alone reads them; None for no table."""
+    try:
+        names, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    except (csv.Error, ValueError):
+        return None
+    rows = [row for row in rows if row]
+    if not rows or len(set(names)) < len(names) or not all(names) or any(len(row) != len(names) for row in rows):
+        return None
+    return dict(zip(names, (tuple(cell or None for cell in cells) for cells in zip(*rows, strict=True)), strict=True))
+
+
+PIECES = st.lists(st.sampled_from([*"abé1 ,,,\n\n\r\0\ufeff", "\r\n", '"', '""', '"a,\n"']), max_size=14).map("".join)
+
+
+@given(st.sampled_from(["a,b\n1,", "a\n1", "", "a,b\r\n"]), PIECES)
+@settings(max_examples=150)
+def test_a_csv_file_means_what_the_csv_module_says(tmp_path_factory, head, rest):
+    path, text = tmp_path_factory.getbasetemp() / "any.csv", head + rest
+    path.write_bytes(text.encode())
+    wanted = by_hand(text)
+    if wanted is None:
+        with pytest.raises(DataError, match="^HF146"):
+            files.read(path)
+    else:
+        assert {name: column.texts for name, column in files.read(path).items()} == wanted
+
+
+def test_a_file_without_quotes_is_read_by_arrow_and_says_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "any.csv"
+    monkeypatch.setattr(unquoted, "BLOCK", 4096)
+    monkeypatch.setattr(separated, "TOGETHER", 256)
+    path.write_text("a,b\n" + "".join(f"{i % 7},{i % 3 or ''}\n" for i in range(9_000)))
+    swift = unquoted.read(path)
+    with path.open() as text:
+        slow = separated.read(text, path.name)
+    assert {name: column.texts for name, column in swift.items()} == {name: c.texts for name, c in slow.items()}
+    assert all(np.array_equal(swift[name].numbers, slow[name].numbers, equal_nan=True) for name in "ab")
+    path.write_text(path.read_text() + '"1",2\n')
+    assert unquoted.read(path) is None
+    assert len(files.read(path)["a"]) == 9_001
 
 
 def test_columns_read_twice_stay_as_they_are():

@@ -343,6 +343,16 @@ def test_a_combination_that_no_row_showed_is_not_possible():
     assert schema.validate([[0, 5], [1, 6], [0, 6], [2, 5]]).valid.tolist() == [True, True, False, False]
 
 
+def test_combinations_of_several_columns_are_looked_up_as_in_a_dictionary():
+    wide = tuple(Feature(name, "integer", low=0, high=9, missing=True) for name in "abc")
+    rows = [[i % 3, i % 2, (i % 6) * 7 % 9] for i in range(6)]
+    schema = Schema(wide, ("b, a determines c",)).learned(rows)
+    known = {(b, a): c for a, b, c in rows}
+    asked = [[a, b, c] for a in (0, 1, 2, 3, NAN) for b in (0, 1, 4, NAN) for c in (0, 5, 7, NAN)]
+    wanted = [NAN in row or known.get((row[1], row[0])) == row[2] for row in asked]
+    assert schema.validate(asked).valid.tolist() == wanted
+
+
 def test_rows_of_another_shape_are_refused():
     with pytest.raises(DataError) as caught:
         loan().validate(ROWS[:, :5])

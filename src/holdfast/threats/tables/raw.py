@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,19 @@ def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
         value[cell] = math.nan if word in GAPS else float(word)
     found = np.array([value[cell] for cell in texts], dtype=np.float64)
     return None if np.isnan(found).all() or np.isinf(found).any() else found
+
+
+def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column:
+    """A column of a text file.
+
+    Args:
+        levels: Its different cells, each once.
+        places: Which of them each row has, `(n,)`.
+    """
+    words = [level or None for level in levels]
+    numbers = numbers_of(words)
+    texts = np.array([*words, None], dtype=object)[places]  # None once more, so that it is no array of texts
+    return Column(numbers=None if numbers is None else numbers[places], texts=tuple(texts.tolist()))
 
 
 def _arrow(rows: Any) -> dict[str, Column]:
