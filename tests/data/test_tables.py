@@ -150,6 +150,49 @@ def test_rows_that_break_the_schema_are_counted():
     assert splits.train.notes == ("1 of 3 rows break the schema, first age = 99 is outside [23, 52]",)
 
 
+def test_classes_that_are_numbers_stand_in_their_order_and_not_in_that_of_their_letters():
+    numbers = list(range(11, -1, -1))
+    for labels in (numbers, [str(n) for n in numbers], np.array(numbers)):
+        data = table({"a": numbers, "y": labels}).test
+        assert data.classes == tuple(map(str, range(12)))
+        assert data.y.tolist() == numbers
+    assert table({"a": numbers[:3], "y": ["2", "NA", "10"]}).test.classes == ("10", "2", "NA")
+    again = table({"a": [1, 2], "y": ["11.0", "2.0"]}, data.schema).test
+    assert again.y.tolist() == [11, 2]
+
+
+def test_the_index_of_a_frame_is_no_column_and_no_column_is_lost():
+    frame = pandas.DataFrame(CELLS)[[True, False, True, True, True]]
+    assert list(columns(frame)) == list(CELLS)
+    assert list(columns(frame.set_index("job"))) == [name for name in CELLS if name != "job"]
+    one = pyarrow.array([1])
+    for rows in (
+        {1: [1], "1": [2]},
+        [{1: 1, "1": 2}],
+        pandas.DataFrame([[1, 2]], columns=["1", "1"]),
+        pandas.DataFrame([[1, 2]], columns=[1, "1"]),
+        pyarrow.table([one, one], names=["1", "1"]),
+    ):
+        with pytest.raises(DataError, match="HF145 Two columns are called '1'"):
+            columns(rows)
+
+
+def test_cells_of_every_kind_are_read_or_refused_in_one_line():
+    na = pandas.NA
+    for cells, numbers in (
+        ([1, na, 2], [1, np.nan, 2]),
+        (pandas.Series([True, None], dtype="boolean"), [1, np.nan]),
+        (torch.tensor([1.5, 2]), [1.5, 2]),
+        ((i for i in range(2)), [0, 1]),
+        ([2**70, 1], [2.0**70, 1]),
+    ):
+        assert np.array_equal(columns({"a": cells})["a"].numbers, numbers, equal_nan=True)
+    assert columns({"a": pandas.Series(["x", None, ""], dtype="string")})["a"].texts == ("x", None, None)
+    for cells in ([[1], [1, 2]], np.zeros((2, 2)), 5, "abc", [10**400, 1], [b"x"], [1j], np.array(["2020"], "M8[D]")):
+        with pytest.raises(DataError, match="HF145 The column 'a' holds"):
+            columns({"a": cells})
+
+
 def test_a_schema_file_decides(tmp_path):
     path = written(tmp_path, "csv")
     schema = infer(CELLS, label="risk").schema

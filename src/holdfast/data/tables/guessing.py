@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import DataError
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.raw import Column, columns, numbers_of
+from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 
 LABELS = ("label", "target", "class", "y", "outcome")
@@ -87,7 +87,7 @@ def infer(rows: Any, label: str = "", name: str = "table") -> Inferred:
     if not guesses:
         raise DataError("HF145", "The rows have no column that could be a feature", seen=", ".join(raw) or "nothing")
     guesses = grouped(guesses, raw)
-    classes = tuple(sorted({word for word in raw[label].words if word is not None})) if label else ()
+    classes = in_order(word for word in raw[label].words if word is not None) if label else ()
     schema = Schema(tuple(g.feature for g in guesses), name=name, label=label, classes=classes)
     return Inferred(schema, tuple(guesses), tuple(left))
 
