@@ -22,11 +22,24 @@ class Pairs:
         relation: The `determines` that it belongs to, as text.
         left: Codes of the columns on its left, a tuple for each combination that was seen.
         right: The code that goes with each.
+
+    Raises:
+        DataError: HF142 where one combination goes with two values.
     """
 
     relation: str
     left: tuple[tuple[float, ...], ...]
     right: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.left) != len(self.right) or len(dict.fromkeys(self.left)) < len(self.left):
+            twice = next((one for i, one in enumerate(self.left) if one in self.left[:i]), ())
+            raise DataError(
+                "HF142",
+                f"What goes with what is told twice, or in part: {self.relation}",
+                seen=f"{len(self.left)} and {len(self.right)} codes{f', {twice} twice' if twice else ''}",
+                expected="one code for each combination",
+            )
 
 
 def paired(schema: "Schema", rule: Determines, x: Tensor) -> Pairs:
