@@ -117,6 +117,9 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
         "same": [7] * 60,
         "code": ["1", "2", "NA"] * 20,
         "huge": [float("inf"), 1.0] * 30,
+        "wide": [1e308, -1e308] * 30,
+        "far": [1e308, 2.0, 3.5] * 20,
+        "id64": ["9007199254740993", "9007199254740992", "5"] * 20,
         "y": [0, 1] * 30,
     }
     found = infer(rows)
@@ -124,10 +127,13 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
         "id": "60 different words in 60 rows are no levels",
         "none": "it is empty",
         "huge": "it has infinite values",
+        "wide": "its range is wider than float64 can tell",
     }
     features = found.schema.by_name
     assert (features["zip"].kind, features["zip"].levels) == ("binary", ("01234", "02345"))
     assert features["same"].immutable
+    assert (features["far"].kind, features["far"].high) == ("real", 1e308)
+    assert (features["id64"].kind, len(features["id64"].levels)) == ("categorical", 3), "no two of them are one float"
     assert (features["code"].kind, features["code"].missing) == ("integer", True)
     assert found.schema.label == "y"
 

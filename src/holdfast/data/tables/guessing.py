@@ -113,7 +113,7 @@ def guess(name: str, column: Column) -> Guess | str:
     """What a column seems to be, or why it can be no feature."""
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     padded = numbers is not None and column.texts is not None and any(_padded(word) for word in column.texts)
-    if numbers is not None and not padded:
+    if numbers is not None and not padded and not _merged(column, numbers):
         return _number(name, numbers)
     words = sorted({word for word in column.words if word is not None})
     missing = sum(word is None for word in column.words)
@@ -140,8 +140,12 @@ def _number(name: str, x: NDArray[np.float64]) -> Guess | str:
         return "it is empty"
     if not np.isfinite(seen).all():
         return "it has infinite values"
+    if math.isinf(float(seen[-1]) - float(seen[0])):
+        return "its range is wider than float64 can tell"
     few: dict[str, Any] = {"missing": missing > 0, "immutable": len(seen) == 1}
-    spread = float(np.nanstd(x)) or None
+    with np.errstate(over="ignore"):
+        spread = float(np.nanstd(x)) or None
+    spread = spread if spread is not None and math.isfinite(spread) else None
     if set(seen.tolist()) <= {0.0, 1.0}:
         feature = Feature(name, "binary", **few)
         return Guess(feature, missing, len(seen), "constant" if len(seen) == 1 else "0 and 1")
@@ -185,6 +189,13 @@ def grouped(guesses: list[Guess], raw: Mapping[str, Column]) -> list[Guess]:
 def _cells(column: Column) -> NDArray[np.float64]:
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     return np.full(len(column), math.nan) if numbers is None else numbers
+
+
+def _merged(column: Column, x: NDArray[np.float64]) -> bool:
+    """Whether different cells are one float: numbers of 17 digits and more are names of something."""
+    if column.texts is None or not bool((np.abs(x) >= 2.0**53).any()):
+        return False
+    return len(set(column.texts) - {None}) > len(np.unique(x[~np.isnan(x)]))
 
 
 def _padded(word: str | None) -> bool:

@@ -160,12 +160,11 @@ class _Place:
 
 
 def _feature(told: Any, index: int, place: _Place) -> Feature:
-    at = place.line("features", index)
     if not isinstance(told, dict):
-        raise _refused(place.source, "features are tables, [[features]]", at)
+        raise _refused(place.source, "features are tables, [[features]]", place.line("features", index))
     place.check(told, KEYS, "features", index)
     if "name" not in told:
-        raise _refused(place.source, "a feature has no name", at)
+        raise _refused(place.source, "a feature has no name", place.line("features", index))
     values: dict[str, Any] = {key: tuple(value) if key == "levels" else value for key, value in told.items()}
     stray = [key for key in NUMERIC if key in told and told.get("kind", "real") not in ("real", "integer")]
     if stray:
@@ -174,7 +173,8 @@ def _feature(told: Any, index: int, place: _Place) -> Feature:
     try:
         return Feature(**values)
     except DataError as error:
-        raise DataError(error.code, f"{place.source}, line {at}: {error.what}", fix=error.fix) from error
+        at = f"{place.source}, line {place.line('features', index)}"
+        raise DataError(error.code, f"{at}: {error.what}", fix=error.fix) from error
 
 
 def _pairs(told: Any, index: int, features: dict[str, Feature], place: _Place) -> Pairs:

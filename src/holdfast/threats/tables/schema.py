@@ -1,5 +1,6 @@
 """What rows of a table may be: its features, and the relations between them."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -167,12 +168,10 @@ def _problems(features: tuple[Feature, ...], label: str, classes: tuple[str, ...
     if any(not isinstance(feature, Feature) for feature in features):
         yield "one is no Feature"
     names = [feature.name for feature in features]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        yield f"{twice!r} stands twice"
-    again = next((name for i, name in enumerate(classes) if name in classes[:i]), None)
-    if again is not None:
-        yield f"the class {again!r} stands twice"
+    for what, words in (("", names), ("the class ", classes)):
+        twice = [word for word, count in collections.Counter(words).items() if count > 1]
+        if twice:
+            yield f"{what}{twice[0]!r} stands twice"
     if label in names:
         yield f"the label {label!r} is a feature too"
     for group in dict.fromkeys(feature.group for feature in features if feature.group):
