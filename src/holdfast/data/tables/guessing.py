@@ -164,7 +164,9 @@ def step_of(seen: NDArray[np.float64]) -> float:
     """The coarsest of 0.1, 0.01, ... 0.0001 that all values are multiples of; 0 where they are of none."""
     for decimals in range(1, DECIMALS + 1):
         parts = 10**decimals
-        if len(seen) > 2 and bool((np.round(seen * parts) / parts == seen).all()):
+        with np.errstate(over="ignore"):
+            even = bool((np.round(seen * parts) / parts == seen).all())
+        if len(seen) > 2 and even:
             return float(1 / parts)
     return 0.0
 

@@ -15,8 +15,8 @@ from holdfast.threats.tables.raw import Column, of_levels
 LARGEST = 1 << 30
 """Bytes of a file when unpacked, of one with quotes its characters."""
 
-MOST = 1 << 28
-"""Cells of a table."""
+MOST = 1 << 27
+"""Cells of a table: such a one takes 4 GiB while it is read."""
 
 WIDEST = 10_000
 """Columns of a table."""
