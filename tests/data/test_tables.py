@@ -199,6 +199,13 @@ def test_cells_of_every_kind_are_read_or_refused_in_one_line():
             columns({"a": cells})
 
 
+def test_texts_of_arrow_that_are_no_utf8_are_one_line():
+    ends = pyarrow.py_buffer(np.array([0, 2], dtype=np.int32).tobytes())
+    cells = pyarrow.Array.from_buffers(pyarrow.string(), 1, [None, ends, pyarrow.py_buffer(b"\xff\xfe")])
+    with pytest.raises(DataError, match="HF145 .*decode"):
+        columns(pyarrow.table({"a": cells}))
+
+
 def test_a_schema_file_decides(tmp_path):
     path = written(tmp_path, "csv")
     schema = infer(CELLS, label="risk").schema

@@ -157,7 +157,7 @@ def _arrow(rows: Any) -> dict[str, Column]:
         else:
             table = pyarrow.table(rows)
         return _named((name, _column(str(name), table.column(i))) for i, name in enumerate(table.column_names))
-    except (pyarrow.ArrowException, TypeError) as error:
+    except (pyarrow.ArrowException, TypeError, UnicodeDecodeError) as error:
         raise DataError(
             "HF145",
             "The data frame cannot be read",
