@@ -36,3 +36,10 @@ def test_the_line_names_what_was_seen_and_expected_and_what_to_do():
 
 def test_stop_is_no_error():
     assert not issubclass(errors.Stop, Exception)
+
+
+def test_what_a_file_says_does_nothing_to_a_terminal():
+    error = HoldfastError("HF123", "The column 'a\x1b[2J\u202e\ud800é…' is odd", seen="x" * 10_000, fix="\x07")
+    assert str(error).startswith(r"HF123 The column 'a\x1b[2J\u202e\ud800é…' is odd. Seen xxx")
+    assert str(error).endswith("x… Fix: \\x07")
+    assert len(str(error)) < 5_000

@@ -1,6 +1,8 @@
 """Tables: from frames, files and the shelf; what columns seem to be; rows that are in both parts."""
 
+import csv
 import gzip
+import io
 import os
 import pathlib
 
@@ -10,10 +12,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import holdfast as hf
 from holdfast.core.errors import DataError
-from holdfast.data.tables import files
+from holdfast.data.tables import files, separated, unquoted
 from holdfast.data.tables.guessing import infer
 from holdfast.data.tables.inspecting import inspect
 from holdfast.data.tables.loading import repeated, table
@@ -113,6 +117,9 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
         "same": [7] * 60,
         "code": ["1", "2", "NA"] * 20,
         "huge": [float("inf"), 1.0] * 30,
+        "wide": [1e308, -1e308] * 30,
+        "far": [1e308, 2.0, 3.5] * 20,
+        "id64": ["9007199254740993", "9007199254740992", "5"] * 20,
         "y": [0, 1] * 30,
     }
     found = infer(rows)
@@ -120,10 +127,13 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
         "id": "60 different words in 60 rows are no levels",
         "none": "it is empty",
         "huge": "it has infinite values",
+        "wide": "its range is wider than float64 can tell",
     }
     features = found.schema.by_name
     assert (features["zip"].kind, features["zip"].levels) == ("binary", ("01234", "02345"))
     assert features["same"].immutable
+    assert (features["far"].kind, features["far"].high) == ("real", 1e308)
+    assert (features["id64"].kind, len(features["id64"].levels)) == ("categorical", 3), "no two of them are one float"
     assert (features["code"].kind, features["code"].missing) == ("integer", True)
     assert found.schema.label == "y"
 
@@ -144,6 +154,56 @@ def test_rows_that_break_the_schema_are_counted():
     other = {**CELLS, "age": [23, 99, 31, 52, 23]}
     splits = table(other, schema)
     assert splits.train.notes == ("1 of 3 rows break the schema, first age = 99 is outside [23, 52]",)
+
+
+def test_classes_that_are_numbers_stand_in_their_order_and_not_in_that_of_their_letters():
+    numbers = list(range(11, -1, -1))
+    for labels in (numbers, [str(n) for n in numbers], np.array(numbers)):
+        data = table({"a": numbers, "y": labels}).test
+        assert data.classes == tuple(map(str, range(12)))
+        assert data.y.tolist() == numbers
+    assert table({"a": numbers[:3], "y": ["2", "NA", "10"]}).test.classes == ("10", "2", "NA")
+    again = table({"a": [1, 2], "y": ["11.0", "2.0"]}, data.schema).test
+    assert again.y.tolist() == [11, 2]
+
+
+def test_the_index_of_a_frame_is_no_column_and_no_column_is_lost():
+    frame = pandas.DataFrame(CELLS)[[True, False, True, True, True]]
+    assert list(columns(frame)) == list(CELLS)
+    assert list(columns(frame.set_index("job"))) == [name for name in CELLS if name != "job"]
+    one = pyarrow.array([1])
+    for rows in (
+        {1: [1], "1": [2]},
+        [{1: 1, "1": 2}],
+        pandas.DataFrame([[1, 2]], columns=["1", "1"]),
+        pandas.DataFrame([[1, 2]], columns=[1, "1"]),
+        pyarrow.table([one, one], names=["1", "1"]),
+    ):
+        with pytest.raises(DataError, match="HF145 Two columns are called '1'"):
+            columns(rows)
+
+
+def test_cells_of_every_kind_are_read_or_refused_in_one_line():
+    na = pandas.NA
+    for cells, numbers in (
+        ([1, na, 2], [1, np.nan, 2]),
+        (pandas.Series([True, None], dtype="boolean"), [1, np.nan]),
+        (torch.tensor([1.5, 2]), [1.5, 2]),
+        ((i for i in range(2)), [0, 1]),
+        ([2**70, 1], [2.0**70, 1]),
+    ):
+        assert np.array_equal(columns({"a": cells})["a"].numbers, numbers, equal_nan=True)
+    assert columns({"a": pandas.Series(["x", None, ""], dtype="string")})["a"].texts == ("x", None, None)
+    for cells in ([[1], [1, 2]], np.zeros((2, 2)), 5, "abc", [10**400, 1], [b"x"], [1j], np.array(["2020"], "M8[D]")):
+        with pytest.raises(DataError, match="HF145 The column 'a' holds"):
+            columns({"a": cells})
+
+
+def test_texts_of_arrow_that_are_no_utf8_are_one_line():
+    ends = pyarrow.py_buffer(np.array([0, 2], dtype=np.int32).tobytes())
+    cells = pyarrow.Array.from_buffers(pyarrow.string(), 1, [None, ends, pyarrow.py_buffer(b"\xff\xfe")])
+    with pytest.raises(DataError, match="HF145 .*decode"):
+        columns(pyarrow.table({"a": cells}))
 
 
 def test_a_schema_file_decides(tmp_path):
@@ -197,7 +257,14 @@ def test_columns_and_labels_that_are_not_there():
         ("a.csv", b"a,b\n", "no rows"),
         ("a.csv", b"", "names of the columns"),
         ("a.csv", b"\xff\xfe\x00a,b\n1,2\n", "decode"),
+        ("a.csv", b'a,b\n1,"x\n2,y\n3,z\n', "unexpected end"),
+        ("a.csv", b'a,b\n1,"x"y\n', "expected after"),
+        ("a.csv", b"a," * 20_000 + b"b\n1\n", "each once"),
+        ("a.csv", ",".join(map(str, range(11_000))).encode() + b"\n1\n", "11000 columns"),
+        ("a.csv", b"a,b\n" + b"1," * 600_000 + b"2\n", "characters, expected shorter lines"),
         ("a.csv.gz", b"not gzip", "gzip"),
+        ("a.csv.gz", gzip.compress(b"a,b\n" * 9000)[:-20], "end-of-stream"),
+        ("a.csv.gz", gzip.compress(b"a,b\n")[:10] + b"\xff" * 40, "decompressing"),
         ("a.parquet", b"PAR1 and nothing else PAR1", "Parquet"),
         ("a.parquet", b"", "Parquet"),
     ],
@@ -219,11 +286,59 @@ def test_a_truncated_parquet_file_is_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_a_csv_that_unpacks_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "LARGEST", 1000)
-    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 1000))
-    with pytest.raises(DataError, match="more than"):
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_csv_that_unpacks_to_too_much(tmp_path, monkeypatch, quote):
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(f"{quote}a{quote},b\n".encode() + b"1,2\n" * 30_000))
+    monkeypatch.setattr(separated, "LARGEST", 1000)
+    with pytest.raises(DataError, match="HF146 .*more than 0 MiB of text"):
         files.read(tmp_path / "bomb.csv.gz")
+    monkeypatch.undo()
+    monkeypatch.setattr(separated, "MOST", 20_000)
+    with pytest.raises(DataError, match="HF146 .*more than 20000 cells"):
+        files.read(tmp_path / "bomb.csv.gz")
+
+
+def by_hand(text):
+    """Columns as the csv module alone reads them; None for no table."""
+    try:
+        names, *rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    except (csv.Error, ValueError):
+        return None
+    rows = [row for row in rows if row]
+    if not rows or len(set(names)) < len(names) or not all(names) or any(len(row) != len(names) for row in rows):
+        return None
+    return dict(zip(names, (tuple(cell or None for cell in cells) for cells in zip(*rows, strict=True)), strict=True))
+
+
+PIECES = st.lists(st.sampled_from([*"abé1 ,,,\n\n\r\0\ufeff", "\r\n", '"', '""', '"a,\n"']), max_size=14).map("".join)
+
+
+@given(st.sampled_from(["a,b\n1,", "a\n1", "", "a,b\r\n"]), PIECES)
+@settings(max_examples=150)
+def test_a_csv_file_means_what_the_csv_module_says(tmp_path_factory, head, rest):
+    path, text = tmp_path_factory.getbasetemp() / "any.csv", head + rest
+    path.write_bytes(text.encode())
+    wanted = by_hand(text)
+    if wanted is None:
+        with pytest.raises(DataError, match="^HF146"):
+            files.read(path)
+    else:
+        assert {name: column.texts for name, column in files.read(path).items()} == wanted
+
+
+def test_a_file_without_quotes_is_read_by_arrow_and_says_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "any.csv"
+    monkeypatch.setattr(unquoted, "BLOCK", 4096)
+    monkeypatch.setattr(separated, "TOGETHER", 256)
+    path.write_text("a,b\n" + "".join(f"{i % 7},{i % 3 or ''}\n" for i in range(9_000)))
+    swift = unquoted.read(path)
+    with path.open() as text:
+        slow = separated.read(text, path.name)
+    assert {name: column.texts for name, column in swift.items()} == {name: c.texts for name, c in slow.items()}
+    assert all(np.array_equal(swift[name].numbers, slow[name].numbers, equal_nan=True) for name in "ab")
+    path.write_text(path.read_text() + '"1",2\n')
+    assert unquoted.read(path) is None
+    assert len(files.read(path)["a"]) == 9_001
 
 
 def test_columns_read_twice_stay_as_they_are():

@@ -11,10 +11,11 @@ from cases.preprocessing import Case
 from holdfast.attacks.eot import Eot
 from holdfast.core.errors import ModelError
 from holdfast.core.progress import BatchDone
-from holdfast.defenses.preprocessing import _diffusion
+from holdfast.defenses.preprocessing import _diffusion, _pictures
 from holdfast.defenses.preprocessing.diffusion_purifier import DiffusionPurifier
 from holdfast.models.files import load_model
 from holdfast.models.settle import fingerprint, settle
+from holdfast.threats.tables.feature import Feature
 from laws import test_stages as laws
 
 QUICK = DiffusionPurifier(width=4, updates=5, batch=16, steps=3)
@@ -146,10 +147,34 @@ def test_averaged_gradients_through_all_steps_break_it(digits, model, stage):
 def test_one_that_diverges_or_has_nothing_to_learn_is_refused(digits, model):
     wrong = digits.train.sample(50)
     object.__setattr__(wrong, "x", wrong.x / 0 * 0)
-    with pytest.raises(ModelError, match="HF251 The denoiser diverged in step 1"):
+    with pytest.raises(ModelError, match="HF248 .*50 of 50 inputs with gaps"):
         QUICK.fit(model, wrong)
+    with pytest.raises(ModelError, match="HF251 The denoiser diverged in step 2"):
+        dataclasses.replace(QUICK, rate=1e30).fit(model, digits.train.sample(50))
     with pytest.raises(ModelError, match="HF220"):
         QUICK.fit(model, digits.train.take([]))
+
+
+def test_constant_columns_and_rounding_lead_beyond_no_bound():
+    draw = torch.Generator().manual_seed(0)
+    low = torch.randn(500, generator=draw)
+    high = low + 3 * torch.rand(500, generator=draw)
+    low[0] = high[0]
+    ends = zip(low.tolist(), high.tolist(), strict=True)
+    space = hf.Tabular(hf.Schema([Feature(str(j), low=a, high=b) for j, (a, b) in enumerate(ends)]))
+    x = torch.stack([low, high])
+    shares = _pictures.shares(x, space)
+    assert torch.equal(shares[1], (high > low).float())
+    u = shares.clone().requires_grad_()
+    back = _pictures.values(u, x, space)
+    assert torch.equal(back, x)
+    back.sum().backward()
+    assert torch.equal(u.grad, (high - low).expand(2, -1)), "where rounding was taken back too"
+    rows = {"a": range(40), "same": [7] * 40, "y": ["u", "v"] * 20}
+    data = hf.data.table({name: list(cells) for name, cells in rows.items()}).test
+    plain = settle(hf.wrap(torch.nn.Linear(2, 2).double(), data.schema), data.x)
+    guarded = settle(plain | QUICK.fit(plain, data), data.x)
+    assert bool(torch.isfinite(guarded.scores(data.x)).all())
 
 
 def scheduler(betas=(1e-4, 0.01, 0.02), kind="epsilon"):
@@ -169,8 +194,11 @@ def still(z, now):
         (still, scheduler(betas=(0.1, 1.0)), "shares of the signal"),
         (lambda z, now: z[:, :, :4], scheduler(), "returns something else"),
         (lambda z, now: z / 0, scheduler(), "not finite"),
+        (lambda z: z, scheduler(), "cannot take these inputs and a time"),
+        (torch.nn.Conv2d(3, 3, 1), scheduler(), "cannot take these inputs and a time"),
+        (still, scheduler(betas=()), "shares of the signal"),
     ],
-    ids=["no scheduler", "no network", "kind", "shares", "shape", "nan"],
+    ids=["no scheduler", "no network", "kind", "shares", "shape", "nan", "call", "channels", "none"],
 )
 def test_a_denoiser_that_cannot_be_used_is_refused(unet, told, said, digits, model):
     with pytest.raises(ModelError, match="HF263") as caught:

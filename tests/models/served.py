@@ -16,7 +16,7 @@ class Server(http.server.ThreadingHTTPServer):
     Args:
         predict: What is served.
         inputs, outputs: As the description says them.
-        fault: (verb, body) -> (status, headers, bytes) that is sent instead, or None.
+        fault: (verb, body) -> (status, headers, bytes) that is sent instead, a function of the connection, or None.
         token: The bearer token that is wanted; empty for none.
     """
 
@@ -47,7 +47,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         asked = json.loads(body) if body else None
         self.server.seen.append((verb, asked["inputs"][0]["shape"][0] if asked else 0, dict(self.headers)))
         found = self.server.fault and self.server.fault(verb, asked)
-        if found:
+        if callable(found):
+            found(self)
+            self.close_connection = True
+        elif found:
             self.send(*found)
         elif self.server.token and self.headers.get("authorization") != f"Bearer {self.server.token}":
             self.send(401, {}, b'{"error": "who are you?"}')

@@ -1,6 +1,9 @@
 """Models behind an address: what is asked, how often, and what a server may not do to us."""
 
+import datetime
+import email.utils
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 import holdfast as hf
 from holdfast.cli.subject import load_model
-from holdfast.core.errors import ModelError
-from holdfast.models import endpoint as module
+from holdfast.core.errors import ModelError, ParameterError
+from holdfast.models import line as module
 from holdfast.models.settle import fingerprint, settle
 from models.served import served
 
@@ -157,6 +160,15 @@ def test_redirects_are_not_followed(forest):
         b'{"outputs": [{"name": "p", "shape": [3, "x"], "datatype": "FP64", "data": [1, 2, 3]}]}',
         b'{"outputs": [{"name": "p", "shape": [3], "datatype": "FP64", "data": [1, 2, {"a": 1}]}]}',
         b'{"outputs": [{"name": "p", "shape": [3], "datatype": "INT64", "data": [1, 2, 99999999999999999999]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3], "datatype": "INT64", "data": [1, 2, 9223372036854775808]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3], "datatype": "INT64", "data": [1, 2, 0.7]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 1], "datatype": "FP64", "data": [1, 2, NaN]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 1], "datatype": "FP64", "data": [1, 2, null]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 1], "datatype": "FP64", "data": ["1", "2", "3"]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, -1], "datatype": "FP64", "data": [1, 2, 3]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, true], "datatype": "FP64", "data": [1, 2, 3]}]}',
+        b'{"outputs": [{"name": "p", "shape": [3, 1], "datatype": "FP64"}]}',
+        b'{"outputs": [{"name": "p", "shape": 3, "datatype": "FP64", "data": [1, 2, 3]}]}',
         b"[" * 100_000,
     ],
 )
@@ -200,6 +212,12 @@ def test_the_secret_comes_by_the_name_of_a_variable_and_is_shown_nowhere(digits,
         "http://127.0.0.1/v2/models/m?key=secret",
         "http://127.0.0.1/v2/models/",
         "http://127.0.0.1/predict",
+        "http://me:se/cret@127.0.0.1/v2/models/m",
+        "http://[::1/v2/models/m",
+        "http:///v2/models/m",
+        "http://127.0.0.1:99999/v2/models/m",
+        "http://127.0.0.1\0/v2/models/m",
+        "http://a..b/v2/models/m",
     ],
 )
 def test_addresses_with_secrets_or_without_a_model_are_refused_before_anything_is_sent(address):
@@ -207,6 +225,7 @@ def test_addresses_with_secrets_or_without_a_model_are_refused_before_anything_i
         hf.endpoint(address)
     assert "me:secret" not in str(found.value)
     assert "key=secret" not in str(found.value)
+    assert "se/cret" not in str(found.value)
 
 
 def test_a_cap_is_exact_and_a_rate_is_kept(digits, forest, quick):
@@ -230,3 +249,126 @@ def test_an_audit_of_an_address_is_the_audit_of_the_model(digits, forest, tmp_pa
         far = hf.audit(hf.wrap(server.address), data, threat=threat, suite="quick", out=tmp_path / "far")
         near = hf.audit(hf.wrap(binary.predict_proba), data, threat=threat, suite="quick", out=tmp_path / "near")
     assert far.to_frame()["status"].tolist() == near.to_frame()["status"].tolist()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"rate": 0}, {"rate": float("nan")}, {"batch": 0}, {"retries": -1}, {"timeout": 0}, {"largest": 0}, {"cap": -1}],
+    ids=str,
+)
+def test_impossible_limits_are_refused_before_anything_is_sent(limits):
+    with pytest.raises(ParameterError, match=f"HF001 The '{next(iter(limits))}' parameter"):
+        hf.endpoint("http://127.0.0.1:9/v2/models/m", **limits)
+
+
+def test_retry_after_is_a_number_or_a_date():
+    now = datetime.datetime.now(datetime.UTC)
+    soon, past = (email.utils.format_datetime(now + datetime.timedelta(seconds=s), usegmt=True) for s in (20, -20))
+    assert module.seconds("7", 1.0) == 7
+    assert 15 < module.seconds(soon, 1.0) <= 20
+    assert module.seconds(past, 1.0) == 0
+    assert module.seconds("9" * 400, 1.0) == float("inf"), "of which 30 s are waited"
+    for other in ("", "\u00b2", "-5", "1.5e", "Wed, 99 Foo 2020", "Mon, 01 Jan 99999 00:00:00 GMT"):
+        assert module.seconds(other, 1.25) == 1.25
+
+
+def cut(handler):
+    """A connection that breaks in the middle of an answer."""
+    handler.send_response(200)
+    handler.send_header("content-length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"outputs"')
+
+
+def drip(handler):
+    """A byte now and then, without end."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(200):
+        handler.wfile.write(b" ")
+        threading.Event().wait(0.02)
+
+
+def test_broken_connections_are_tried_again_and_slow_ones_are_given_up(digits, forest):
+    x, faults = torch.from_numpy(digits[0][:3]), [cut, cut]
+    with served(probabilities(forest), fault=lambda verb, asked: faults.pop() if faults and asked else None) as server:
+        model = hf.endpoint(server.address)
+        assert np.allclose(model.scores(x).exp().numpy(), forest.predict_proba(x.numpy()), atol=1e-5)
+        assert server.rows == 2 * 3 + 3 * 3
+    with (
+        served(probabilities(forest), fault=lambda verb, asked: drip) as server,
+        pytest.raises(ModelError, match=r"HF242 .*no whole answer after 0\.1 s"),
+    ):
+        hf.endpoint(server.address, timeout=0.1, retries=0)
+
+
+def test_packed_answers_are_refused(forest):
+    fault = (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b")
+    with (
+        served(probabilities(forest), fault=lambda verb, asked: fault) as server,
+        pytest.raises(ModelError, match="HF243 .*content-encoding: gzip"),
+    ):
+        hf.endpoint(server.address)
+
+
+def test_a_server_that_repeats_the_secret_does_not_spread_it(forest, monkeypatch):
+    secret = "s3cret-of-mine"
+    monkeypatch.setenv("MINE", secret)
+    for status, body in ((401, f"bad token {secret}".encode()), (200, f"<{secret}>".encode())):
+        with served(probabilities(forest), fault=lambda verb, asked, found=(status, {}, body): found) as server:
+            with pytest.raises(ModelError, match=r"\[secret\]") as caught:
+                hf.endpoint(server.address, token="MINE")
+            assert secret not in str(caught.value) + repr(caught.value.__cause__)
+    with pytest.raises(ModelError, match="HF244 .*it is empty or not set") as caught:
+        hf.endpoint("http://127.0.0.1:9/v2/models/m", token=secret)
+    assert secret not in str(caught.value)
+    for bad in (secret + " ", "\t" + secret, secret + "\n"):
+        monkeypatch.setenv("MINE", bad)
+        with pytest.raises(ModelError, match="HF244 .*MINE is not one printable word") as caught:
+            hf.endpoint("http://127.0.0.1:9/v2/models/m", token="MINE")
+        assert secret not in str(caught.value)
+
+
+def test_every_try_counts_for_the_cap_also_one_that_is_interrupted(digits, forest, monkeypatch):
+    x = torch.from_numpy(digits[0][:8])
+    with served(probabilities(forest), fault=lambda verb, asked: (503, {}, b"") if asked else None) as server:
+        model = hf.endpoint(server.address, cap=10)
+        with pytest.raises(ModelError, match="HF245 .*8 asked, 4 more wanted"):
+            model.scores(x)
+        assert server.rows == 8
+    with served(probabilities(forest)) as server:
+        model, whole = hf.endpoint(server.address, cap=24), module.Line._body
+        model.scores(x)
+        monkeypatch.setattr(module.Line, "_body", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            model.scores(x + 1)
+        monkeypatch.setattr(module.Line, "_body", whole)
+        with pytest.raises(ModelError, match="HF245 .*24 asked, 8 more"):
+            model.scores(x + 1)
+        assert model.scores(x).shape == (8, 10), "what is known is not asked"
+
+
+def test_several_threads_pay_for_each_row_once(digits, forest):
+    x, found = torch.from_numpy(digits[0][:50]), []
+    with served(probabilities(forest)) as server:
+        model = hf.endpoint(server.address, batch=16)
+        threads = [threading.Thread(target=lambda: found.append(model.scores(x))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.rows == 2 * 4 + 50
+    assert all(torch.equal(one, found[0]) for one in found[1:])
+
+
+def test_inputs_that_json_cannot_carry_and_logs_that_cannot_be_written(forest, tmp_path):
+    half = [{"name": "x", "datatype": "FP16", "shape": [-1, 64]}]
+    with served(probabilities(forest), half) as server:
+        model = hf.endpoint(server.address, (0, 1e6))
+        for value in (float("nan"), float("inf"), 1e5):
+            with pytest.raises(ModelError, match="^HF246 "):
+                model.scores(torch.full((1, 64), value))
+        asked = len(server.seen)
+        with pytest.raises(ModelError, match="^HF247 "):
+            hf.endpoint(server.address, log=tmp_path)
+        assert len(server.seen) == asked

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -212,7 +213,37 @@ def test_gradients_fool_a_support_vector_machine_and_a_network(classes):
 def test_kernels_without_a_formula_have_no_twin():
     x, y = data(3)
     assert deciding_twin(SVC(kernel=lambda a, b: a @ b.T).fit(x, y)) is None
-    assert deciding_twin(SVC().fit(scipy.sparse.csr_array(x), y)) is None
+
+
+def sparse(estimator, x, y):
+    return estimator.fit(scipy.sparse.csr_matrix(x), y)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fit", "twin"),
+    [
+        (SVC(), sparse, True),
+        (SVC(kernel="linear", decision_function_shape="ovo"), sparse, True),
+        (SGDClassifier(penalty="l1", random_state=0), lambda e, x, y: e.fit(x, y).sparsify(), True),
+        (make_pipeline("passthrough", LogisticRegression()), None, True),
+        (make_pipeline(StandardScaler(), "passthrough", None, SVC()), None, True),
+        (VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft", weights=np.array([1, 3])),
+         None, True),
+        (SVC(kernel=lambda a, b: a @ b.T), None, False),
+        (SVC(kernel=lambda a, b: a @ b.T, break_ties=True), None, False),
+        (FixedThresholdClassifier(LogisticRegression(), threshold=0.52), None, False),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_odd_estimators_decide_as_the_library_does_on_many_rows(kind, fit, twin):
+    x, y = data(2 if isinstance(kind, FixedThresholdClassifier) else 3)
+    estimator = fit(kind, x, y) if fit else kind.fit(x, y)
+    draw = np.random.default_rng(1)
+    rows = np.concatenate([draw.normal(size=(5000, 4)) * 3, draw.integers(-2, 3, (3000, 4)), draw.random((2000, 4))])
+    model = settle(wrap(estimator, (-20, 20)), torch.from_numpy(rows[:32]))
+    assert ("twin" in model.adapter) == twin
+    answer = model.predict(torch.from_numpy(rows)).numpy()
+    assert np.array_equal(estimator.classes_[answer], estimator.predict(rows))
 
 
 OTHERS = [
@@ -334,3 +365,6 @@ def test_the_digest_sees_the_fit():
     assert first.parameters() == again.parameters()
     assert first.parameters() != other.parameters()
     assert source_of(first) is not None
+    bent = [wrap(sparse(SVC(), x * k, y)) for k in (1, 1, 1.01)]
+    assert bent[0].parameters() == bent[1].parameters()
+    assert bent[0].parameters() != bent[2].parameters()

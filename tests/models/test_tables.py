@@ -10,6 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -160,6 +161,16 @@ def test_estimators_that_do_not_fit_the_schema_are_refused():
     assert caught.value.code == "HF281"
     with pytest.raises(ModelError, match="Both bounds and space"):
         hf.wrap(fitted, (0, 1), space=SPACE)
+
+
+def test_classes_that_are_numbers_are_compared_too():
+    numbers = np.arange(1, 13)
+    schema = table({"a": numbers, "y": numbers}).test.schema
+    letters = dataclasses.replace(schema, classes=tuple(sorted(schema.classes)))
+    for y in (numbers, numbers.astype(float), numbers - 1):
+        assert hf.wrap(GaussianNB(var_smoothing=1).fit(numbers[:, None], y), schema).classes == 12
+    with pytest.raises(ModelError, match="HF281 .*Seen 1, 2.*expected 1, 10"):
+        hf.wrap(GaussianNB(var_smoothing=1).fit(numbers[:, None], numbers), letters)
 
 
 def test_random_rows_of_a_space_have_possible_codes():

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.core.errors import DataError
+from holdfast.threats.tables import document
 from holdfast.threats.tables.evaluating import truth
 from holdfast.threats.tables.feature import DIRECTIONS, Feature
 from holdfast.threats.tables.grammar import (
@@ -27,6 +28,7 @@ from holdfast.threats.tables.grammar import (
     parse,
 )
 from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
 
 NAN = math.nan
 FEW = settings(max_examples=12)
@@ -343,6 +345,16 @@ def test_a_combination_that_no_row_showed_is_not_possible():
     assert schema.validate([[0, 5], [1, 6], [0, 6], [2, 5]]).valid.tolist() == [True, True, False, False]
 
 
+def test_combinations_of_several_columns_are_looked_up_as_in_a_dictionary():
+    wide = tuple(Feature(name, "integer", low=0, high=9, missing=True) for name in "abc")
+    rows = [[i % 3, i % 2, (i % 6) * 7 % 9] for i in range(6)]
+    schema = Schema(wide, ("b, a determines c",)).learned(rows)
+    known = {(b, a): c for a, b, c in rows}
+    asked = [[a, b, c] for a in (0, 1, 2, 3, NAN) for b in (0, 1, 4, NAN) for c in (0, 5, 7, NAN)]
+    wanted = [NAN in row or known.get((row[1], row[0])) == row[2] for row in asked]
+    assert schema.validate(asked).valid.tolist() == wanted
+
+
 def test_rows_of_another_shape_are_refused():
     with pytest.raises(DataError) as caught:
         loan().validate(ROWS[:, :5])
@@ -516,7 +528,69 @@ def test_any_text_is_a_schema_or_refused(text):
         Schema.from_toml(text)
 
 
+HEAD = 'schema = 1\nrelations = ["a determines b"]\n'
+TWO = "".join(f'[[features]]\nname = "{name}"\nkind = "integer"\nlow = 0\nhigh = 9\n' for name in "ab")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "why"),
+    [
+        ("x = " + "[" * 100_000, "HF144", "recursion"),
+        (f"schema = 1\n{TWO}cost = {'9' * 400}", "HF144", "too large"),
+        (f"schema = 1\n{TWO}cost = 0x{'f' * 6000}", "HF144", "too large"),
+        (f"schema = 1\n{TWO}cost = {'9' * 5000}", "HF144", "Exceeds"),
+        (f"schema = 0x{'f' * 6000}", "HF144", "too large"),
+        (HEAD + TWO + '[[pairs]]\nrelation = "a determines b"\nvalues = [[nan, 1]]', "HF144", "not values"),
+        (HEAD + TWO + '[[pairs]]\nrelation = "a determines b"\nvalues = [[true, 1]]', "HF144", "not values"),
+        (HEAD + TWO + '[[pairs]]\nrelation = "a determines b"\nvalues = [[1, 2], [1, 3]]', "HF142", "twice"),
+        (HEAD + TWO + '[[pairs]]\nrelation = "a determines b"\nvalues = [[1, 2]]\n' * 2, "HF142", "given twice"),
+        ('classes = ["x", "y", "x"]\n' + HEAD + TWO, "HF143", "'x' stands twice"),
+        (HEAD + TWO.replace("high = 9", "low = 0"), "HF144", "overwrite"),
+        ('schema = 1\n[[features]]\nname = "a\\u001b"', "HF143", r"\\x1b"),
+        (f'schema = 1\n[[features]]\nname = "{"x" * 90_000}"', "HF143", "xxx"),
+    ],
+    ids=range(13),
+)
+def test_a_hostile_schema_is_one_clear_line(text, code, why):
+    with pytest.raises(DataError, match=why) as caught:
+        Schema.from_toml(text)
+    assert caught.value.code == code
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 6000
+
+
+def test_the_lines_of_a_schema_without_mistakes_are_not_looked_for(monkeypatch):
+    """Each of 3,000 columns once went through the whole file: 160 s."""
+    monkeypatch.setattr(document._Place, "line", lambda *_: pytest.fail("no mistake, no line"))
+    assert Schema.from_toml(loan(relations=(), pairs=()).to_toml()) == loan(relations=(), pairs=())
+
+
+def test_a_number_that_is_no_float_is_no_number_of_a_column():
+    with pytest.raises(DataError, match="HF143 .*too large"):
+        Feature("a", low=0, high=10**400)
+
+
+def test_what_a_model_is_shown_of_a_row_does_not_hang_on_other_rows():
+    schema = Schema(
+        (
+            Feature("a", "integer", low=0, high=9, missing=True),
+            Feature("b", "integer", low=0, high=9),
+            Feature("c", "ordinal", levels=("0.5", "1")),
+            Feature("d", "categorical", levels=("x", "y")),
+        )
+    )
+    space, rows = Tabular(schema), [[1, 2, 1, 0], [NAN, 3, 0, 1]]
+    for batch in (rows, rows[:1], rows[1:]):
+        assert [str(c.dtype) for c in space.decode(batch).values()] == ["float64", "int64", "float64", "object"]
+    assert space.decode([[1, 2, 1, 0.7]])["d"].tolist() == ["y"]
+    for code in (-1, 2, math.inf):
+        with pytest.raises(DataError, match="HF150 .*'d'"):
+            space.decode([[1, 2, 1, code]])
+
+
 def test_files_that_are_none(tmp_path):
+    (tmp_path / "marked.toml").write_text("\ufeff" + loan().to_toml(), encoding="utf-8")
+    assert Schema.read(tmp_path / "marked.toml") == loan()
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     for name in ("absent.toml", "binary.toml"):
         with pytest.raises(DataError, match=name) as caught:

@@ -18,6 +18,8 @@ Every code has a page in `core/pages/HFnnn.md`, printed by `holdfast explain HFn
 from typing import Any
 
 UNSET: Any = object()
+LONGEST = 4_000
+"""Characters of a part of a message: it may quote a file."""
 
 
 class HoldfastError(Exception):
@@ -48,7 +50,7 @@ class HoldfastError(Exception):
             text and f"{text[:1].upper()}{text[1:]}.",
             self.fix and f"Fix: {self.fix}",
         ]
-        return " ".join(" ".join(part.split()) for part in parts if part)
+        return " ".join(_plain(" ".join(part.split())) for part in parts if part)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (
@@ -61,6 +63,14 @@ class HoldfastError(Exception):
             self.expected is not UNSET and self.expected,
             self.fix,
         )
+
+
+def _plain(text: str) -> str:
+    """Text that a terminal only shows: what it might act on, and what has no encoding, in escapes; never endless."""
+    if text.isprintable() and len(text) <= LONGEST:
+        return text
+    shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)
 
 
 def _rebuild(

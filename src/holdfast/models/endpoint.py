@@ -8,23 +8,19 @@ import collections
 import dataclasses
 import functools
 import hashlib
-import json
 import math
 import os
-import pathlib
-import time
-import weakref
+import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from holdfast.core.errors import ModelError
-from holdfast.core.extras import need
 from holdfast.core.records import canonical
 from holdfast.models.borrow import borrowed
+from holdfast.models.line import Limits, Line, place, secret_of, strange
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.source import Source
@@ -33,8 +29,6 @@ from holdfast.threats.tables.tabular import Tabular
 
 TYPES = {"FP64": "f8", "FP32": "f4", "FP16": "f2"} | {f"INT{8 * n}": f"i{n}" for n in (1, 2, 4, 8)}
 TYPES |= {f"UINT{8 * n}": f"u{n}" for n in (1, 2, 4, 8)}
-BUSY = (429, 502, 503, 504)  # answers that may be others a moment later
-LONGEST_WAIT = 30.0  # seconds between two tries
 LOOKED_AT = 4  # rows asked twice before answers are remembered
 REMEMBERED = 200_000  # rows
 
@@ -77,7 +71,7 @@ def endpoint(
         batch: Rows in a request.
         rate: Requests a second, at most.
         retries: Tries after the first where the endpoint is busy (429, 502, 503, 504) or the connection fails, after
-            pauses that double from half a second, or that `Retry-After` asks for, 30 s at most.
+            pauses that double from half a second, or that `Retry-After` asks for, 30 s at most. Each counts for `cap`.
         timeout: Seconds for one try.
         largest: Bytes of an answer, at most.
         cap: Rows that may be asked in all; 0 for no cap. What was found before stays in the run folder.
@@ -85,113 +79,24 @@ def endpoint(
 
     Raises:
         MissingExtra: HF701 without httpx.
+        ParameterError: HF001 for a limit outside its range.
         ModelError: HF207 for a schema, HF242 where the endpoint cannot be reached or refuses, HF243 for a description
             or an answer that is not what the protocol says, HF244 for an address or a token that cannot be used, HF245
-            at the cap.
+            at the cap, HF247 for a log that cannot be written; asked later, HF246 for inputs that are not finite.
     """
-    need("httpx", "http")
-    line = Line(_address(address), _header(token), rate, retries, timeout, largest, cap, log)
+    limits = Limits(batch=batch, rate=rate, retries=retries, timeout=timeout, largest=largest, cap=cap)
+    line = Line(place(address), secret_of(token), limits, log)
     said = line.get()
     port = Port.read(line, said, answer, batch)
     shown = Model(
         space=_space(bounds),
-        name=name or str(said.get("name", "")) or "endpoint",
+        name=name or _name(said),
         adapter="open inference protocol",
         notes=port.notes(),
         parameters=functools.partial(_who, line.url, said),
         borrowed=functools.partial(borrowed),
     )
     return Source(ask=port, output=check_output(output), classes=classes).model(shown)
-
-
-class Line:
-    """The connection: limits, retries, the log; what it spent is counted in `requests`, `rows` and `bytes`."""
-
-    def __init__(
-        self,
-        url: str,
-        headers: dict[str, str],
-        rate: float,
-        retries: int,
-        timeout: float,
-        largest: int,
-        cap: int,
-        log: str | os.PathLike[str],
-    ):
-        self.url, self.rate, self.retries, self.largest = url, rate, retries, largest
-        self.cap = cap
-        self.log = pathlib.Path(log) if log else None
-        self.requests = self.rows = self.bytes = 0
-        self._client = need("httpx", "http").Client(headers=headers, timeout=timeout, follow_redirects=False)
-        self._next = 0.0
-        weakref.finalize(self, self._client.close)
-
-    def get(self) -> dict[str, Any]:
-        """The description of the model."""
-        return self._ask("GET", self.url, None, 0)
-
-    def post(self, asked: dict[str, Any], rows: int) -> dict[str, Any]:
-        """The answer to a batch."""
-        if self.cap and self.rows + rows > self.cap:
-            raise ModelError(
-                "HF245",
-                "The cap of rows that the endpoint may be asked is reached",
-                seen=f"{self.rows} asked, {rows} more wanted, cap={self.cap}",
-                fix="a larger cap=; finished parts of a run stay, and the same command continues",
-            )
-        return self._ask("POST", f"{self.url}/infer", asked, rows)
-
-    def _ask(self, verb: str, url: str, asked: dict[str, Any] | None, rows: int) -> dict[str, Any]:
-        """One request, as often as it needs."""
-        httpx = need("httpx", "http")
-        for tried in range(self.retries + 1):
-            self._wait()
-            began, status, body, pause = time.time(), 0, b"", 0.5 * 2**tried
-            try:
-                with self._client.stream(verb, url, json=asked) as reply:
-                    status, body = reply.status_code, self._body(reply)
-                    pause = _seconds(reply.headers.get("retry-after", ""), pause)
-            except httpx.TransportError as error:
-                trouble = f"{type(error).__name__}: {error}"
-            else:
-                trouble = "" if status == 200 else f"status {status}: {body[:200].decode('utf-8', 'replace')}"
-            self._count(verb, began, rows, status, len(body))
-            if not trouble:
-                return _document(body)
-            if (status and status not in BUSY) or tried == self.retries:
-                break
-            time.sleep(min(pause, LONGEST_WAIT))
-        raise ModelError(
-            "HF242",
-            f"The endpoint does not answer {verb} {url}",
-            seen=trouble,
-            expected="status 200",
-            fix=_advice(status),
-        )
-
-    def _body(self, reply: Any) -> bytes:
-        """At most `largest` bytes of an answer."""
-        body = bytearray()
-        for piece in reply.iter_raw():
-            body += piece
-            if len(body) > self.largest:
-                raise ModelError(
-                    "HF243", "The endpoint's answer is too large", seen=f"more than {self.largest} bytes", fix="batch=8"
-                )
-        return bytes(body)
-
-    def _wait(self) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            time.sleep(self._next - now)
-        self._next = max(now, self._next) + 1 / self.rate
-
-    def _count(self, verb: str, began: float, rows: int, status: int, size: int) -> None:
-        self.requests, self.rows, self.bytes = self.requests + 1, self.rows + rows, self.bytes + size
-        if self.log is not None:
-            spent = {"rows": rows, "status": status, "bytes": size, "seconds": round(time.time() - began, 4)}
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(canonical({"time": round(began, 3), "request": verb, **spent}) + "\n")
 
 
 @dataclasses.dataclass(eq=False)
@@ -207,6 +112,7 @@ class Port:
         batch: Rows in a request.
         kept: Answers by the digest of a row.
         alike: Whether the first rows were answered twice alike; None before the first batch.
+        alone: Held while rows are asked, so that limits and what is remembered hold with several threads too.
     """
 
     line: Line
@@ -217,6 +123,7 @@ class Port:
     batch: int
     kept: "collections.OrderedDict[bytes, np.ndarray]" = dataclasses.field(default_factory=collections.OrderedDict)
     alike: bool | None = None
+    alone: Any = dataclasses.field(default_factory=threading.RLock, repr=False)
 
     @classmethod
     def read(cls, line: Line, said: dict[str, Any], answer: str, batch: int) -> "Port":
@@ -224,11 +131,11 @@ class Port:
         inputs, outputs = _tensors(said, "inputs"), _tensors(said, "outputs")
         names = [str(one["name"]) for one in outputs]
         if len(inputs) != 1:
-            raise _strange("the model takes one tensor", f"{len(inputs)} inputs")
+            raise strange("the model takes one tensor", f"{len(inputs)} inputs")
         if str(inputs[0].get("datatype")) not in TYPES:
-            raise _strange("an input of numbers", f"datatype {inputs[0].get('datatype')!r:.40}")
+            raise strange("an input of numbers", f"datatype {inputs[0].get('datatype')!r:.40}")
         if answer not in names and (answer or len(names) != 1):
-            raise _strange(f"answer= one of {', '.join(names)[:200]}", repr(answer))
+            raise strange(f"answer= one of {', '.join(names)[:200]}", repr(answer))
         shape = inputs[0].get("shape")
         known = isinstance(shape, list) and len(shape) > 1 and all(isinstance(n, int) and n > 0 for n in shape[1:])
         return cls(
@@ -246,12 +153,16 @@ class Port:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Raw answers `(batch,)` or `(batch, classes)`, float64 or int64, on the device of `x`."""
-        rows = self._rows(x)
+        with self.alone:
+            return torch.from_numpy(self._answers(self._rows(x))).to(x.device)
+
+    def _answers(self, rows: np.ndarray) -> np.ndarray:
+        """Answers to rows, remembered ones where answers hang on rows alone."""
         if self.alike is None and len(rows):
             first, second = (self._asked(rows[:LOOKED_AT]) for _ in range(2))
             self.alike = bool(np.array_equal(first, second))
         if not self.alike:
-            return torch.from_numpy(self._asked(rows)).to(x.device)
+            return self._asked(rows)
         keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
         new = {key: i for i, key in enumerate(keys) if key not in self.kept}
         if new:
@@ -260,20 +171,30 @@ class Port:
         out = np.stack([self.kept[key] for key in keys])
         while len(self.kept) > REMEMBERED:
             self.kept.popitem(last=False)
-        return torch.from_numpy(out).to(x.device)
+        return out
 
     def _rows(self, x: Tensor) -> np.ndarray:
         """As the endpoint wants them."""
         values = x.detach().cpu().double().numpy()
         if self.shape is not None and values.shape[1:] != self.shape:
             if math.prod(self.shape) != math.prod(values.shape[1:]):
-                raise _strange(f"inputs of shape {values.shape[1:]}, as the data have", f"{self.shape}")
+                raise strange(f"inputs of shape {values.shape[1:]}, as the data have", f"{self.shape}")
             values = values.reshape(len(values), *self.shape)
         kind = np.dtype(TYPES[self.type])
-        if kind.kind in "iu":
+        if kind.kind in "iu" and bool(np.isfinite(values).all()):
             ends = np.iinfo(kind)
             values = np.clip(np.rint(values), ends.min, ends.max)
-        return np.ascontiguousarray(values.astype(kind))
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = values.astype(kind)
+        if not bool((np.isfinite(values) & np.isfinite(made)).all()):
+            raise ModelError(
+                "HF246",
+                "An input is no number that JSON can carry",
+                seen=f"NaN, infinity, or more than {self.type} holds",
+                expected="finite numbers",
+                fix="fill what is missing before the model: hf.wrap(function, ...) may ask the endpoint",
+            )
+        return np.ascontiguousarray(made)
 
     def _asked(self, rows: np.ndarray) -> np.ndarray:
         """Answers, in as many requests as it takes."""
@@ -286,20 +207,34 @@ class Port:
         said = self.line.post({"inputs": [tensor], "outputs": [{"name": self.output}]}, len(rows))
         found = next((one for one in _tensors(said, "outputs") if one["name"] == self.output), None)
         if found is None:
-            raise _strange(f"an output {self.output!r}", ", ".join(str(o["name"]) for o in said["outputs"])[:200])
-        kind, shape = str(found.get("datatype")), found.get("shape", [])
-        if kind not in TYPES and kind != "BOOL":
-            raise _strange("an answer of numbers", f"datatype {kind:.40}; give answer= an output of numbers")
-        try:
-            array: np.ndarray = np.array(
-                found.get("data"), dtype=np.float64 if kind.startswith("FP") else np.int64
-            ).reshape(-1)
-            array = array.reshape(tuple(int(n) for n in shape))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise _strange(f"numbers of shape {shape!r:.60}", f"{error}"[:120]) from error
+            raise strange(f"an output {self.output!r}", ", ".join(str(o["name"]) for o in said["outputs"])[:200])
+        kind = str(found.get("datatype"))
+        array = _array(found.get("data"), found.get("shape"), kind)
         if array.ndim < 1 or len(array) != len(rows):
-            raise _strange(f"{len(rows)} answers", f"shape {array.shape}")
+            raise strange(f"{len(rows)} answers", f"shape {array.shape}")
         return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 and kind[:2] != "FP" else array
+
+
+def _array(data: Any, shape: Any, kind: str) -> np.ndarray:
+    """The numbers of a tensor, float64 or int64. Nothing that is no number of its type becomes one."""
+    if kind not in TYPES and kind != "BOOL":
+        raise strange("an answer of numbers", f"datatype {kind:.40}; give answer= an output of numbers")
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise strange("a shape", f"{shape!r:.60}")
+    try:
+        told: np.ndarray = np.array(data).reshape(shape)
+        with np.errstate(invalid="ignore"):
+            array = told.astype(np.float64 if kind.startswith("FP") else np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise strange(f"numbers of shape {shape!r:.60}", f"{error}"[:120]) from error
+    if told.dtype.kind not in ("biu" if kind == "BOOL" else "iuf") or not bool((array == told).all()):
+        raise strange(f"numbers of the type {kind}, none of them missing", f"{data!r:.60}")
+    return array
+
+
+def _name(said: dict[str, Any]) -> str:
+    """What the server calls the model, as far as it can stand in a report."""
+    return "".join(sign for sign in str(said.get("name") or "")[:80] if sign.isprintable()) or "endpoint"
 
 
 def _space(bounds: Any) -> Box:
@@ -313,73 +248,12 @@ def _space(bounds: Any) -> Box:
     return bounds if isinstance(bounds, Box) else Box((0.0, 1.0) if bounds is None else (bounds[0], bounds[1]))
 
 
-def _address(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ModelError(
-            "HF244",
-            "The address holds more than a place",
-            seen="a user, a password or a query",
-            expected="https://HOST/v2/models/NAME",
-            fix="put secrets into an environment variable and give its name: token='MY_TOKEN'",
-        )
-    if "/v2/models/" not in parts.path or not parts.path.partition("/v2/models/")[2].strip("/"):
-        raise ModelError(
-            "HF244",
-            "This is no address of a model",
-            seen=address[:120],
-            expected="https://HOST/v2/models/NAME, of the Open Inference Protocol",
-        )
-    return address.rstrip("/").removesuffix("/infer")
-
-
-def _header(token: str) -> dict[str, str]:
-    if not token:
-        return {"Accept-Encoding": "identity"}
-    value = os.environ.get(token, "")
-    if not value or not value.isascii() or not value.isprintable():
-        raise ModelError(
-            "HF244",
-            "The environment variable of the token is not usable",
-            seen=f"{token:.40} is {'not printable' if value else 'empty or not set'}",
-            fix=f"export {token:.40}=...; token= takes the variable's name, never the secret",
-        )
-    return {"Accept-Encoding": "identity", "Authorization": f"Bearer {value}"}
-
-
 def _who(url: str, said: dict[str, Any]) -> bytes:
     return hashlib.blake2b(f"{url} {canonical(said)}".encode(), digest_size=16).digest()
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _strange("JSON", f"{body[:80]!r}") from error
-    if not isinstance(said, dict):
-        raise _strange("a JSON object", type(said).__name__)
-    return said
 
 
 def _tensors(said: dict[str, Any], which: str) -> list[dict[str, Any]]:
     found = said.get(which)
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) and "name" in one for one in found):
-        raise _strange(f"a list of named {which}", f"{found!r:.80}")
+        raise strange(f"a list of named {which}", f"{found!r:.80}")
     return found
-
-
-def _strange(expected: str, seen: str) -> ModelError:
-    return ModelError("HF243", "The endpoint does not say what the protocol asks for", seen=seen, expected=expected)
-
-
-def _seconds(text: str, otherwise: float) -> float:
-    """`Retry-After` in seconds; dates are not read."""
-    return float(text) if text.strip().isdigit() else otherwise
-
-
-def _advice(status: int) -> str:
-    if 300 <= status < 400:
-        return "give the address it leads to: redirects are not followed"
-    if status in (401, 403):
-        return "export MY_TOKEN=... and token='MY_TOKEN'"
-    return "check the address, and that the server runs" if status in (0, 404) else "the server's own log says more"

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.svm import SVC, NuSVC
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -92,8 +94,8 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed
     if twin is not None:
         return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes)
     ways = [
-        (getattr(estimator, "predict_proba", None), "probabilities"),
-        (getattr(estimator, "decision_function", None), "logits"),
+        (getattr(estimator, "predict_proba", None) if _decides(estimator, False) else None, "probabilities"),
+        (getattr(estimator, "decision_function", None) if _decides(estimator, True) else None, "logits"),
     ]
     sources = [
         Source(
@@ -107,6 +109,18 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed
     ]
     sources.append(Source(ask=_One(decide), decide=decide, output="labels", classes=classes))
     return dataclasses.replace(sources[0], others=tuple(sources[1:]))
+
+
+def _decides(estimator: Any, function: bool) -> bool:
+    """Whether the highest score may be the decision, in what is known of a kind: a few rows would not always show it.
+
+    Vector machines of several classes decide by a vote of pairs, and their probabilities are fitted afterwards;
+    thresholds that somebody chose lie anywhere.
+    """
+    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    if isinstance(last, FixedThresholdClassifier | TunedThresholdClassifierCV):
+        return False
+    return not isinstance(last, SVC | NuSVC) or (function and (len(last.classes_) == 2 or last.break_ties))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,5 +200,8 @@ def _feed(value: Any, made: Any, depth: int) -> None:
         for key in sorted(value, key=str):
             made.update(str(key).encode())
             _feed(value[key], made, depth + 1)
+    elif hasattr(value, "tocsr"):
+        rows = value.tocsr()
+        _feed([rows.data, rows.indices, rows.indptr], made, depth + 1)
     elif isinstance(value, BaseEstimator):
         _feed(vars(value), made, depth + 1)

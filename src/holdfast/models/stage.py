@@ -172,7 +172,8 @@ def checked(stage: Stage, x: Tensor, space: Box) -> None:
     x = x[:ROWS].detach().double()
     low, high = space.limits(x)
     apart = TIES * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(ROWS), dtype=x.dtype) - 1).to(x)
-    inside = low + (high - low) * (0.02 + 0.96 * (x - low) / (high - low) + apart)
+    width = high - low
+    inside = low + width * (0.02 + 0.96 * (x - low) / torch.where(width > 0, width, 1) + apart)
     suspects = type(stage).suspicion is not Stage.suspicion
     with torch.no_grad():
         first, second = stage.apply(inside, space), stage.apply(inside, space)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import ModelError
+from holdfast.threats.tables.raw import plain
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 
@@ -79,8 +80,10 @@ def same_classes(names: np.ndarray, schema: Schema) -> None:
     Raises:
         ModelError: HF281.
     """
-    told = tuple(map(str, names.tolist()))
-    if schema.classes and names.dtype.kind in "OUS" and told != schema.classes:
+    told = tuple(plain(name) if names.dtype.kind in "iuf" else str(name) for name in names.tolist())
+    places = names.dtype.kind in "biuf" and names.tolist() == list(range(len(names)))  # as data number the classes
+    mixed = bool(set(told) & set(schema.classes)) or names.dtype.kind in "OUS"
+    if schema.classes and told != schema.classes and mixed and not places:
         raise ModelError(
             "HF281",
             "The classes of the estimator are not those of the schema",

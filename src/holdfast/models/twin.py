@@ -82,7 +82,7 @@ def twin_of(estimator: Any) -> Twin | None:
     head = probable(last)
     if stages is None or head is None or not hasattr(last, "predict_proba"):
         return None
-    probes = probes_of(estimator, int(estimator.n_features_in_))
+    probes = probes_of(estimator, width_of(estimator))
     with unnamed():
         want, given = estimator.predict_proba(probes), torch.from_numpy(probes)
     for form in _forms(head, last):
@@ -99,7 +99,7 @@ def deciding_twin(estimator: Any) -> Twin | None:
     if stages is None or head is None:
         return None
     twin = Twin(stages, head, _forms(head, last)[0])
-    probes = probes_of(estimator, int(estimator.n_features_in_))
+    probes = probes_of(estimator, width_of(estimator))
     with unnamed():
         want, said = estimator.decision_function(probes), estimator.predict(probes)
     found = twin(torch.from_numpy(probes)).numpy()
@@ -167,9 +167,16 @@ def _stage(scaler: Any) -> Affine | Turned | None:
     return None
 
 
+def width_of(estimator: Any) -> int:
+    """How many features it was fitted on; of a pipeline the first step knows, and a step left out knows nothing."""
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    return next(int(step.n_features_in_) for step in steps if hasattr(step, "n_features_in_"))
+
+
 def probes_of(estimator: Any, features: int) -> np.ndarray:
     """Inputs that reach every part of a twin: around the training data where a scaler has seen them, and far out."""
-    first = estimator.steps[0][1] if isinstance(estimator, Pipeline) else estimator
+    steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
+    first = next(step for step in steps if step is not None and step != "passthrough")
     draw = np.random.default_rng(0)
     center, width = np.zeros(features), np.ones(features)
     if type(first) is StandardScaler:

@@ -13,7 +13,7 @@ from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassi
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from holdfast.models.twin import NEAR, Stages, probes_of, stages_of, twin_of, unnamed
+from holdfast.models.twin import NEAR, Stages, probes_of, stages_of, twin_of, unnamed, width_of
 
 Ask = Callable[[Tensor], Tensor]
 
@@ -85,7 +85,7 @@ def joint_twin(estimator: Any) -> Ask | None:
     stages, inner = stages_of(scalers), ways[type(last)](last)
     if stages is None or inner is None:
         return None
-    twin, features = Behind(stages, inner), int(estimator.n_features_in_)
+    twin, features = Behind(stages, inner), width_of(estimator)
     seen = [] if scalers or type(last) is BaggingClassifier else list(last.estimators_)
     probes = np.concatenate([probes_of(one, features) for one in (estimator, *seen)])
     with unnamed():
@@ -99,9 +99,10 @@ def _voting(ensemble: VotingClassifier) -> Ask | None:
     if ensemble.voting != "soft" or members is None:
         return None
     given = ensemble.weights
-    kept = [w for w, (_, one) in zip(given, ensemble.estimators, strict=True) if one != "drop"] if given else None
+    named = zip([] if given is None else given, ensemble.estimators, strict=given is not None)
+    kept = None if given is None else [w for w, (_, one) in named if one != "drop"]
     weights = [1.0] * len(members) if kept is None else [float(w) for w in kept]
-    columns = (torch.arange(int(ensemble.estimators_[0].n_features_in_)),) * len(members)
+    columns = (torch.arange(width_of(ensemble.estimators_[0])),) * len(members)
     return Mixture(members, columns, tuple(w / sum(weights) for w in weights))
 
 

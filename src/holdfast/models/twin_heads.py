@@ -192,8 +192,8 @@ def _linear(last: Any) -> Linear:
 def _kernel(last: Any) -> Head | None:
     """`_gamma`, the number that "scale" and "auto" stand for, is not public; without it there is no twin."""
     gamma = getattr(last, "_gamma", None)
-    support, dual = last.support_vectors_, last.dual_coef_
-    if last.kernel not in ("linear", "poly", "rbf", "sigmoid") or gamma is None or not isinstance(dual, np.ndarray):
+    support, dual = dense(last.support_vectors_), dense(last.dual_coef_)
+    if last.kernel not in ("linear", "poly", "rbf", "sigmoid") or gamma is None:
         return None
     kernel = Kernel(
         kind=last.kernel,
@@ -223,7 +223,12 @@ def _each_pair(dual: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 def tensor(values: Any) -> Tensor:
     """Numbers of scikit-learn's as float64."""
-    return torch.from_numpy(np.array(values, dtype=np.float64))
+    return torch.from_numpy(np.array(dense(values), dtype=np.float64))
+
+
+def dense(values: Any) -> Any:
+    """An array, also of a sparse matrix."""
+    return values.toarray() if hasattr(values, "toarray") else values
 
 
 def near(value: Tensor | float, x: Tensor) -> Any:

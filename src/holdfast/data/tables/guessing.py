@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import DataError
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.raw import Column, columns, numbers_of
+from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 
 LABELS = ("label", "target", "class", "y", "outcome")
@@ -87,7 +87,7 @@ def infer(rows: Any, label: str = "", name: str = "table") -> Inferred:
     if not guesses:
         raise DataError("HF145", "The rows have no column that could be a feature", seen=", ".join(raw) or "nothing")
     guesses = grouped(guesses, raw)
-    classes = tuple(sorted({word for word in raw[label].words if word is not None})) if label else ()
+    classes = in_order(word for word in raw[label].words if word is not None) if label else ()
     schema = Schema(tuple(g.feature for g in guesses), name=name, label=label, classes=classes)
     return Inferred(schema, tuple(guesses), tuple(left))
 
@@ -113,7 +113,7 @@ def guess(name: str, column: Column) -> Guess | str:
     """What a column seems to be, or why it can be no feature."""
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     padded = numbers is not None and column.texts is not None and any(_padded(word) for word in column.texts)
-    if numbers is not None and not padded:
+    if numbers is not None and not padded and not _merged(column, numbers):
         return _number(name, numbers)
     words = sorted({word for word in column.words if word is not None})
     missing = sum(word is None for word in column.words)
@@ -140,8 +140,12 @@ def _number(name: str, x: NDArray[np.float64]) -> Guess | str:
         return "it is empty"
     if not np.isfinite(seen).all():
         return "it has infinite values"
+    if math.isinf(float(seen[-1]) - float(seen[0])):
+        return "its range is wider than float64 can tell"
     few: dict[str, Any] = {"missing": missing > 0, "immutable": len(seen) == 1}
-    spread = float(np.nanstd(x)) or None
+    with np.errstate(over="ignore"):
+        spread = float(np.nanstd(x)) or None
+    spread = spread if spread is not None and math.isfinite(spread) else None
     if set(seen.tolist()) <= {0.0, 1.0}:
         feature = Feature(name, "binary", **few)
         return Guess(feature, missing, len(seen), "constant" if len(seen) == 1 else "0 and 1")
@@ -160,7 +164,9 @@ def step_of(seen: NDArray[np.float64]) -> float:
     """The coarsest of 0.1, 0.01, ... 0.0001 that all values are multiples of; 0 where they are of none."""
     for decimals in range(1, DECIMALS + 1):
         parts = 10**decimals
-        if len(seen) > 2 and bool((np.round(seen * parts) / parts == seen).all()):
+        with np.errstate(over="ignore"):
+            even = bool((np.round(seen * parts) / parts == seen).all())
+        if len(seen) > 2 and even:
             return float(1 / parts)
     return 0.0
 
@@ -185,6 +191,13 @@ def grouped(guesses: list[Guess], raw: Mapping[str, Column]) -> list[Guess]:
 def _cells(column: Column) -> NDArray[np.float64]:
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     return np.full(len(column), math.nan) if numbers is None else numbers
+
+
+def _merged(column: Column, x: NDArray[np.float64]) -> bool:
+    """Whether different cells are one float: numbers of 17 digits and more are names of something."""
+    if column.texts is None or not bool((np.abs(x) >= 2.0**53).any()):
+        return False
+    return len(set(column.texts) - {None}) > len(np.unique(x[~np.isnan(x)]))
 
 
 def _padded(word: str | None) -> bool:

@@ -13,7 +13,7 @@ from holdfast.core.errors import DataError
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
 from holdfast.data.tables.guessing import PARTS, infer, is_split
-from holdfast.threats.tables.raw import Column, columns
+from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 
@@ -50,7 +50,7 @@ def load(path: pathlib.Path, schema: Described = None, label: str = "", repeats:
 
 
 def labels(raw: Mapping[str, Column], schema: Schema) -> tuple[list[int], tuple[str, ...]]:
-    """The class of each row and the names of the classes, sorted where the schema does not tell them.
+    """The class of each row and the names of the classes, in order where the schema does not tell them.
 
     Raises:
         DataError: HF147 where there is no such column, a gap in it, or a class that the schema does not have.
@@ -64,8 +64,12 @@ def labels(raw: Mapping[str, Column], schema: Schema) -> tuple[list[int], tuple[
             fix='label="NAME" here, label = "NAME" in the schema, --label NAME on the command line',
         )
     words = raw[schema.label].words
-    classes = schema.classes or tuple(sorted({word for word in words if word is not None}))
+    classes = schema.classes or in_order(word for word in words if word is not None)
     place: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    numbers = {float(name): i for name, i in place.items() if name is not None and numbers_of([name]) is not None}
+    for word in set(words) - set(place) - {None}:  # 1.0 is the class 1
+        if numbers_of([word]) is not None and float(str(word)) in numbers:
+            place[word] = numbers[float(str(word))]
     strange = next((i for i, word in enumerate(words) if word not in place), None)
     if strange is not None:
         raise DataError(

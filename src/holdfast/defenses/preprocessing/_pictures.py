@@ -30,17 +30,19 @@ def need_pictures(x: Tensor, method: str, channels: tuple[int, ...] = ()) -> Non
 
 
 def shares(x: Tensor, space: Box) -> Tensor:
-    """Each value as its share of the way from the lower to the upper bound: `(batch, ...)` in [0, 1]."""
+    """Each value as its share of the way from the lower to the upper bound: `(batch, ...)` in [0, 1].
+
+    Between equal bounds, which constant columns of a table have, it is 0.
+    """
     low, high = space.limits(x)
-    return (x - low) / (high - low)
+    return (x - low) / torch.where(high > low, high - low, 1)
 
 
 def values(u: Tensor, x: Tensor, space: Box) -> Tensor:
-    """Shares back in the units of `x`, of its type: what `shares` undoes."""
+    """Shares back in the units of `x`, of its type: what `shares` undoes. Rounding leads beyond no bound."""
     low, high = space.limits(x)
-    u = u.to(x.dtype)
-    found: Tensor = low + u * (high - low)
-    return found
+    found: Tensor = low + u.to(x.dtype) * (high - low)
+    return found - (found.detach() - high).clamp(min=0)
 
 
 def padded(x: Tensor, before: int, after: int, edge: str) -> Tensor:

@@ -83,11 +83,16 @@ class DiffusionPurifier(Fitted):
             on_event: Told after every update; may raise `holdfast.Stop`.
 
         Raises:
-            ModelError: HF220 without samples, HF251 where the training diverges, HF263 where `unet` or `scheduler`
-                cannot be used.
+            ModelError: HF220 without samples, HF248 where values are missing, HF251 where the training diverges, HF263
+                where `unet` or `scheduler` cannot be used.
         """
         if not len(data):
             raise ModelError("HF220", "There are too few samples to learn from", seen=0, expected="1 or more")
+        if not bool(torch.isfinite(data.x).all()):
+            gaps = int((~torch.isfinite(data.x)).flatten(1).any(1).sum())
+            raise ModelError(
+                "HF248", "Noise cannot cover what is missing", seen=f"{gaps} of {len(data)} inputs with gaps"
+            )
         if self.unet is not None or self.scheduler is not None:
             return self._given(data)
         left, began = kept(self.schedule), time.perf_counter()
@@ -130,7 +135,14 @@ class DiffusionPurifier(Fitted):
         guess = _guess(answer, kind, left)
         with torch.no_grad():
             z = 2 * shares(data.x[:LOOKED_AT], data.space) - 1
-            if not bool(torch.isfinite(guess(z, latest(self.until, len(left)))).all()):
+            try:
+                seen = guess(z, latest(self.until, len(left)))
+            except (TypeError, RuntimeError, ValueError, IndexError) as error:
+                if isinstance(error, ModelError):
+                    raise
+                why = f"{type(error).__name__}: {error}"[:160]
+                raise ModelError("HF263", "A denoiser cannot take these inputs and a time", seen=why) from error
+            if not bool(torch.isfinite(seen).all()):
                 raise ModelError("HF263", "A denoiser returns numbers that are not finite", expected="finite numbers")
         return self._stage(of, guess, left, _digest(net, left))
 
@@ -251,8 +263,8 @@ def _schedule_of(scheduler: Any) -> tuple[tuple[float, ...], str]:
             fix="scheduler=DDPMScheduler(...)",
         )
     found = torch.as_tensor(1 - torch.as_tensor(betas).double()).cumprod(0) if shares is None else shares
-    left = torch.as_tensor(found).double().tolist()
-    falls = all(1 > a > b > 0 for a, b in zip([1 - 1e-12, *left], [*left, 1e-300], strict=True))
+    left = torch.as_tensor(found).double().flatten().tolist()
+    falls = bool(left) and all(1 > a > b > 0 for a, b in zip([1 - 1e-12, *left], [*left, 1e-300], strict=True))
     kind = getattr(getattr(scheduler, "config", None), "prediction_type", "epsilon")
     if not falls or kind not in ("epsilon", "sample", "v_prediction"):
         seen = f"prediction_type={kind!r}" if falls else f"shares of the signal from {left[:1]} to {left[-1:]}"

@@ -61,19 +61,35 @@ def codes(feature: Feature, column: Column) -> Tensor:
 
 
 def decoded(schema: "Schema", x: Tensor) -> dict[str, np.ndarray]:
-    """Raw columns of codes `(batch, features)`: whole numbers as int64, words as objects with NaN for gaps."""
+    """Raw columns of codes `(batch, features)`: words as objects with NaN for gaps, numbers as int64 or float64.
+
+    Which of the two a column has hangs on its description, so that no row looks otherwise beside others. Codes between
+    levels are the nearest one.
+
+    Raises:
+        DataError: HF150 for the code of a level that there is not.
+    """
     return {feature.name: _raw(feature, x[:, j].numpy()) for j, feature in enumerate(schema.features)}
 
 
 def _raw(feature: Feature, x: np.ndarray) -> np.ndarray:
     gaps = np.isnan(x)
-    if feature.levels and not feature.worth:
-        words = np.array([*feature.levels, math.nan], dtype=object)
-        return words[np.where(gaps, len(feature.levels), x).astype(np.int64)]
-    if feature.worth:
-        x = np.where(gaps, np.nan, np.array(feature.worth)[np.where(gaps, 0, x).astype(np.int64)])
-    whole = not gaps.any() and (feature.kind != "real") and bool((x == np.floor(x)).all())
-    return x.astype(np.int64) if whole else x
+    words = feature.levels and not feature.worth
+    if feature.levels:
+        x = np.rint(x)
+        strange = x[(x < 0) | (x >= len(feature.levels))]
+        if len(strange):
+            raise DataError(
+                "HF150",
+                f"A code of the column {feature.name!r} stands for no row of the table",
+                seen=f"{strange[0]:.10g}",
+                expected=f"the place of a level, 0 to {len(feature.levels) - 1}",
+                fix="schema.repair(x, x0) makes possible rows",
+            )
+        named = np.array([*(feature.levels if words else feature.worth), math.nan], dtype=object if words else None)
+        x = named[np.where(gaps, len(feature.levels), x).astype(np.int64)]
+    whole = not words and feature.kind != "real" and not feature.missing and all(map(float.is_integer, feature.worth))
+    return x.astype(np.int64) if whole and bool((np.isfinite(x) & (x == np.floor(x))).all()) else x
 
 
 def _stranger(feature: Feature, column: Column, word: str, expected: str) -> DataError:

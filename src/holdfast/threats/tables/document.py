@@ -3,9 +3,11 @@
 import dataclasses
 import difflib
 import json
+import math
 import os
 import pathlib
 import re
+import sys
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,8 @@ def read(text: str, source: str) -> dict[str, Any]:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise _refused(source, f"{error}"[:200] or "it nests too deep") from error
+    if _huge(told):
+        raise _refused(source, "a number is too large")
     place = _Place(source, text)
     place.check(told, HEADS, "", -1)
     if told.get("schema") != VERSION:
@@ -92,6 +96,13 @@ def read(text: str, source: str) -> dict[str, Any]:
     )
 
 
+def _huge(value: Any) -> bool:
+    """Whether a whole number in it is no float."""
+    if isinstance(value, dict | list):
+        return any(map(_huge, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and abs(value) > sys.float_info.max
+
+
 def save(text: str, path: str | os.PathLike[str]) -> None:
     """Write a file whole."""
     with writing(path):
@@ -108,7 +119,7 @@ def load(path: str | os.PathLike[str]) -> str:
     try:
         if place.stat().st_size > LARGEST:
             raise _refused(place.name, f"it has more than {LARGEST >> 20} MiB")
-        return place.read_text(encoding="utf-8")
+        return place.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, DataError):
             raise
@@ -149,12 +160,11 @@ class _Place:
 
 
 def _feature(told: Any, index: int, place: _Place) -> Feature:
-    at = place.line("features", index)
     if not isinstance(told, dict):
-        raise _refused(place.source, "features are tables, [[features]]", at)
+        raise _refused(place.source, "features are tables, [[features]]", place.line("features", index))
     place.check(told, KEYS, "features", index)
     if "name" not in told:
-        raise _refused(place.source, "a feature has no name", at)
+        raise _refused(place.source, "a feature has no name", place.line("features", index))
     values: dict[str, Any] = {key: tuple(value) if key == "levels" else value for key, value in told.items()}
     stray = [key for key in NUMERIC if key in told and told.get("kind", "real") not in ("real", "integer")]
     if stray:
@@ -163,7 +173,8 @@ def _feature(told: Any, index: int, place: _Place) -> Feature:
     try:
         return Feature(**values)
     except DataError as error:
-        raise DataError(error.code, f"{place.source}, line {at}: {error.what}", fix=error.fix) from error
+        at = f"{place.source}, line {place.line('features', index)}"
+        raise DataError(error.code, f"{at}: {error.what}", fix=error.fix) from error
 
 
 def _pairs(told: Any, index: int, features: dict[str, Feature], place: _Place) -> Pairs:
@@ -231,7 +242,8 @@ def _code(feature: Feature, code: float) -> str:
 def _read(feature: Feature, value: Any) -> float | None:
     if isinstance(value, str):
         return float(feature.levels.index(value)) if value in feature.levels else None
-    return float(value) if isinstance(value, int | float) and not feature.levels else None
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number and not feature.levels else None
 
 
 def _refused(source: str, what: str, line: int = 0) -> DataError:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
@@ -204,8 +205,9 @@ def _numbers(f: Feature) -> Iterable[str]:
     for name in ("low", "high", "step", "scale", "cost"):
         value: Any = getattr(f, name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and math.isfinite(value)):
-            yield f"{name} = {value!r} is no finite number"
+        if value is not None and not (number and abs(value) <= sys.float_info.max):
+            shown = f"{value!r:.60}" if not isinstance(value, int) else "a whole number that is too large"
+            yield f"{name} = {shown} is no finite number"
     if f.kind not in ("real", "integer"):
         return
     if (f.scale is not None and f.scale <= 0) or (f.cost is not None and f.cost < 0):

@@ -3,7 +3,8 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from holdfast.core.errors import DataError
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 GAPS = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"})
 """What stands in a column of numbers where one is missing; among words only the empty text does."""
+
+PLAIN = (str, bool, int, float, np.number, np.bool_, type(None))
+"""What a cell may be."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,13 +60,10 @@ def columns(rows: Any) -> dict[str, Column]:
         DataError: HF145 where it is none of these, or a column holds neither numbers nor texts.
     """
     if isinstance(rows, Mapping):
-        found = {
-            str(name): cells if isinstance(cells, Column) else of_cells(str(name), cells)
-            for name, cells in rows.items()
-        }
+        found = _named((name, c if isinstance(c, Column) else of_cells(str(name), c)) for name, c in rows.items())
     elif isinstance(rows, list | tuple) and rows and all(isinstance(row, Mapping) for row in rows):
         heads = list(dict.fromkeys(name for row in rows for name in row))
-        found = {str(name): of_cells(str(name), [row.get(name) for row in rows]) for name in heads}
+        found = _named((name, of_cells(str(name), [row.get(name) for row in rows])) for name in heads)
     elif hasattr(rows, "__arrow_c_stream__"):
         found = _arrow(rows)
     else:
@@ -84,21 +85,30 @@ def of_cells(name: str, cells: Any) -> Column:
     Raises:
         DataError: HF145 for cells that are neither numbers nor texts.
     """
-    array = np.asarray(cells)
+    array = np.asarray(cells) if hasattr(cells, "__array__") else np.empty(0, dtype=object)
     if array.ndim == 1 and array.dtype.kind in "biuf":
         return Column(numbers=array.astype(np.float64))
-    values = [None if _gap(cell) else cell for cell in cells]
-    if all(cell is None or isinstance(cell, bool | int | float | np.number | np.bool_) for cell in values):
-        return Column(numbers=np.array([math.nan if cell is None else float(cell) for cell in values]))
-    strange = [cell for cell in values if not isinstance(cell, str | bool | int | float | np.generic | None)]
+    if not isinstance(cells, Iterable) or isinstance(cells, str | bytes):
+        raise _neither(name, cells)
+    values = [None if _gap(cell) else cell for cell in (array if hasattr(cells, "__array__") else cells)]
+    strange = [cell for cell in values if not isinstance(cell, PLAIN) or isinstance(cell, np.complexfloating)]
     if strange:
-        raise DataError(
-            "HF145",
-            f"The column {name!r} holds neither numbers nor texts",
-            seen=f"{type(strange[0]).__name__}: {strange[0]!r:.60}",
-            fix="leave it out, or make numbers or words of it",
-        )
-    return Column(texts=tuple(_word(cell) for cell in values))
+        raise _neither(name, strange[0])
+    if any(isinstance(cell, str) for cell in values):
+        return Column(texts=tuple(_word(cell) for cell in values))
+    try:
+        return Column(numbers=np.array([math.nan if cell is None else float(cell) for cell in values]))
+    except OverflowError as error:
+        raise DataError("HF145", f"The column {name!r} holds a number that is too large", expected="float64") from error
+
+
+def in_order(words: Iterable[str]) -> tuple[str, ...]:
+    """Different words in order: numbers by their size (2 before 10), as estimators have their classes; else letters."""
+    found = sorted(set(words))
+    numbers = numbers_of(found)
+    if numbers is None or bool(np.isnan(numbers).any()):
+        return tuple(found)
+    return tuple(found[i] for i in np.argsort(numbers, kind="stable"))
 
 
 def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
@@ -113,13 +123,41 @@ def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
     return None if np.isnan(found).all() or np.isinf(found).any() else found
 
 
+def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column:
+    """A column of a text file.
+
+    Args:
+        levels: Its different cells, each once.
+        places: Which of them each row has, `(n,)`.
+    """
+    words = [level or None for level in levels]
+    numbers = numbers_of(words)
+    texts = np.array([*words, None], dtype=object)[places]  # None once more, so that it is no array of texts
+    return Column(numbers=None if numbers is None else numbers[places], texts=tuple(texts.tolist()))
+
+
+def _named(found: Iterable[tuple[Any, Column]]) -> dict[str, Column]:
+    """Columns by their names, which must differ as texts."""
+    made: dict[str, Column] = {}
+    for name, column in found:
+        if str(name) in made:
+            raise DataError("HF145", f"Two columns are called {str(name)!r}", fix="give each column a name of its own")
+        made[str(name)] = column
+    return made
+
+
 def _arrow(rows: Any) -> dict[str, Column]:
     import pyarrow
 
+    frames = getattr(sys.modules.get("pandas"), "DataFrame", ())
     try:
-        table = pyarrow.table(rows)
-        return {str(name): _column(str(name), table.column(i)) for i, name in enumerate(table.column_names)}
-    except (pyarrow.ArrowException, TypeError) as error:
+        if isinstance(rows, frames):
+            _named((name, Column()) for name in rows.columns)
+            table = pyarrow.Table.from_pandas(rows, preserve_index=False)  # the index is no column
+        else:
+            table = pyarrow.table(rows)
+        return _named((name, _column(str(name), table.column(i))) for i, name in enumerate(table.column_names))
+    except (pyarrow.ArrowException, TypeError, UnicodeDecodeError) as error:
         raise DataError(
             "HF145",
             "The data frame cannot be read",
@@ -145,16 +183,22 @@ def _column(name: str, cells: Any) -> Column:
         return Column(numbers=np.full(len(cells), math.nan))
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_string_view(kind):
         return Column(texts=tuple(cell or None for cell in cells.to_pylist()))
-    raise DataError(
+    raise _neither(name, kind)
+
+
+def _neither(name: str, seen: Any) -> DataError:
+    return DataError(
         "HF145",
         f"The column {name!r} holds neither numbers nor texts",
-        seen=str(kind),
+        seen=f"{seen}" if type(seen).__module__.startswith("pyarrow") else f"{type(seen).__name__}: {seen!r:.60}",
         fix="leave it out, or make numbers or words of it",
     )
 
 
 def _gap(cell: Any) -> bool:
-    return cell is None or cell == "" or (isinstance(cell, float | np.floating) and math.isnan(cell))
+    if isinstance(cell, float | np.floating):
+        return math.isnan(cell)
+    return cell is None or (isinstance(cell, str) and not cell) or type(cell).__name__ == "NAType"  # of pandas
 
 
 def _word(cell: Any) -> str | None:

@@ -1,5 +1,6 @@
 """What rows of a table may be: its features, and the relations between them."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -50,12 +51,14 @@ class Schema:
     def __post_init__(self) -> None:
         for field in ("features", "relations", "pairs", "classes"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        for what in _problems(self.features, self.label):
+        for what in _problems(self.features, self.label, self.classes):
             raise DataError("HF143", f"The columns of {self.name!r} contradict each other: {what}")
         object.__setattr__(self, "relations", tuple(str(bound(text, self.by_name)) for text in self.relations))
         strays = [known.relation for known in self.pairs if known.relation not in self.relations]
         if strays:
             raise DataError("HF142", "Pairs are given for a relation that the schema does not have", seen=strays[0])
+        if len({known.relation for known in self.pairs}) < len(self.pairs):
+            raise DataError("HF142", "Pairs are given twice for a relation", seen=self.pairs[0].relation)
 
     @functools.cached_property
     def by_name(self) -> dict[str, Feature]:
@@ -158,16 +161,17 @@ class Schema:
         return Schema.from_toml(document.load(path), os.path.basename(path))
 
 
-def _problems(features: tuple[Feature, ...], label: str) -> Iterable[str]:
+def _problems(features: tuple[Feature, ...], label: str, classes: tuple[str, ...]) -> Iterable[str]:
     """What contradicts itself between columns, the first thing first."""
     if not features:
         yield "there are none"
     if any(not isinstance(feature, Feature) for feature in features):
         yield "one is no Feature"
     names = [feature.name for feature in features]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        yield f"{twice!r} stands twice"
+    for what, words in (("", names), ("the class ", classes)):
+        twice = [word for word, count in collections.Counter(words).items() if count > 1]
+        if twice:
+            yield f"{what}{twice[0]!r} stands twice"
     if label in names:
         yield f"the label {label!r} is a feature too"
     for group in dict.fromkeys(feature.group for feature in features if feature.group):

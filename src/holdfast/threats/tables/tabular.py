@@ -48,7 +48,11 @@ class Tabular(Box):
     def decode(self, x: Any) -> dict[str, np.ndarray]:
         """Raw columns by name, in order, of codes `(batch, features)` that are possible.
 
-        Whole numbers are int64, other numbers float64 with NaN for gaps, words objects with NaN for gaps.
+        Whole numbers that cannot be missing are int64, other numbers float64 and words objects, with NaN for gaps.
+        Codes between levels are the nearest one.
+
+        Raises:
+            DataError: HF150 for the code of a level that there is not.
         """
         return decoded(self.schema, self.schema.codes(x))
 
