@@ -155,8 +155,8 @@ class _Field:
         touched = largest > 0
         return cls(
             trees=trees,
-            low=low,
-            high=high,
+            low=np.ascontiguousarray(low),
+            high=np.ascontiguousarray(high),
             cuts=cuts,
             above=above,
             depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
