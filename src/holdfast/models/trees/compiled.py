@@ -1,5 +1,6 @@
 """Compilation of plain loops with numba, where it is installed."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -17,8 +18,7 @@ def compiled(function: F) -> F:
     """A function of numbers and arrays, compiled at its first call and kept on disk for the next process."""
     if not COMPILES:
         return function
-    from numba import njit
-
+    njit: Any = importlib.import_module("numba").njit
     try:
         return cast(F, njit(cache=True, **OPTIONS)(function))
     except RuntimeError:  # no folder that a compiled function could be kept in
@@ -29,6 +29,5 @@ def inner(function: F) -> F:
     """The same for what only compiled functions of its own file call: kept within them, without a door of its own."""
     if not COMPILES:
         return function
-    from numba import njit
-
+    njit: Any = importlib.import_module("numba").njit
     return cast(F, njit(no_cpython_wrapper=True, **OPTIONS)(function))
