@@ -42,11 +42,9 @@ def regions(
                     tree_of, leaf_of, far, start = _longer(tree_of), _longer(leaf_of), _longer(far), _longer(start)
                 while start[count] + length >= len(lows):
                     limit_of, lows, highs = _longer(limit_of), _longer(lows), _longer(highs)
-                start[count + 1], far[count] = _last(
-                    path_f, path_lo, path_hi, length, limit_of, lows, highs, start[count], x, fixed
-                )
-                tree_of[count], leaf_of[count] = tree, left[node]
-                count += 1
+                at, far[count] = _last(path_f, path_lo, path_hi, length, limit_of, lows, highs, start[count], x, fixed)
+                tree_of[count], leaf_of[count], count = tree, left[node], count + 1
+                start[count] = at
                 continue
             lo, hi = low[f], high[f]
             for i in range(length):
