@@ -223,8 +223,8 @@ def test_refusals_are_a_line_each():
     for other in (model | BitDepth(), model.seen_as("scores"), hf.wrap(lambda rows: rows[:, :2], output="logits")):
         with pytest.raises(ModelError, match="HF271"):
             hf.exact_distance(other, x, y)
-    with pytest.raises(ThreatError, match=r"HF303.*l2"):
-        hf.exact_distance(model, x, y, norm="l2")
+    with pytest.raises(ThreatError, match=r"HF303.*l3"):
+        hf.exact_distance(model, x, y, norm="l3")
     with pytest.raises(DataError, match="HF104"):
         hf.exact_distance(hf.wrap(estimator, (-0.1, 0.1)), x, y)
     flipped = dataclasses.replace(model.trees(), values=model.trees().values[:, ::-1])

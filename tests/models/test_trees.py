@@ -10,7 +10,7 @@ from holdfast.models.trees import descend as descending
 from holdfast.models.trees import read
 from holdfast.models.trees.compiled import COMPILES
 from holdfast.models.trees.rounding import last_left
-from models.tree_cases import CASES, lgb, rows, xgb
+from models.tree_cases import CASES, boosted_stumps, lgb, rows, sk, xgb
 
 PACKAGE = {
     "reg:squarederror": "xgboost",
@@ -100,6 +100,8 @@ def test_the_last_float_left_of_a_threshold_goes_left_and_its_neighbor_right(giv
         (encoded, "categorical features"),
         (started, "LogisticRegression"),
         (voted, "AdaBoost over LogisticRegression"),
+        (lambda x, y: sk("RandomForestClassifier", n_estimators=2)(x, 0 * y), "one class"),
+        (lambda x, y: boosted_stumps(x, 0 * y), "one class"),
         (lambda x, y: object(), "object"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -110,6 +112,15 @@ def test_what_the_form_does_not_hold_is_refused_in_a_line(fit, seen):
     model = case.fitted()
     with pytest.raises(ModelError, match=f"HF270.*{seen}"):
         read.read(model)
+
+
+@pytest.mark.parametrize("base", [None, 1e-7, 0.7, 1 - 1e-7])
+def test_a_prior_near_zero_or_one_is_read_as_xgboost_reads_it(base):
+    xgboost = pytest.importorskip("xgboost")
+    x, y = CASES[0].data(n=40)
+    model = xgb(base_score=base)(x, 0 * y if base is None else y % 2)
+    raw = model.get_booster().predict(xgboost.DMatrix(x[:5]), output_margin=True)
+    assert np.array_equal(read.read(model).sums(x[:5])[:, 0].astype(np.float32), raw)
 
 
 def test_rows_of_another_length_are_refused():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.models.trees.compiled import compiled
+from holdfast.models.trees.compiled import compiled, inner
 from holdfast.models.trees.descend import left_of
 
 Array = NDArray[Any]
@@ -23,8 +23,8 @@ def regions(
     which way a row goes. A leaf has several boxes where zeros count as missing: to `rim` they do, from `edge` on not.
     """
     tree_of, leaf_of, far, start = np.empty(64, np.int32), np.empty(64, np.int32), np.empty(64), np.zeros(64, np.int64)
-    limit_of, lows, highs, count, limits = np.empty(256, np.int32), np.empty(256), np.empty(256), 0, 0
-    path_f, path_lo, path_hi = np.zeros(depth + 1, np.int32), np.zeros(depth + 1), np.zeros(depth + 1)
+    limit_of, lows, highs, count = np.empty(256, np.int32), np.empty(256), np.empty(256), 0
+    path_f, path_lo, path_hi = np.empty(depth + 1, np.int32), np.empty(depth + 1), np.empty(depth + 1)
     wait = np.empty((5 * depth + 8, 3), np.int32)  # node, length of the path, feature of the last limit
     wait_lo, wait_hi = np.empty(len(wait)), np.empty(len(wait))
     for tree in range(len(roots)):
@@ -40,12 +40,11 @@ def regions(
             if f < 0:
                 if count + 1 >= len(far):
                     tree_of, leaf_of, far, start = _longer(tree_of), _longer(leaf_of), _longer(far), _longer(start)
-                while limits + length >= len(lows):
+                while start[count] + length >= len(lows):
                     limit_of, lows, highs = _longer(limit_of), _longer(lows), _longer(highs)
-                limits, far[count] = _last(path_f, path_lo, path_hi, length, limit_of, lows, highs, limits, x, fixed)
-                tree_of[count], leaf_of[count] = tree, left[node]
-                count += 1
-                start[count] = limits
+                at, far[count] = _last(path_f, path_lo, path_hi, length, limit_of, lows, highs, start[count], x, fixed)
+                tree_of[count], leaf_of[count], count = tree, left[node], count + 1
+                start[count] = at
                 continue
             lo, hi = low[f], high[f]
             for i in range(length):
@@ -68,13 +67,14 @@ def regions(
                     wait[top, 0], wait[top, 1], wait[top, 2] = left[node] if goes else right[node], length + 1, f
                     wait_lo[top], wait_hi[top] = a, b
                     top += 1
+    limits = start[count]
     return (
         tree_of[:count], leaf_of[:count], far[:count], start[: count + 1], limit_of[:limits], lows[:limits],
         highs[:limits],
     )  # fmt: skip
 
 
-@compiled
+@inner
 def _last(
     path_f: Array, path_lo: Array, path_hi: Array, length: int, limit_of: Array, lows: Array, highs: Array, at: int,
     x: Array, fixed: Array,
@@ -92,10 +92,11 @@ def _last(
     return at, distance
 
 
-@compiled
+@inner
 def _longer(array: Array) -> Array:
     made = np.empty(2 * len(array), array.dtype)
-    made[: len(array)] = array
+    for i in range(len(array)):
+        made[i] = array[i]
     return made
 
 

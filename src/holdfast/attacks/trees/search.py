@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.models.trees.compiled import compiled
+from holdfast.models.trees.compiled import compiled, inner
 
 Array = NDArray[Any]
 FOUND = -2
@@ -46,12 +46,11 @@ def nearest(  # noqa: D417
     chosen, best, best_leaves = np.empty(trees, np.int64), within, np.empty(0, np.int64)
     bound, size = np.zeros(4), 2 * len(gains) + 64
     bound[3] = 1.0 if narrow else 0.0
-    keys, heap, waiting, count, looked = np.zeros(size), np.empty(size, np.int64), 0, 0, 0
+    keys, heap, looked = np.zeros(size), np.empty(size, np.int64), 0
     links, limits = np.full((size, 4), -1), np.zeros((size, 4))  # parent, class, feature limited, feature to cut; ends
-    for other in range(len(gains)):
-        if other != label:
-            links[count, 1] = other
-            waiting, count = rise(heap, keys, waiting, count), count + 1
+    waiting = count = len(gains) - 1
+    for root in range(count):
+        heap[root], links[root, 1] = count - 1 - root, root if root < label else root + 1
     while waiting and keys[heap[0]] < best and looked < budget:
         node = heap[0]
         waiting = sink(heap, keys, waiting)
@@ -82,13 +81,13 @@ def nearest(  # noqa: D417
     return best, min(best, keys[heap[0]]) if waiting else best, looked, best_leaves
 
 
-@compiled
+@inner
 def note(table: Array, row: int, one: float, two: float, three: float, four: float) -> None:
     """Write a row of four."""
     table[row, 0], table[row, 1], table[row, 2], table[row, 3] = one, two, three, four
 
 
-@compiled
+@inner
 def wall(node: int, links: Array, limits: Array, floor: Array, roof: Array) -> None:
     """Put up the limits of a node and its ancestors."""
     while node >= 0:
@@ -98,7 +97,7 @@ def wall(node: int, links: Array, limits: Array, floor: Array, roof: Array) -> N
         node = links[node, 0]
 
 
-@compiled
+@inner
 def clear(node: int, links: Array, floor: Array, roof: Array) -> None:
     """Take them down again."""
     while node >= 0:
@@ -107,7 +106,7 @@ def clear(node: int, links: Array, floor: Array, roof: Array) -> None:
         node = links[node, 0]
 
 
-@compiled
+@inner
 def look(
     key: float, order: Array, tree_of: Array, far: Array, start: Array, limit_of: Array, lows: Array, highs: Array,
     values: Array, gains: Array, offset: float, slack: Array, sums: tuple[Array, Array], label: int,
@@ -154,7 +153,7 @@ def look(
     return narrower(chosen, start, limit_of, lows, highs, floor, roof, bound)
 
 
-@compiled
+@inner
 def leads(chosen: Array, values: Array, sums: tuple[Array, Array], label: int, other: int, slack: float) -> bool:
     """Whether the chosen leaves, added as the ensemble adds them, decide for the other class; ties: the lower one."""
     base, rest = sums
@@ -173,13 +172,13 @@ def leads(chosen: Array, values: Array, sums: tuple[Array, Array], label: int, o
     return bool(one >= two - slack) if other < label or slack > 0 else bool(one > two)
 
 
-@compiled
+@inner
 def rounded(value: float, single: float) -> float:
     """To float32 where `single` is not zero: sums, products and quotients of float32 come out as if computed in it."""
     return float(np.float32(value)) if single else value
 
 
-@compiled
+@inner
 def conflict(
     chosen: Array, start: Array, limit_of: Array, lows: Array, highs: Array, meet_lo: Array, meet_hi: Array,
     bound: Array,
@@ -218,7 +217,7 @@ def conflict(
     return cut
 
 
-@compiled
+@inner
 def narrower(
     chosen: Array, start: Array, limit_of: Array, lows: Array, highs: Array, floor: Array, roof: Array, bound: Array
 ) -> int:
@@ -235,7 +234,7 @@ def narrower(
     return -1
 
 
-@compiled
+@inner
 def before(value: float, narrow: float) -> float:
     """The float before, of the type of the inputs: float32 where `narrow` is not zero."""
     if narrow:
@@ -243,7 +242,7 @@ def before(value: float, narrow: float) -> float:
     return float(np.nextafter(value, -np.inf))
 
 
-@compiled
+@inner
 def rise(heap: Array, keys: Array, waiting: int, node: int) -> int:
     """Put a node into a heap: the lowest key first, the youngest among equals; how many wait now."""
     at = waiting
@@ -258,7 +257,7 @@ def rise(heap: Array, keys: Array, waiting: int, node: int) -> int:
     return waiting + 1
 
 
-@compiled
+@inner
 def sink(heap: Array, keys: Array, waiting: int) -> int:
     """Take the first node out of a heap; how many wait now."""
     waiting -= 1
@@ -277,10 +276,13 @@ def sink(heap: Array, keys: Array, waiting: int) -> int:
     return waiting
 
 
-@compiled
+@inner
 def longer(keys: Array, links: Array, limits: Array, heap: Array) -> tuple[Array, Array, Array, Array]:
     """Twice the room."""
     size = len(keys)
     made = np.empty(2 * size), np.full((2 * size, 4), -1), np.empty((2 * size, 4)), np.empty(2 * size, np.int64)
-    made[0][:size], made[1][:size], made[2][:size], made[3][:size] = keys, links, limits, heap
+    for i in range(size):
+        made[0][i], made[3][i] = keys[i], heap[i]
+        for j in range(4):
+            made[1][i, j], made[2][i, j] = links[i, j], limits[i, j]
     return made

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from holdfast.models.trees.compiled import COMPILES, compiled
 
 Array = NDArray[Any]
+MANY = 2**15
+"""Leaves to find from which on compiling the loop pays."""
 
 
 def descend(seen: Array, strict: bool, tiny: float, *form: Array) -> Array:
@@ -19,7 +21,8 @@ def descend(seen: Array, strict: bool, tiny: float, *form: Array) -> Array:
         tiny: What counts as zero where zeros are missing.
         form: Roots, feature, threshold, left, right, missing, zeros, members and bits of the ensemble.
     """
-    return (_loops if COMPILES else _steps)(seen, strict, tiny, *form)
+    pays = COMPILES and len(seen) * len(form[0]) >= MANY
+    return (_loops if pays else _steps)(seen, strict, tiny, *form)
 
 
 def gather(leaves: Array, values: Array, base: Array) -> Array:
@@ -30,7 +33,7 @@ def gather(leaves: Array, values: Array, base: Array) -> Array:
         values: `(leaves, outputs)`.
         base: `(outputs,)`.
     """
-    if COMPILES:
+    if COMPILES and leaves.size >= MANY:
         return _add(leaves, values, base)
     found = np.repeat(base[None], len(leaves), 0)
     for tree in range(leaves.shape[1]):

@@ -21,8 +21,8 @@ def read(estimator: Any) -> Trees:
     """The arrays of a fitted classifier.
 
     Raises:
-        ModelError: HF270 for several labels at once, for boosting that starts from a model, and for AdaBoost over
-            anything but trees.
+        ModelError: HF270 for several labels at once, for one class, for boosting that starts from a model, and for
+            AdaBoost over anything but trees.
     """
     return _READERS[type(estimator).__name__](estimator)
 
@@ -31,6 +31,7 @@ def _forest(estimator: Any) -> Trees:
     members = getattr(estimator, "estimators_", [estimator])
     if estimator.n_outputs_ != 1:
         raise refused(LIBRARY, f"{estimator.n_outputs_} labels at once", "one")
+    _several(estimator)
     trees = [_tree(member, member.tree_.value[:, 0, :]) for member in members]
     return plant(
         trees,
@@ -64,6 +65,7 @@ def _boosting(estimator: Any) -> Trees:
 
 def _adaboost(estimator: Any) -> Trees:
     """SAMME (Zhu, Zou, Rosset and Hastie 2009): a tree gives its weight to its class and takes a share off the rest."""
+    _several(estimator)
     classes, trees = estimator.n_classes_, []
     weights = estimator.estimator_weights_[: len(estimator.estimators_)]
     for member, weight in zip(estimator.estimators_, weights, strict=True):
@@ -83,6 +85,11 @@ def _adaboost(estimator: Any) -> Trees:
         slope=1.0 / (classes - 1),
         link="softmax",
     )
+
+
+def _several(estimator: Any) -> None:
+    if estimator.n_classes_ < 2:
+        raise refused(LIBRARY, "one class", "two or more")
 
 
 def _tree(member: Any, value: NDArray[Any]) -> Tree:

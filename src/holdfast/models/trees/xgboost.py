@@ -76,10 +76,12 @@ def _forest(booster: dict[str, Any]) -> tuple[dict[str, Any], list[np.float32]]:
 
 
 def _base(text: str, objective: str, outputs: int) -> NDArray[np.float64]:
-    """Before the first tree, in the units of the sums; kept as a probability for a sigmoid."""
+    """Before the first tree, in the units of the sums; kept as a probability for a sigmoid, 1e-6 from 0 and 1."""
     base = np.asarray([float(word) for word in str(text).strip("[]").split(",")], np.float32)
     if objective == "binary:logistic":
-        base = -np.log(np.float32(1) / base - np.float32(1))
+        edge = np.float32(1e-6)  # labels of one class are 0 or 1 in its file
+        odds = np.float32(1) / base.clip(edge, np.float32(1) - edge) - np.float32(1)
+        base = -np.log(odds.astype(np.float64)).astype(np.float32)  # numpy's log of float32 may be a last place off
     return np.broadcast_to(base.astype(np.float64), outputs)
 
 
