@@ -22,7 +22,7 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
     broken = [
         f for f in found.values() if f.status == "broken" and f.row is not None and view.adversarial(f) is not None
     ]
-    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.norm), place[f.key]))
+    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.measure), place[f.key]))
     picked = [ordered[i].key for i in (0, len(ordered) // 2, -1)] if ordered else []
     for groups in ([f.asked.attack if f.asked else "" for f in ordered], [labels[f.key] for f in ordered]):
         first: dict[object, str] = {}

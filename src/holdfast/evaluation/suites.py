@@ -269,7 +269,7 @@ def _named() -> dict[str, Suite]:
 
 def _serves(attack: Attack, threat: Threat) -> bool:
     """Whether the attack is written for the threat, and asks no more than may be seen under it."""
-    return threat.p in attack.norms and (attack.minimal or threat.bounded) and _sees(attack, threat)
+    return attack.serves(threat) and (attack.minimal or threat.bounded) and _sees(attack, threat)
 
 
 def _sees(attack: Attack, threat: Threat) -> bool:

@@ -206,7 +206,7 @@ def _curve(case: Case, threat: Threat) -> tuple[CurvePoint, ...]:
     if not n:
         return ()
     if not threat.bounded:
-        far = [getattr(f.row, threat.norm) for f in members.values() if f.status == "broken" and f.row is not None]
+        far = [getattr(f.row, threat.measure) for f in members.values() if f.status == "broken" and f.row is not None]
         return from_distances([d for d in far if d is not None], base, n, ALL)
     broken = {threat.radius: sum(f.status == "broken" for f in members.values())}
     for t in smaller(threat, case.view.threats):
