@@ -47,6 +47,7 @@ from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.tables.feature import Feature as Feature
 from holdfast.threats.tables.schema import Schema as Schema
 from holdfast.threats.tables.tabular import Tabular as Tabular
+from holdfast.threats.tables.threat import Table as Table
 from holdfast.threats.threats import L0 as L0
 from holdfast.threats.threats import L1 as L1
 from holdfast.threats.threats import L2 as L2
@@ -76,6 +77,7 @@ __all__ = [
     "Schema",
     "Stop",
     "Surrogate",
+    "Table",
     "Tabular",
     "Target",
     "ThreatError",

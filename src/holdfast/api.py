@@ -34,6 +34,7 @@ from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
 from holdfast.models.wrap import wrap
 from holdfast.report.run import Run
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 
@@ -262,8 +263,11 @@ def _opened(run: Run | str | os.PathLike[str]) -> Folder:
 
 
 def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:
-    """The data as a Dataset; a pair takes the model's bounds."""
-    return data if isinstance(data, Dataset) else Dataset(*data, bounds=wrapped(model).space.bounds)
+    """The data as a Dataset; a pair takes the model's bounds, or its schema."""
+    if isinstance(data, Dataset):
+        return data
+    space = wrapped(model).space
+    return Dataset(*data, schema=space.schema) if isinstance(space, Tabular) else Dataset(*data, bounds=space.bounds)
 
 
 @contextlib.contextmanager

@@ -139,6 +139,7 @@ def suites() -> list[Row]:
     for suite in found:
         for p, plan in suite.plans:
             rows.append({"name": suite.name, "under": f"l{p:g}", "attacks": [describe(a) for a in plan]})
+        rows.append({"name": suite.name, "under": "table", "attacks": [describe(a) for a in suite.tables]})
     return rows
 
 

@@ -20,7 +20,7 @@ from holdfast.evaluation.rows import ControlRow, SearchRow
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.suites import stage_of
 from holdfast.evaluation.summary import (
-    NORMS,
+    DISTANCES,
     AttackFacts,
     Cost,
     CurvePoint,
@@ -31,6 +31,7 @@ from holdfast.evaluation.summary import (
     ThreatFacts,
 )
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 Found = Mapping[str, Mapping[str, Final]]
@@ -122,7 +123,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             case, {key: members[key].status == "broken" for key in right}, "samples right before the attack"
         ),
         attacks=tuple(_attack_facts(case, threat, a, stage) for stage, a in enumerate(case.view.attacks(threat))),
-        distances={norm: s for norm in NORMS if (s := spread(getattr(row, norm) for row in hits)) is not None},
+        distances={norm: s for norm in DISTANCES if (s := spread(getattr(row, norm) for row in hits)) is not None},
         curve=_curve(case, threat),
         confusions=confusions(
             (case.labels[f.key], f.row.adversarial_label)
@@ -133,6 +134,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             {key: case.labels[key] for key in judged}, {key: case.right(key) for key in judged}, stands, case.names
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
+        valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,
         psnr=spread(row.psnr for row in hits),
         ssim=spread(row.ssim for row in hits),
         loss=_loss(members, judged),
@@ -140,6 +142,11 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         statuses=dict(sorted(Counter(f.status for f in members.values()).items())),
         **_knowing(case, threat, right),
     )
+
+
+def _rows(case: Case) -> bool:
+    """Whether the samples are rows of a table with a schema."""
+    return isinstance(case.space, Tabular)
 
 
 def _knowing(case: Case, threat: Threat, right: Sequence[str]) -> dict[str, Rate | None]:

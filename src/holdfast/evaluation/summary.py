@@ -22,6 +22,7 @@ RESULT_VERSION = 3  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
 NORMS = ("linf", "l2", "l1", "l0")
+DISTANCES = (*NORMS, "cost")  # what a sample may have; a cost in tables alone
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +173,7 @@ class ThreatFacts:
         eight_bit: Broken samples whose adversarial input still breaks after storage in 8 bits; `psnr`, `ssim` likewise.
         control: Samples (right before) that plain noise of the same radius breaks.
         statuses: Status -> samples.
+        valid: Broken samples whose changed row the schema allows, in tables.
         oblivious, defense_aware: Samples (right before) that replayed inputs break which were made on the model
             without its defense, and those that only attacks on the defended model break; None without such a replay.
     """
@@ -197,6 +199,7 @@ class ThreatFacts:
     statuses: dict[str, int] = dataclasses.field(default_factory=dict)
     oblivious: Rate | None = None
     defense_aware: Rate | None = None
+    valid: Rate | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
