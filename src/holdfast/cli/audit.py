@@ -106,19 +106,19 @@ def run(request: Request) -> int:
 
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
-    from holdfast.cli.subject import default_threat, load_data, load_model
+    from holdfast.cli.subject import default_threat, load_data, load_model, space_of
     from holdfast.evaluation.budget import deadline_of
     from holdfast.evaluation.decide import decided
     from holdfast.report.run import Run
 
     deadline_of(request.deadline, began)
     dataset = load_data(request.data, request.split, request.bounds)
-    model = load_model(request.model, request.trust, limits or dataset.bounds)
+    model = load_model(request.model, request.trust, limits or space_of(dataset))
     request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
-    others = [load_model(name, request.trust, limits or dataset.bounds) for name in request.transfer_to]
+    others = [load_model(name, request.trust, limits or space_of(dataset)) for name in request.transfer_to]
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
         ended = decided(
             model,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from holdfast.evaluation.metrics.distances import DISTANCES
 from holdfast.evaluation.store import Examples
-from holdfast.evaluation.summary import DISTANCES, Summary
+from holdfast.evaluation.summary import Summary
 from holdfast.report import pictures, words
 from holdfast.threats.literals import parse
 
