@@ -42,6 +42,7 @@ from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
 from holdfast.threats.goals import Accepted as Accepted
+from holdfast.threats.goals import Evade as Evade
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.tables.feature import Feature as Feature
@@ -59,6 +60,7 @@ __all__ = [
     "BatchMonitor",
     "DataError",
     "Dataset",
+    "Evade",
     "Feature",
     "Fit",
     "HoldfastError",

@@ -80,6 +80,19 @@ def test_what_does_not_fit_is_refused_in_one_line():
         hf.audit(MODEL, never, threat="table:features=2")
 
 
+def test_one_direction_is_audited_alone(run):
+    found = hf.audit(MODEL, data(), threat="table:features=2", suite="quick", evade="bad:good")
+    y = data().y
+    assert found.folder.summary.rates.clean_accuracy.n == int((y == 1).sum()) - int(y[3] == 1)
+    both = {row["sample"]: row["status"] for row in run.folder.samples.to_pylist() if "features" in row["threat"]}
+    one = {row["sample"]: row["status"] for row in found.folder.samples.to_pylist()}
+    assert one == {sample: status for sample, status in both.items() if y[sample] == 1}
+    assert "bad to be taken for good" in found.folder.summary.data.split
+    for wrong in ("bad", "bad:goood", "bad:bad", "2:0"):
+        with pytest.raises(ThreatError, match="HF309"):
+            hf.audit(MODEL, data(), threat="table:features=2", evade=wrong)
+
+
 @pytest.mark.parametrize("name", ["quick", "frugal", "standard"])
 def test_suites_choose_graph_search_for_tables(name):
     suite = resolve(name).serving(parse("table:features=3"))
