@@ -70,6 +70,21 @@ def test_no_row_is_asked_about_twice_and_every_one_is_possible():
     assert SCHEMA.validate(rows, x.expand(len(rows), -1)).valid.all()
 
 
+def test_what_repair_moved_beyond_a_limit_is_not_asked_about():
+    """The relation holds with equality, so that a higher rate is repaired by a higher age: two columns."""
+    asked = []
+
+    def spied(x):
+        asked.append(x.clone())
+        return torch.tensor([1.0, 0.0]).expand(len(x), 2)
+
+    x = ROWS[(ROWS[:, 4] == 0) & (ROWS[:, 1] == ROWS[:, 0] / 4) & (ROWS[:, 0] == 2)][:1]
+    run(GraphSearch(steps=2), Model(SPACE, 2, None, spied), x, torch.zeros(1), "table:features=1")
+    rows = torch.cat(asked)
+    assert len(rows) > 5
+    assert float(SCHEMA.ruler.distance(rows, x.expand(len(rows), -1), "features").max()) == 1
+
+
 def test_never_nearer_than_the_exact_distance():
     draw = torch.Generator().manual_seed(0)
     x = torch.rand(300, 3, generator=draw, dtype=torch.float64)
