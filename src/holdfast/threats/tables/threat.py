@@ -112,7 +112,7 @@ class Table(Threat):
 
     def _moves(self, entry: str) -> str:
         told = [WORDS[name].format(number(limit)) for name, limit in self.limits if limit < math.inf]
-        return ", ".join(told) + ", to rows that the schema allows"
+        return ", ".join(told).replace("at most 1 columns", "at most 1 column") + ", to rows that the schema allows"
 
 
 def no_table(threat: Table, seen: str) -> ThreatError:
