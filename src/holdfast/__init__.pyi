@@ -42,11 +42,13 @@ from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
 from holdfast.threats.goals import Accepted as Accepted
+from holdfast.threats.goals import Evade as Evade
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
 from holdfast.threats.tables.feature import Feature as Feature
 from holdfast.threats.tables.schema import Schema as Schema
 from holdfast.threats.tables.tabular import Tabular as Tabular
+from holdfast.threats.tables.threat import Table as Table
 from holdfast.threats.threats import L0 as L0
 from holdfast.threats.threats import L1 as L1
 from holdfast.threats.threats import L2 as L2
@@ -58,6 +60,7 @@ __all__ = [
     "BatchMonitor",
     "DataError",
     "Dataset",
+    "Evade",
     "Feature",
     "Fit",
     "HoldfastError",
@@ -76,6 +79,7 @@ __all__ = [
     "Schema",
     "Stop",
     "Surrogate",
+    "Table",
     "Tabular",
     "Target",
     "ThreatError",

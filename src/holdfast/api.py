@@ -26,6 +26,7 @@ from holdfast.evaluation.defending.protocol import Protocol, settled
 from holdfast.evaluation.defending.protocol import read as read_protocol
 from holdfast.evaluation.defending.records import DefenseComparison
 from holdfast.evaluation.defending.work import compare_defenses as compared
+from holdfast.evaluation.evading import of_source
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
@@ -34,6 +35,7 @@ from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
 from holdfast.models.wrap import wrap
 from holdfast.report.run import Run
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 
@@ -54,6 +56,7 @@ def audit(
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
     replay: Run | str | os.PathLike[str] | None = None,
+    evade: str = "",
     new: bool = False,
     on_event: Listener = silent,
 ) -> Run:
@@ -75,6 +78,7 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
+        evade: One direction alone, `"fraud:legitimate"`: samples of the first class, which shall pass for the second.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
@@ -83,10 +87,10 @@ def audit(
         UsageError: HF826 question, HF827 budget or deadline, HF828 a run that would replay itself.
         IntegrityError, ResourceError: HF4xx the folder or the run to replay; HF5xx the disk.
     """
-    asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out")}
+    asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out", "evade")}
     asked["replay"] = replay.folder.path if isinstance(replay, Run) else replay
     with _folder(out) as folder:
-        found = decided(model, _dataset(model, data), out=folder, **asked)
+        found = decided(model, of_source(_dataset(model, data), evade), out=folder, **asked)
     return Run(found, temporary=out is None)
 
 
@@ -262,8 +266,11 @@ def _opened(run: Run | str | os.PathLike[str]) -> Folder:
 
 
 def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:
-    """The data as a Dataset; a pair takes the model's bounds."""
-    return data if isinstance(data, Dataset) else Dataset(*data, bounds=wrapped(model).space.bounds)
+    """The data as a Dataset; a pair takes the model's bounds, or its schema."""
+    if isinstance(data, Dataset):
+        return data
+    space = wrapped(model).space
+    return Dataset(*data, schema=space.schema) if isinstance(space, Tabular) else Dataset(*data, bounds=space.bounds)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,8 @@ def test_the_list_of_attacks_is_the_catalog():
     assert set(rows) == {name for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Attack)}
     for name, row in rows.items():
         assert row["paper"], name
-        assert row["norms"] == [catalog.norm_name(p) for p in kinds[name].norms]
+        tables = ["table"] * bool(kinds[name].tables)
+        assert row["norms"] == [catalog.norm_name(p) for p in kinds[name].norms] + tables
         assert row["cost"], f"the docstring of {name} has a line that begins with Cost:"
 
 

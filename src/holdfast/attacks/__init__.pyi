@@ -15,6 +15,7 @@ from holdfast.attacks.evasion.fab_t import FabT as FabT
 from holdfast.attacks.evasion.fmn import Fmn as Fmn
 from holdfast.attacks.evasion.gen_attack import GenAttack as GenAttack
 from holdfast.attacks.evasion.geo_da import GeoDa as GeoDa
+from holdfast.attacks.evasion.graph_search import GraphSearch as GraphSearch
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
@@ -58,6 +59,7 @@ __all__ = [
     "Fmn",
     "GenAttack",
     "GeoDa",
+    "GraphSearch",
     "HopSkipJump",
     "Jsma",
     "Lbfgs",

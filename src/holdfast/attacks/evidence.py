@@ -56,6 +56,9 @@ EVIDENCE = {
     "Fmn": _beside("adv_lib, MNIST, 300 steps: median Linf 0.422, 0.423; L2 1.96, 2.15; L0 22, 22", "minimal"),
     "GenAttack": _beside("Foolbox, digits, second class, 601 queries: broken 0.30, 0.22", "queries"),
     "GeoDa": _beside("ART, digits, 1,954 queries: median L2 0.549, 2.415", "queries"),
+    "GraphSearch": _forms(
+        "finds what there is on tables small enough to ask about every row", "tests/attacks/test_graph_search.py"
+    ),
     "HopSkipJump": _beside("ART, random forest, 1,164 queries: median L2 0.706, 0.991", "queries"),
     "Jsma": _forms("the least number of values on planes"),
     "Lbfgs": _forms("at most 2 % above the nearest point"),

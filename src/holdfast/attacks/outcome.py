@@ -47,8 +47,14 @@ class Outcome:
         return torch.tensor([s == "broken" for s in self.status], dtype=torch.bool)
 
     def distance(self, name: str) -> Tensor:
-        """Of the nearest success in one of linf, l2, l1, l0: `(batch,)` float64; inf where there is none."""
-        far = norm(self.adversarial.double() - self.x0.double(), NORMS[name])
+        """Of the nearest success in one of linf, l2, l1, l0: `(batch,)` float64; inf where there is none.
+
+        In a table that is one of codes, where a value that goes missing or appears counts as 1; `schema.ruler` measures
+        in standardized units.
+        """
+        change = self.adversarial.double() - self.x0.double()
+        both = self.adversarial.isnan() & self.x0.isnan()
+        far = norm(torch.where(both, 0.0, change.nan_to_num(1.0, torch.inf, -torch.inf)), NORMS[name])
         return torch.where(self.success.to(far.device), far, torch.inf)
 
     def __repr__(self) -> str:

@@ -34,6 +34,7 @@ class Wrapper(Attack):
     norms: ClassVar[Any] = Derived(
         lambda inner: tuple(p for p in inner[0].norms if all(p in a.norms for a in inner)), ()
     )
+    tables: ClassVar[Any] = Derived(lambda inner: all(a.tables for a in inner), False)
     minimal: ClassVar[Any] = Derived(lambda inner: all(a.minimal for a in inner), False)
     scheduled: ClassVar[Any] = Derived(lambda inner: any(a.scheduled for a in inner), False)
 

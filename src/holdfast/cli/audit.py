@@ -52,6 +52,7 @@ class Request:
     subset_seed: int | None = None
     seeds: int = 1
     replay: str | None = None
+    evade: str = ""
     deadline: str = ""
     part: bool = False  # one of several audits: the result is not shown
 
@@ -74,6 +75,7 @@ def command(
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
     replay: options.Replay = None,
+    evade: options.Evade = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     device: options.Device = "cpu",
@@ -106,19 +108,20 @@ def run(request: Request) -> int:
 
     from holdfast.cli import result
     from holdfast.cli.interrupt import announced
-    from holdfast.cli.subject import default_threat, load_data, load_model
+    from holdfast.cli.subject import default_threat, load_data, load_model, space_of
     from holdfast.evaluation.budget import deadline_of
     from holdfast.evaluation.decide import decided
+    from holdfast.evaluation.evading import of_source
     from holdfast.report.run import Run
 
     deadline_of(request.deadline, began)
-    dataset = load_data(request.data, request.split, request.bounds)
-    model = load_model(request.model, request.trust, limits or dataset.bounds)
+    dataset = of_source(load_data(request.data, request.split, request.bounds), request.evade)
+    model = load_model(request.model, request.trust, limits or space_of(dataset))
     request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
-    others = [load_model(name, request.trust, limits or dataset.bounds) for name in request.transfer_to]
+    others = [load_model(name, request.trust, limits or space_of(dataset)) for name in request.transfer_to]
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
         ended = decided(
             model,
@@ -248,6 +251,7 @@ def reproducing(request: Request) -> str:
         "expect_accuracy",
         "transfer_to",
         "replay",
+        "evade",
         "trust",
         "out",
     ):

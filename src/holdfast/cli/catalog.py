@@ -87,9 +87,12 @@ def gradient_of(defense: Any) -> str:
 def threats() -> list[Row]:
     """One row a kind of threat: its literal, what it allows, its place in the taxonomies."""
     from holdfast.threats.literals import KINDS
+    from holdfast.threats.tables.threat import Table
+    from holdfast.threats.threats import Threat
 
     radius = {"linf": 8 / 255, "l2": 0.5, "l1": 12, "l0": 10}
-    found = [(name, kind(radius.get(name, 1))) for name, kind in KINDS.items()]
+    found: list[tuple[str, Threat]] = [(name, kind(radius.get(name, 1))) for name, kind in KINDS.items()]
+    found.append((Table.norm, Table(features=3)))
     return [
         {
             "name": name,
@@ -136,6 +139,7 @@ def suites() -> list[Row]:
     for suite in found:
         for p, plan in suite.plans:
             rows.append({"name": suite.name, "under": f"l{p:g}", "attacks": [describe(a) for a in plan]})
+        rows.append({"name": suite.name, "under": "table", "attacks": [describe(a) for a in suite.tables]})
     return rows
 
 
@@ -189,7 +193,7 @@ def _attack(name: str, kind: Any) -> Row:
         "name": name,
         "kind": "wrapper" if wraps else "minimal" if kind.minimal else "bounded",
         "needs": sorted(kind.needs),
-        "norms": [norm_name(p) for p in kind.norms],
+        "norms": [*(norm_name(p) for p in kind.norms), *["table"] * bool(kind.tables)],
         "evidence": EVIDENCE[name].kind if name in EVIDENCE else "",
         "cost": cost(kind),
         "paper": _paper(importlib.import_module(kind.__module__).__doc__),

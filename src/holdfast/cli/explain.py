@@ -74,7 +74,8 @@ def attack(name: str) -> str:
     text = (inspect.getdoc(kind) or "").partition("\nArgs:")[0].rstrip()
     if not hasattr(kind, "norms"):
         return f"# {name}\n\n{paper}\n\n{text}"
-    facts = f"needs {', '.join(sorted(kind.needs))}; norms {', '.join(norm_name(p) for p in kind.norms) or 'any'}"
+    written = [*(norm_name(p) for p in kind.norms), *["tables"] * bool(kind.tables)]
+    facts = f"needs {', '.join(sorted(kind.needs))}; norms {', '.join(written) or 'any'}"
     rows = [
         (p.name, str(getattr(p.kind, "__name__", p.kind)), str(p.range or ""), _default(p.default), p.meaning)
         for p in parameters(kind)

@@ -87,6 +87,10 @@ TransferTo = Annotated[
 Replay = Annotated[
     str | None, typer.Option("--replay", metavar="RUN", help="Try that run's adversarial inputs before all attacks.")
 ]
+Evade = Annotated[
+    str,
+    typer.Option("--evade", metavar="SOURCE:INTO", help="Samples of one class alone, to pass for the other one."),
+]
 Trust = Annotated[
     str,
     typer.Option("--trust", metavar="FILE", help="Run this file's code to get at the model. Its digest is recorded."),

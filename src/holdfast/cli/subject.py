@@ -73,7 +73,12 @@ def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model"
 def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
     """The data, and the model in the same units."""
     dataset = load_data(words.data, words.split, words.bounds)
-    return load_model(words.model, trust, bounds_of(words.bounds) or dataset.bounds), dataset
+    return load_model(words.model, trust, bounds_of(words.bounds) or space_of(dataset)), dataset
+
+
+def space_of(dataset: "Dataset") -> Any:
+    """What a model of the data takes: their bounds, or the rows of their schema."""
+    return dataset.bounds if dataset.schema is None else dataset.space
 
 
 def scalar(bounds: object) -> tuple[float, float] | None:
@@ -91,6 +96,13 @@ def default_threat(dataset: "Dataset") -> str:
     from holdfast.threats.threats import Linf
 
     limits = scalar(dataset.bounds)
+    if dataset.schema is not None:
+        raise UsageError(
+            "HF808",
+            "These data need a threat: nobody can guess what an attacker may do to a row of a table",
+            expected="--threat table:LIMIT=NUMBER",
+            fix="--threat table:features=3; holdfast list threats",
+        )
     if limits is None:
         raise UsageError(
             "HF808",

@@ -41,6 +41,7 @@ class Dataset:
         schema: What the rows of a table may be; then `x` are its codes, float64 with NaN for gaps, and the bounds and
             the names of the columns are the schema's.
         notes: What one should know before believing a figure, a sentence each.
+        shared: Whether anybody may see the samples: reports tell what changed in rows of shared tables alone.
 
     Raises:
         DataError: HF101 labels, HF102 shapes, HF103 bounds, HF104 out of range, HF105 not finite, HF106 value type.
@@ -60,6 +61,7 @@ class Dataset:
     masks: Tensor | None = None
     schema: Schema | None = None
     notes: tuple[str, ...] = ()
+    shared: bool = False
 
     if TYPE_CHECKING:  # what goes in is wider than what the fields hold
 
@@ -79,6 +81,7 @@ class Dataset:
             masks: Any = None,
             schema: Schema | None = None,
             notes: Sequence[str] = (),
+            shared: bool = False,
         ) -> None: ...
 
     def __post_init__(self) -> None:

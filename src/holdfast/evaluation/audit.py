@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.run import fits
+from holdfast.attacks.run import belongs, fits
 from holdfast.core.errors import DataError, ModelError
 from holdfast.core.progress import Listener, Note, RunDone, RunStarted, silent
 from holdfast.core.records import digest
@@ -31,9 +32,10 @@ from holdfast.evaluation.summary import DataFacts, ModelFacts
 from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
-from holdfast.models.settle import fingerprint, settle
+from holdfast.models.settle import fingerprint, settle, wrapped
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Image
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 FEW = 32  # rows of the batch that is timed
@@ -200,7 +202,10 @@ def settled(
     part = data.sample(limit or 0, seed if subset_seed is None else subset_seed) if limited else data
     if not len(part):
         raise DataError("HF120", "There are no samples to judge", seen="0 samples", expected="at least 1")
-    settled_model = prepared(settle(model, part.x), part.x)
+    possible = _possible(model, part)
+    for t in read:
+        belongs(t, wrapped(model).space)
+    settled_model = prepared(settle(model, possible), possible)
     chosen = adapted(resolve(suite), settled_model, read)
     _check(settled_model, part)
     for t in read:
@@ -225,10 +230,31 @@ def settled(
     )
 
 
+def _possible(model: Model, data: Dataset) -> Tensor:
+    """The samples that a model of a table can be asked about; all samples of any other model.
+
+    Raises:
+        DataError: HF149 where the schema allows none.
+    """
+    space = wrapped(model).space
+    if not isinstance(space, Tabular):
+        return data.x
+    judged = space.schema.validate(data.x)
+    if not bool(judged.valid.any()):
+        raise DataError(
+            "HF149",
+            "The schema allows none of the rows",
+            seen=f"{len(data)} rows, the first: {'; '.join(judged.reasons[0])}"[:240],
+            expected=repr(space),
+            fix="mend the schema; schema.validate(codes).reasons says what speaks against each row",
+        )
+    return data.x[judged.valid]
+
+
 def _check(model: Model, data: Dataset) -> None:
-    """Range and labels."""
+    """Range and labels; impossible rows of a table are judged row by row in the clean step."""
     outside = ~model.space.validate(data.x)
-    if bool(outside.any()):
+    if bool(outside.any()) and not isinstance(model.space, Tabular):
         raise DataError(
             "HF104",
             "Data outside the model's declared range",
@@ -279,6 +305,9 @@ def _announce(request: Request, store: Store, work: Work) -> None:
     work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, seconds))
     if request.suite.note:
         work.interrupt.tell(Note(request.suite.note))
+    impossible = int((~request.model.space.validate(request.data.x)).sum())
+    if impossible:
+        work.interrupt.tell(Note(f"{impossible} of {len(request.data)} rows break their schema and count nowhere"))
     if request.earlier is not None:
         work.interrupt.tell(Note(request.earlier.note(len(request.data))))
 
@@ -312,7 +341,7 @@ def _expected(work: Work, request: Request) -> None:
     """Stop before any attack where the model is not what its owner says."""
     rows = work.view.clean()
     judged = [rows[key] for key in work.view.keys if rows[key].status != "invalid"]
-    if all(row.status == "error" for row in judged):
+    if judged and all(row.status == "error" for row in judged):
         raise ModelError(
             "HF231", "The model failed on every sample", seen=judged[0].reason, fix="call it on one sample by hand"
         )

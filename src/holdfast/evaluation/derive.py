@@ -12,7 +12,7 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance, summarize
 from holdfast.evaluation.document import to_json
-from holdfast.evaluation.examples import examples
+from holdfast.evaluation.examples import changes, examples
 from holdfast.evaluation.finals import Final, View, finals
 from holdfast.evaluation.masking.judge import judged
 from holdfast.evaluation.metrics.coverage import not_tested
@@ -27,7 +27,7 @@ from holdfast.evaluation.summarize import Case
 from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, subset_seed
 from holdfast.evaluation.table import table
 from holdfast.evaluation.verdict import verdict
-from holdfast.threats.space import space_of
+from holdfast.threats.literals import parse
 
 LIMITS = (
     "Empirical robust accuracy is an upper bound: these attacks within these budgets did not break those samples; "
@@ -70,7 +70,8 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
     found, samples = finals(view), store.manifest.samples
     ids = dict(zip(samples.keys, samples.ids, strict=True))
     out = io.BytesIO()
-    pq.write_table(table(view, found, samples, bool(facts.model.stages)), out, compression="zstd")
+    told = table(view, found, samples, bool(facts.model.stages), changes(view, found, data))
+    pq.write_table(told, out, compression="zstd")
     write_atomic(store.folder / "samples.parquet", out.getvalue())
     shown = examples(view, found, data, ids) if facts.data.kind == "image" else None
     if shown is not None:
@@ -82,7 +83,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         found,
         dict(zip(view.keys, data.y.tolist(), strict=True)),
         facts.model.class_names,
-        space_of(data.x),
+        data.space,
         facts.data.kind == "image",
         dict(zip(samples.keys, samples.source, strict=True)),
         facts.rejects,
@@ -128,8 +129,8 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
 
 
 def _hit(final: Final, literal: str, ids: dict[str, int], case: Case) -> Hit:
-    norm, row = literal.partition(":")[0], final.row
-    size = float(getattr(row, norm) or 0.0)
+    measure, row = parse(literal).measure, final.row
+    size = float(getattr(row, measure) or 0.0)
     return Hit(ids[final.key], size, case.labels[final.key], row.adversarial_label if row else None)
 
 
@@ -168,6 +169,13 @@ def _limits(case: Case, facts: Facts) -> tuple[str, ...]:
         more.append(
             f"A simple random subset of {facts.data.n} of {facts.data.total} samples "
             f"(seed {subset_seed(facts.data)}) was used."
+        )
+    clean, count = case.view.clean(), len(case.view.keys) - len(case.judged)
+    if count:
+        first = next(key for key in case.view.keys if key in clean and clean[key].status == "invalid")
+        more.append(
+            f"{count} of {facts.data.n} rows break their schema and stand outside every rate; the first: "
+            f"{clean[first].reason}."
         )
     source = [case.groups.get(key, -1) for key in case.judged]
     if clusters.grouped(source):

@@ -214,7 +214,7 @@ def _ready(model: Model, stage: Stage, data: Dataset, batch: int) -> tuple[Model
 def _able(model: Model, attacks: Sequence[Attack], threat: Threat) -> tuple[Attack, ...]:
     """The attacks that can ask the model, and are written for the threat."""
     seen = model.seen_as(threat.knowledge)
-    return tuple(a for a in attacks if threat.p in a.norms and all(getattr(seen, f) is not None for f in a.needs))
+    return tuple(a for a in attacks if a.serves(threat) and all(getattr(seen, f) is not None for f in a.needs))
 
 
 def _mild(data: Dataset, seed: int) -> dict[str, Dataset]:

@@ -43,6 +43,7 @@ class Replay(Attack):
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     norms: ClassVar[tuple[float, ...]] = (0, 1, 2, torch.inf)
+    tables: ClassVar[bool] = True
     inputs: str = dataclasses.field(repr=False)
     model: str = dataclasses.field(repr=False)
     points: dataclasses.InitVar[Mapping[int, Array] | None] = None

@@ -8,9 +8,11 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.finals import Final, View
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 HELD = 12
@@ -22,7 +24,7 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
     broken = [
         f for f in found.values() if f.status == "broken" and f.row is not None and view.adversarial(f) is not None
     ]
-    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.norm), place[f.key]))
+    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.measure), place[f.key]))
     picked = [ordered[i].key for i in (0, len(ordered) // 2, -1)] if ordered else []
     for groups in ([f.asked.attack if f.asked else "" for f in ordered], [labels[f.key] for f in ordered]):
         first: dict[object, str] = {}
@@ -32,6 +34,19 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
     held = [f for f in found.values() if f.status in ("unbroken", "rejected") and view.strongest(f) is not None]
     picked += [f.key for f in sorted(held, key=lambda f: (f.margin, place[f.key]))[:HELD]]
     return list(dict.fromkeys(picked))
+
+
+def changes(view: View, found: Mapping[str, Mapping[str, Final]], data: Dataset) -> dict[tuple[str, str], str]:
+    """What changed in the rows that broke, in words, by threat and sample; only of data whose rows may be shown."""
+    if not data.shared or not isinstance(data.space, Tabular):
+        return {}
+    told: dict[tuple[str, str], str] = {}
+    for literal, members in found.items():
+        for i, key in enumerate(view.keys):
+            changed = view.adversarial(members[key]) if members[key].status == "broken" else None
+            if changed is not None:
+                told[literal, key] = data.space.describe(data.x[i], torch.from_numpy(changed))
+    return told
 
 
 def examples(

@@ -226,7 +226,7 @@ def broken_at(
     answer = {}
     for key in view.keys:
         final = known[threat.literal][key]
-        far = None if final.row is None else getattr(final.row, threat.norm)
+        far = None if final.row is None else getattr(final.row, threat.measure)
         answer[key] = final.status == "broken" and (
             (far is not None and far <= radius)
             or any(key in rows and rows[key].status == "broken" for rows in below)

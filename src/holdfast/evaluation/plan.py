@@ -99,9 +99,9 @@ def families(threats: Sequence[Threat]) -> list[Threat]:
     return sorted(unique, key=lambda t: (firsts.index(family(t)), t.radius))
 
 
-def family(threat: Threat) -> tuple[str, str, int | None]:
-    """What must agree for a success at one radius to be one at every larger radius."""
-    return threat.norm, threat.knowledge, threat.queries
+def family(threat: Threat) -> str:
+    """What must agree for a success at one radius to be one at every larger radius: all but the radius."""
+    return threat.at(1).literal
 
 
 def smaller(threat: Threat, threats: Sequence[Threat]) -> list[Threat]:
@@ -114,7 +114,7 @@ def radii(threat: Threat, threats: Sequence[Threat]) -> list[float]:
     if not threat.bounded or threat.radius == 0:
         return []
     found = [_plain(threat.radius * share) for share in CURVE]
-    if threat.norm == "l0":
+    if threat.whole:
         found = [float(math.floor(radius)) for radius in found]
     own = {t.radius for t in smaller(threat, threats)}
     return [radius for radius in dict.fromkeys(found) if 0 < radius < threat.radius and radius not in own]

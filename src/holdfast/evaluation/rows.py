@@ -25,7 +25,8 @@ class CleanRow:
 class SearchRow:
     """One attack on one sample: broken, unbroken, rejected, wrong or error; distances and labels only where broken.
 
-    Rejected: at the strongest point the decision is wrong and the model rejects the input.
+    Rejected: at the strongest point the decision is wrong and the model rejects the input. In a table distances are in
+    standardized units, l0 counts columns, and `valid` is what the schema says of the row that broke it.
     """
 
     key: str
@@ -47,6 +48,8 @@ class SearchRow:
     psnr: float | None
     ssim: float | None
     reason: str
+    cost: float | None = None
+    valid: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
 from holdfast.models.source import source_of
 from holdfast.models.stage import Stage as Guard
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 PASSES = 20  # for each gradient of a model that draws random numbers
@@ -38,6 +39,7 @@ class Suite:
         adapts: Whether stages that cannot ask the model give way silently for the note; a suite that was written out
             runs as it is written, or is refused.
         plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
+        tables: The stages that run under a table threat instead of `attacks`.
         curve: What searches the smaller radii of a threat; None for its first stage.
         critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
             after the stages.
@@ -51,9 +53,12 @@ class Suite:
     plans: tuple[tuple[float, tuple[Attack, ...]], ...] = ()
     curve: Attack | None = None
     critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
+    tables: tuple[Attack, ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
-        """The stages that are meant for the threat's norm, whether or not they serve it."""
+        """The stages that are meant for what the threat allows, whether or not they serve it."""
+        if isinstance(threat, Table) and self.tables:
+            return self.tables
         return dict(self.plans).get(threat.p, self.attacks)
 
     def curve_of(self, threat: Threat) -> Attack:
@@ -82,7 +87,7 @@ class Suite:
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
         against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
-        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=())
+        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=())
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
@@ -107,6 +112,7 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         return suite
     notes = [suite.note] if suite.note else []
     planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
+    rows = bool(threats) and all(isinstance(t, Table) for t in threats)
     every = tuple(dict.fromkeys(a for plan in planned for a in plan))
 
     def shown(given: Sequence[Attack]) -> tuple[Attack, ...]:
@@ -116,12 +122,12 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         names = ", ".join(describe(a) for a in every if a not in shown(every))
         notes.append(f"The model does not show what these stages ask for: {names}.")
     stages, plans, curve = shown(suite.attacks), [(p, shown(plan)) for p, plan in suite.plans], suite.curve
-    if (model.classes or 0) < 4 and any(getattr(a, "loss", "") == "dlr" for a in stages):
+    if (model.classes or 0) < 4 and any(getattr(a, "loss", "") == "dlr" for a in stages) and not rows:
         notes.append("With fewer than 4 classes the targeted difference of logits ratio is undefined: plain margins.")
     if model.random:
         stages, plans = _averaged(stages), [(p, _averaged(plan)) for p, plan in plans]
         curve = None if curve is None else _averaged([curve])[0]
-        notes.append(f"The model draws random numbers: gradients are means of {PASSES} passes.")
+        notes += [] if rows else [f"The model draws random numbers: gradients are means of {PASSES} passes."]
     substitutes = shown(suite.substitutes)
     if not stages:
         stages, substitutes, plans = substitutes, (), []
@@ -252,9 +258,13 @@ def _named() -> dict[str, Suite]:
     frugal = (attacks.LocalSearch(), checked)
     # Under L2 a descent in the ball misses what walks on the boundary find, most of all behind thresholds.
     frugal_l2 = (attacks.Ddn(steps=50), attacks.LocalSearch(), attacks.FabT(steps=30, targets=3, bias=0.3), checked)
+    greedy = attacks.GraphSearch(steps=6, width=1, samples=300)
+    beam = attacks.GraphSearch(steps=10, width=8, samples=1000)
     sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
     return {
-        "quick": Suite("quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True),
+        "quick": Suite(
+            "quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True, tables=(greedy,)
+        ),
         "frugal": Suite(
             "frugal",
             frugal,
@@ -262,14 +272,17 @@ def _named() -> dict[str, Suite]:
             adapts=True,
             plans=((2.0, frugal_l2),),
             curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
+            tables=(greedy, dataclasses.replace(greedy, width=4)),
         ),
-        "standard": Suite("standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True),
+        "standard": Suite(
+            "standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True, tables=(greedy, beam)
+        ),
     }
 
 
 def _serves(attack: Attack, threat: Threat) -> bool:
     """Whether the attack is written for the threat, and asks no more than may be seen under it."""
-    return threat.p in attack.norms and (attack.minimal or threat.bounded) and _sees(attack, threat)
+    return attack.serves(threat) and (attack.minimal or threat.bounded) and _sees(attack, threat)
 
 
 def _sees(attack: Attack, threat: Threat) -> bool:

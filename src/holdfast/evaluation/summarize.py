@@ -12,7 +12,7 @@ from holdfast.evaluation.earlier import AWARE, OBLIVIOUS
 from holdfast.evaluation.finals import HELD, Final, View, broken_at
 from holdfast.evaluation.metrics.confusions import confusions
 from holdfast.evaluation.metrics.curve import curve, from_distances
-from holdfast.evaluation.metrics.distances import spread
+from holdfast.evaluation.metrics.distances import DISTANCES, spread
 from holdfast.evaluation.metrics.per_class import per_class
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.plan import CLEAN, control_question, question, radii, smaller
@@ -20,7 +20,6 @@ from holdfast.evaluation.rows import ControlRow, SearchRow
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.suites import stage_of
 from holdfast.evaluation.summary import (
-    NORMS,
     AttackFacts,
     Cost,
     CurvePoint,
@@ -31,6 +30,7 @@ from holdfast.evaluation.summary import (
     ThreatFacts,
 )
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 Found = Mapping[str, Mapping[str, Final]]
@@ -122,7 +122,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             case, {key: members[key].status == "broken" for key in right}, "samples right before the attack"
         ),
         attacks=tuple(_attack_facts(case, threat, a, stage) for stage, a in enumerate(case.view.attacks(threat))),
-        distances={norm: s for norm in NORMS if (s := spread(getattr(row, norm) for row in hits)) is not None},
+        distances={norm: s for norm in DISTANCES if (s := spread(getattr(row, norm) for row in hits)) is not None},
         curve=_curve(case, threat),
         confusions=confusions(
             (case.labels[f.key], f.row.adversarial_label)
@@ -133,6 +133,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             {key: case.labels[key] for key in judged}, {key: case.right(key) for key in judged}, stands, case.names
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
+        valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,
         psnr=spread(row.psnr for row in hits),
         ssim=spread(row.ssim for row in hits),
         loss=_loss(members, judged),
@@ -140,6 +141,11 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         statuses=dict(sorted(Counter(f.status for f in members.values()).items())),
         **_knowing(case, threat, right),
     )
+
+
+def _rows(case: Case) -> bool:
+    """Whether the samples are rows of a table with a schema."""
+    return isinstance(case.space, Tabular)
 
 
 def _knowing(case: Case, threat: Threat, right: Sequence[str]) -> dict[str, Rate | None]:
@@ -206,7 +212,7 @@ def _curve(case: Case, threat: Threat) -> tuple[CurvePoint, ...]:
     if not n:
         return ()
     if not threat.bounded:
-        far = [getattr(f.row, threat.norm) for f in members.values() if f.status == "broken" and f.row is not None]
+        far = [getattr(f.row, threat.measure) for f in members.values() if f.status == "broken" and f.row is not None]
         return from_distances([d for d in far if d is not None], base, n, ALL)
     broken = {threat.radius: sum(f.status == "broken" for f in members.values())}
     for t in smaller(threat, case.view.threats):

@@ -17,7 +17,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.5.0"
+SCHEMA_VERSION = "1.6.0"
 RESULT_VERSION = 3  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -172,8 +172,8 @@ class ThreatFacts:
         eight_bit: Broken samples whose adversarial input still breaks after storage in 8 bits; `psnr`, `ssim` likewise.
         control: Samples (right before) that plain noise of the same radius breaks.
         statuses: Status -> samples.
-        oblivious, defense_aware: Samples (right before) that replayed inputs break which were made on the model
-            without its defense, and those that only attacks on the defended model break; None without such a replay.
+        oblivious, defense_aware: Samples (right before) that replayed inputs break which were made without the defense,
+            and that only attacks on the defended model break; `valid`: Broken rows of a table that its schema allows.
     """
 
     literal: str
@@ -197,6 +197,7 @@ class ThreatFacts:
     statuses: dict[str, int] = dataclasses.field(default_factory=dict)
     oblivious: Rate | None = None
     defense_aware: Rate | None = None
+    valid: Rate | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -387,8 +388,7 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
             fix="pip install --upgrade holdfast",
         )
     try:
-        found: Summary = adapter(Summary).validate_python(dict(values))
-        return found
+        return adapter(Summary).validate_python(dict(values))  # type: ignore[no-any-return]
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

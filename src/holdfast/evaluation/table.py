@@ -34,19 +34,37 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("origin", pa.string()),
         ("knows_defense", pa.string()),
+        ("cost", pa.float64()),
+        ("valid", pa.bool_()),
+        ("change", pa.string()),
     ]
 )
 
 
-def table(view: View, found: Mapping[str, Mapping[str, Final]], samples: Samples, guarded: bool = False) -> pa.Table:
-    """Threats in the order asked for, samples in the data's order; `guarded` where stages stand before the model."""
+def table(
+    view: View,
+    found: Mapping[str, Mapping[str, Final]],
+    samples: Samples,
+    guarded: bool = False,
+    changes: Mapping[tuple[str, str], str] | None = None,
+) -> pa.Table:
+    """Threats in the order asked for, samples in the data's order.
+
+    Args:
+        view: What was asked for and committed.
+        found: Threat literal -> key -> verdict.
+        samples: As the manifest numbers them.
+        guarded: Whether stages stand before the model.
+        changes: Threat and sample -> what changed, in words, where that may be told.
+    """
     place = {key: i for i, key in enumerate(samples.keys)}
     rows = []
     for threat in view.threats:
         names = {asked: name for asked, name in _names(view)}
         for key in view.keys:
             final = found[threat.literal][key]
-            known = {"knows_defense": (view.knows(final) or None) if guarded else None}
+            known: dict[str, str | None] = {"knows_defense": (view.knows(final) or None) if guarded else None}
+            known["change"] = (changes or {}).get((threat.literal, key))
             rows.append({**_row(final, threat.literal, samples, place[key], names), **known})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
@@ -84,4 +102,6 @@ def _row(final: Final, literal: str, samples: Samples, i: int, names: Mapping[st
         "group": None if samples.source[i] < 0 else samples.source[i],
         "reason": final.reason or None,
         "origin": final.asked.digest if hit and final.asked else None,
+        "cost": hit and hit.cost,
+        "valid": hit and hit.valid,
     }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.outcome import Outcome
+from holdfast.attacks.outcome import NORMS, Outcome
 from holdfast.attacks.run import run
 from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.evaluation.manifest import number_of
@@ -22,7 +22,10 @@ from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.geometry.draw import Draw
 from holdfast.models.model import Model
 from holdfast.models.stage import why
-from holdfast.threats.space import Image
+from holdfast.threats.space import Box, Image
+from holdfast.threats.tables.measuring import MEASURES
+from holdfast.threats.tables.tabular import Tabular
+from holdfast.threats.tables.threat import COLUMN
 from holdfast.threats.threats import Threat
 
 REJECTED = -1  # in place of a class
@@ -206,6 +209,22 @@ def _verdicts(keys: Sequence[str], broken: Tensor) -> Answers:
 
 
 def _clean(bench: Bench, keys: Sequence[str]) -> Answers:
+    """Rows that a schema forbids are not asked about: no model has to know what cannot be."""
+    space = bench.model.space
+    if not isinstance(space, Tabular):
+        return _asked(bench, keys)
+    judged = space.schema.validate(bench.take(keys)[0])
+    possible = [key for key, fine in zip(keys, judged.valid.tolist(), strict=True) if fine]
+    answers = _asked(bench, possible) if possible else Answers([], {}, 0)
+    rows = {row.key: row for row in answers.rows}
+    for key, why_not in zip(keys, judged.reasons, strict=True):
+        text = "; ".join(why_not)[:200]
+        blank: dict[str, Any] = {"predicted": -1, "confidence": None, "loss": None}
+        rows.setdefault(key, CleanRow(key=key, status="invalid", reason=text, **blank))
+    return dataclasses.replace(answers, rows=[rows[key] for key in keys])
+
+
+def _asked(bench: Bench, keys: Sequence[str]) -> Answers:
     x, y = bench.take(keys)
     scores, flagged = _scores(bench, x)
     finite, decision = ~scores.isnan().any(1), scores.argmax(1)
@@ -269,11 +288,8 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
     rejected = flagged & (strongest.argmax(1) != y) & torch.tensor([s == "unbroken" for s in out.status])
     told, forwards = _reasons(bench, out.strongest, rejected), 2 * len(keys) + int(rejected.sum())
     found, _ = _scores(bench, out.adversarial)
-    loss, sure, far = (
-        cross_entropy(strongest, y),
-        confidence(found),
-        {n: out.distance(n) for n in ("linf", "l2", "l1", "l0")},
-    )
+    loss, sure, far = cross_entropy(strongest, y), confidence(found), _distances(bench.model.space, x, out)
+    possible = bench.model.space.validate(out.adversarial) if isinstance(bench.model.space, Tabular) else None
     image, survives = isinstance(bench.model.space, Image), None
     if image:
         low, high = bench.model.space.limits(x)
@@ -305,6 +321,15 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
                 psnr=float(noise[i]) if broken and image else None,
                 ssim=float(like[i]) if broken and image else None,
                 reason=NAN if out.status[i] == "error" else told[i],
+                valid=bool(possible[i]) if broken and possible is not None else None,
             )
         )
     return rows, forwards
+
+
+def _distances(space: Box, x: Tensor, out: Outcome) -> dict[str, Tensor]:
+    """How far the adversarial inputs are, `(n,)` each: in a table in standardized units, and what they cost."""
+    if not isinstance(space, Tabular):
+        return {name: out.distance(name) for name in NORMS}
+    ruler = space.schema.ruler
+    return {COLUMN[measure]: ruler.distance(out.adversarial, x, measure) for measure in MEASURES}

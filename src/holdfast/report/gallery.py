@@ -7,9 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from holdfast.evaluation.metrics.distances import DISTANCES
 from holdfast.evaluation.store import Examples
-from holdfast.evaluation.summary import NORMS, Summary
+from holdfast.evaluation.summary import Summary
 from holdfast.report import pictures, words
+from holdfast.threats.tables.threat import COLUMN, Table
 
 BUDGET = 2_000_000  # characters of pictures in one report
 
@@ -23,6 +25,7 @@ class Card:
         distances: Norm and size of the change, only where the sample broke.
         clean, changed, difference: `data:` addresses, empty where the run keeps no pictures.
         amplified: How many times the difference is amplified; full color is `peak` in data units.
+        change: What changed in a row of a table, in words; empty where that is not told.
         tried: Attacks that the threat's plan holds.
         command: The line that repeats the attack on this sample.
     """
@@ -42,6 +45,7 @@ class Card:
     eight_bit: bool | None
     distances: tuple[tuple[str, float], ...]
     command: str
+    change: str = ""
     clean: str = ""
     changed: str = ""
     difference: str = ""
@@ -54,7 +58,8 @@ class Card:
         """The card in one sentence, for readers who do not see the pictures."""
         if self.status != "broken":
             return f"Sample {self.sample}, {self.label}: not broken"
-        return f"Sample {self.sample}, {self.label}, becomes {self.adversarial} with {self.attack}"
+        told = f"Sample {self.sample}, {self.label}, becomes {self.adversarial} with {self.attack}"
+        return told + (f": {self.change}" if self.change else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +101,7 @@ def gallery(summary: Summary, samples: pa.Table, examples: Examples | None, run:
 
 
 def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
-    found = [(norm, row[norm]) for norm in NORMS if row.get(norm) is not None] if row["status"] == "broken" else []
+    found = [(norm, row[norm]) for norm in DISTANCES if row.get(norm) is not None] if row["status"] == "broken" else []
     return {
         "sample": row["sample"],
         "threat": row["threat"],
@@ -112,6 +117,7 @@ def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
         "gradients": row["gradients"],
         "eight_bit": row["eight_bit"],
         "distances": tuple(found),
+        "change": row.get("change") or "",
         "command": command(run, row["sample"]),
     }
 
@@ -136,10 +142,17 @@ def command(run: str, sample: int) -> str:
     return f"holdfast replay {quoted} {sample}"
 
 
+def _measure(literal: str) -> str:
+    """The column with the distances of a threat, as far as its literal can be read: a document may say anything."""
+    name, _, rest = literal.partition(":")
+    lead = rest.partition("=")[0]
+    return next((column for measure, column in COLUMN.items() if measure == lead), name) if name == Table.norm else name
+
+
 def _chosen(summary: Summary, rows: dict[tuple[str, int], dict[str, Any]]) -> Iterator[tuple[str, int]]:
     """Without pictures: smallest, median and largest change of each threat, then three that were not broken."""
     for threat in summary.threats:
-        norm = threat.literal.partition(":")[0]
+        norm = _measure(threat.literal)
         mine = [(key, row) for key, row in rows.items() if key[0] == threat.literal]
         broken = sorted((row.get(norm) or 0.0, key) for key, row in mine if row["status"] == "broken")
         places = sorted({0, len(broken) // 2, len(broken) - 1}) if broken else []

@@ -120,7 +120,7 @@ def curved(threat: ThreatFacts) -> Markup:
 
 def radius(literal: str) -> float | None:
     """The radius in a threat's literal, None where it has none (`l2:inf`)."""
-    text = literal.partition(":")[2].partition(",")[0]
+    text = literal.partition(":")[2].partition(",")[0].rpartition("=")[2]
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError):

@@ -52,6 +52,7 @@ NAMES = {
     "l2": "L2 (Euclidean length)",
     "l1": "L1 (sum of changes)",
     "l0": "L0 (number of changed values)",
+    "cost": "cost (what the changes cost an attacker)",
 }
 SYMBOLS = {
     "broken": "✕",

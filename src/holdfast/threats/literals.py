@@ -1,13 +1,32 @@
-"""Threats as text: `linf:8/255,knowledge=scores,queries=1000`."""
+"""Threats as text: `linf:8/255,knowledge=scores,queries=1000`, `table:features=3`."""
 
 import difflib
 import fractions
 import math
+from collections.abc import Callable
+from typing import Any
 
 from holdfast.core.errors import ParameterError, ThreatError
+from holdfast.threats.tables.measuring import MEASURES
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import L0, L1, L2, Linf, Threat
 
 KINDS: dict[str, type[Threat]] = {kind.norm: kind for kind in (Linf, L2, L1, L0)}
+
+FORM = (
+    "name:radius[,knowledge=gradients|scores|labels][,queries=N]",
+    "linf:8/255,knowledge=scores,queries=1000",
+)
+READ: dict[str, Callable[[str, str], Any]] = {
+    "knowledge": lambda text, value: value,
+    "queries": lambda text, value: int(value),
+}
+"""How the value of an option of a table threat is read; the others are radii."""
+
+TABLE = (
+    f"table:LIMIT=NUMBER[,...], limits of {', '.join(MEASURES)}[,knowledge=gradients|scores|labels][,queries=N]",
+    "table:features=3,linf=0.5",
+)
 
 
 def parse(text: str | Threat) -> Threat:
@@ -20,13 +39,15 @@ def parse(text: str | Threat) -> Threat:
         return text
     head, *options = [part.strip() for part in text.split(",")]
     name, colon, value = head.partition(":")
+    if name.lower() == Table.norm:
+        return _table(text, [part for part in (value.strip(), *options) if part])
     if name.lower() not in KINDS:
         close = difflib.get_close_matches(name.lower(), KINDS, 1, cutoff=0)[0]
         raise ThreatError(
             "HF301",
             "Unknown threat",
             seen=repr(text),
-            expected="name:radius with a name of " + ", ".join(KINDS),
+            expected="name:radius with a name of " + ", ".join(KINDS) + "; table:features=3",
             fix=f"did you mean {close}:{value or '8/255'}?",
         )
     more = dict(_option(text, option) for option in options)
@@ -39,6 +60,23 @@ def parse(text: str | Threat) -> Threat:
         )
     except (ParameterError, ValueError) as error:
         raise _unreadable(text, str(error)) from None
+
+
+def _table(text: str, parts: list[str]) -> Table:
+    """`features=3`, `linf=1/2`, `knowledge=scores`, each once."""
+    told: dict[str, tuple[str, str]] = {}
+    for part in parts:
+        key, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or key not in (*MEASURES, "knowledge", "queries"):
+            near = difflib.get_close_matches(key, MEASURES, 1)
+            raise _unreadable(text, f"{part!r} is no limit" + (f"; did you mean {near[0]}=?" if near else ""), TABLE)
+        if key in told:
+            raise _unreadable(text, f"{key} stands twice", TABLE)
+        told[key] = (text, value)
+    try:
+        return Table(**{key: READ.get(key, _radius)(*pair) for key, pair in told.items()})
+    except (ParameterError, ValueError) as error:
+        raise _unreadable(text, str(error), TABLE) from None
 
 
 def _option(text: str, option: str) -> tuple[str, str]:
@@ -58,11 +96,11 @@ def _radius(text: str, value: str) -> float:
         raise _unreadable(text, f"{value!r} is no number") from None
 
 
-def _unreadable(text: str, why: str) -> ThreatError:
+def _unreadable(text: str, why: str, form: tuple[str, str] = FORM) -> ThreatError:
     return ThreatError(
         "HF302",
         f"A threat that cannot be read: {why}",
         seen=repr(text),
-        expected="name:radius[,knowledge=gradients|scores|labels][,queries=N]",
-        fix="for example linf:8/255,knowledge=scores,queries=1000",
+        expected=form[0],
+        fix=f"for example {form[1]}",
     )

@@ -91,13 +91,13 @@ class Region(abc.ABC):
     def sample(self, draw: Draw) -> Tensor:
         """A random point of the region: `(batch, ...)`."""
 
-    @abc.abstractmethod
     def _shrink(self, d: Tensor, cap: Tensor, radius: Tensor) -> Tensor:
         """The nearest displacement of the ball with |d_j| <= cap_j: `(batch, n)`."""
+        raise NotImplementedError("a region that is no ball has no such displacement")
 
-    @abc.abstractmethod
     def _reach(self, weight: Tensor, cap: Tensor, amount: Tensor) -> Tensor:
         """The shortest displacement <= cap with <weight, .> = amount: `(batch, n)`, >= 0."""
+        raise NotImplementedError("a region that is no ball has no such displacement")
 
 
 class LinfRegion(Region):

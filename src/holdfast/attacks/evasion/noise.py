@@ -17,7 +17,7 @@ class Noise(Attack):
 
     What noise breaks was not held by the model, whatever an attack did to it. The sampling is the region's: uniform for
     Linf, uniform in the ball and then projected onto the box for L2, on the sphere and then projected for L1, random
-    coordinates at uniform values for L0.
+    coordinates at uniform values for L0, random columns at random possible values in tables.
 
     Cost: `samples` forward passes.
 
@@ -27,6 +27,7 @@ class Noise(Attack):
 
     needs: ClassVar = frozenset({"labels"})
     norms: ClassVar = (math.inf, 2.0, 1.0, 0.0)
+    tables: ClassVar = True
 
     samples: Count = 100
 

@@ -1,5 +1,6 @@
 """Tables of the folder that HOLDFAST_DATA names: `.csv.gz` with a `schema.json` that says what the columns mean."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -38,7 +39,9 @@ def load(file: pathlib.Path, about: pathlib.Path, name: str, repeats: bool = Tru
     raw = files.read(file)
     schema = described(about, raw, name)
     y, _ = labels(raw, schema)
-    return parted(encoded(schema, raw), y, schema, raw, name, repeats, license)
+    made = parted(encoded(schema, raw), y, schema, raw, name, repeats, license)
+    parts = (dataclasses.replace(part, shared=True) for part in (made.train, made.test, made.val) if part is not None)
+    return Splits(*parts)
 
 
 def described(about: pathlib.Path, raw: dict[str, Column], name: str) -> Schema:

@@ -21,6 +21,7 @@ from holdfast.evaluation.rows import AnswerRow, DirectionRow, SlopeRow, TrialRow
 from holdfast.evaluation.steps import Told, Work, fill
 from holdfast.evaluation.work import Answers, Bench, surely
 from holdfast.models.model import Model
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 FIELDS = ("module", "scores", "labels")
@@ -106,7 +107,8 @@ def wavers(view: View) -> bool:
 def _threat_steps(w: Work, threat: Threat, keys: Sequence[str]) -> None:
     view, sees = w.view, seen(w.bench.model, threat)
     found = trials.trials(threat, sees)
-    if "module" in sees and threat.bounded and threat.radius > 0:
+    table = isinstance(threat, Table)
+    if "module" in sees and threat.bounded and threat.radius > 0 and not table:
         asked = functools.partial(directions.directions, threat=threat)
         _ask(w, directions_question(view, threat), DirectionRow, keys, asked, directions.failed)
     for name, trial in found.items():
@@ -122,7 +124,7 @@ def _threat_steps(w: Work, threat: Threat, keys: Sequence[str]) -> None:
 
 def transfers(threat: Threat, sees: Sequence[str], size: int, view: View) -> bool:
     """Whether a substitute is taught."""
-    ball = threat.bounded and threat.radius > 0
+    ball = threat.bounded and threat.radius > 0 and not isinstance(threat, Table)
     return "module" in sees and ball and size <= surrogate.LARGEST and len(set(lessons(view)[1])) > 1
 
 

@@ -23,6 +23,7 @@ from holdfast.evaluation.masking.limits import (
 from holdfast.evaluation.masking.trials import trials
 from holdfast.evaluation.rows import TrialRow
 from holdfast.evaluation.summary import MaskingCheck
+from holdfast.threats.tables.threat import Table
 
 ATHALYE = "Athalye, Carlini, Wagner, ICML 2018, arXiv:1802.00420"
 CARLINI = "Carlini et al. 2019, arXiv:1902.06705"
@@ -45,6 +46,7 @@ NOISE = Sort("noise", "give way more to plain noise than to the attack", SELDOM,
 BLIND = "the attacker sees no gradient"
 ENDLESS = "the threat has no radius"
 NORM = "there is no such attack for this norm"
+ROWS = "between the rows of a table no gradient leads anywhere"
 RANDOM = "the answers move from pass to pass, see determinism"
 
 
@@ -119,8 +121,8 @@ def larger(e: Evidence) -> MaskingCheck:
 
 def reach(e: Evidence) -> MaskingCheck:
     """The gradient leads to another class that the box holds. Cost: 20 forward and backward passes. Athalye 2018."""
-    if "module" not in e.sees:
-        return REACH.absent(e, BLIND)
+    if "module" not in e.sees or isinstance(e.threat, Table):
+        return REACH.absent(e, ROWS if isinstance(e.threat, Table) else BLIND)
     if determinism(e).state == "suspect":
         return REACH.absent(e, RANDOM)
     clean = e.view.clean()
@@ -205,6 +207,8 @@ def _of_rows(sort: Sort, e: Evidence, n: int, signs: Sequence[bool]) -> MaskingC
 
 
 def _without_gradient(e: Evidence) -> str:
+    if isinstance(e.threat, Table):
+        return ROWS
     if "module" not in e.sees:
         return BLIND
     return _without_ball(e)

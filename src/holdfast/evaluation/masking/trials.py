@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.apgd import Apgd
+from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square
@@ -18,6 +19,7 @@ from holdfast.evaluation.masking.reach import Reach
 from holdfast.evaluation.rows import TrialRow
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.threats.goals import Wrong
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Linf, Threat
 
 
@@ -61,6 +63,8 @@ def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
         threat: What the audit ran under.
         sees: Fields the attacker may ask: of `module`, `scores`, `labels`.
     """
+    if isinstance(threat, Table):
+        return _of_rows(threat, sees)
     found: list[Trial] = []
     ball, square = threat.bounded and threat.radius > 0, threat.norm in ("linf", "l2")
     if "module" in sees:
@@ -78,6 +82,15 @@ def trials(threat: Threat, sees: Sequence[str]) -> dict[str, Trial]:
     if found and ball:
         found.append(Trial("noise", Noise(samples=DRAWS)))
     return {trial.name: trial for trial in found}
+
+
+def _of_rows(threat: Table, sees: Sequence[str]) -> dict[str, Trial]:
+    """A short search and plain noise: between the rows of a table no gradient leads anywhere."""
+    if not {"module", "scores"} & set(sees) or not threat.bounded or threat.radius == 0:
+        return {}
+    first = GraphSearch(steps=STEPS // 10, width=1, samples=QUERIES)
+    noise = Trial("noise", Noise(samples=DRAWS))
+    return {trial.name: trial for trial in (Trial("first", first), Trial("larger", first, 2.0), noise)}
 
 
 def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> Answers:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from holdfast.core.lazy import catalog, snake
 from holdfast.evaluation.summary import NORMS, ThreatFacts
+from holdfast.threats.tables.threat import Table
 
 WORDS = {
     "linf": "small changes everywhere (linf)",
@@ -34,7 +35,7 @@ def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, 
     known = [snake(name) for name in catalog("holdfast.attacks", "evasion")]
     left = [name for name in known if name not in ran]
     which = ", ".join(left) if len(left) <= SHOWN else f"{len(left)} of {len(known)}, see holdfast list attacks"
-    lines = [WORDS[norm] for norm in NORMS if norm not in norms]
+    lines = [WORDS[norm] for norm in NORMS if norm not in norms and norms != {Table.norm}]
     lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
     lines += [f"attacks of the catalog that did not run: {which}"] if left else []
     lines += [] if transferred else ["adversarial inputs made on another model (transfer)"]

@@ -4,7 +4,10 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from holdfast.evaluation.summary import Spread
+from holdfast.evaluation.summary import NORMS, Spread
+
+DISTANCES = (*NORMS, "cost")
+"""What a broken sample may have; a cost in tables alone."""
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:

@@ -18,6 +18,7 @@ from holdfast.threats.tables.checking import Verdict, verdict
 from holdfast.threats.tables.dependence import Pairs, paired
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.grammar import Condition, Determines
+from holdfast.threats.tables.measuring import Ruler
 from holdfast.threats.tables.repairing import Repaired, repaired
 
 
@@ -89,6 +90,11 @@ class Schema:
     def scales(self) -> Tensor:
         """One standardized unit of each feature: `(features,)`."""
         return torch.tensor([feature.scale for feature in self.features], dtype=torch.float64)
+
+    @functools.cached_property
+    def ruler(self) -> Ruler:
+        """How far a row is from another, column by column."""
+        return Ruler(self)
 
     def __repr__(self) -> str:
         return f"Schema({self.name}, {len(self.features)} features, {len(self.relations)} relations)"

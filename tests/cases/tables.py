@@ -1,0 +1,63 @@
+"""The attacks that serve table threats, and a small table with every kind of column to try them on."""
+
+import dataclasses
+
+import torch
+
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.noise import Noise
+from holdfast.threats.tables.feature import Feature
+from holdfast.threats.tables.schema import Schema
+from holdfast.threats.tables.tabular import Tabular
+from holdfast.threats.tables.threat import Table
+
+SCHEMA = Schema(
+    (
+        Feature("age", "integer", low=0, high=4, direction="up"),
+        Feature("rate", "real", low=0, high=1, step=0.25, scale=0.5),
+        Feature("grade", "ordinal", levels=("low", "mid", "high"), missing=True),
+        Feature("job", "categorical", levels=("clerk", "sales", "chief")),
+        Feature("owner", "binary", immutable=True),
+        Feature("red", "one-hot", group="color"),
+        Feature("blue", "one-hot", group="color"),
+        Feature("green", "one-hot", group="color"),
+    ),
+    ("rate <= age / 4 or owner == 1",),
+)
+SPACE = Tabular(SCHEMA)
+FEW = GraphSearch(steps=3, width=2, samples=40)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableCase:
+    """An attack under a table threat; `control` for the noise that the others must beat."""
+
+    attack: Attack
+    threat: Table
+    control: bool = False
+
+    def __str__(self) -> str:
+        return f"{type(self.attack).__name__}-{self.threat.measure}"
+
+
+TABLES = [
+    TableCase(FEW, Table(features=2)),
+    TableCase(FEW, Table(cost=1.5, linf=1)),
+    TableCase(Noise(samples=20), Table(features=2), control=True),
+]
+
+
+def every_row() -> torch.Tensor:
+    """All codes whose columns are possible by themselves: `(n, 8)`."""
+    color = torch.eye(3, dtype=torch.float64)
+    ways = [torch.arange(5.0), torch.arange(5) / 4, torch.tensor([0, 1, 2, torch.nan]), torch.arange(3.0)]
+    ways += [torch.arange(2.0), torch.arange(3.0)]
+    rows = torch.cartesian_prod(*(way.double() for way in ways))
+    return torch.cat([rows[:, :5], color[rows[:, 5].long()]], 1)
+
+
+def possible_rows() -> torch.Tensor:
+    """Those of them that keep the relation."""
+    rows = every_row()
+    return rows[SCHEMA.validate(rows).valid]
