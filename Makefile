@@ -49,7 +49,7 @@ docs: $(STAMP) ## the documentation in docs/_build/html, a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 laws: $(STAMP) ## every attack under every law, the full product
-	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) tests/laws
+	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) tests/laws tests/models/test_prepared.py
 
 law-table: $(STAMP) ## attack x law, with the number of tests in each cell
 	$(BIN)/python tools/law_table.py

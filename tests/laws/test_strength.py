@@ -38,12 +38,13 @@ def test_04_strong_on_a_line_with_the_box_active(case):
 
 def ratios(case, model, x, distances, slack):
     """Distance found over distance known, inf where nothing was; a bounded attack gets `slack` more."""
-    y, found = model.labels(x), []
-    for i, least in enumerate(distances):
-        radius = float(np.ceil(least) if case.threat.p == 0 else least * (1 + slack))
-        threat = case.threat if case.attack.minimal else case.threat.at(radius)
-        out = run(case.attack, model, x[i : i + 1], y[i : i + 1], threat)
-        found.append(out.distance(case.threat.norm)[0].item() / least)
+    y, norm = model.labels(x), case.threat.norm
+    if case.attack.minimal:
+        found = (run(case.attack, model, x, y, case.threat).distance(norm) / torch.tensor(distances)).tolist()
+    else:
+        radii = [float(np.ceil(least) if case.threat.p == 0 else least * (1 + slack)) for least in distances]
+        outs = [run(case.attack, model, x[i : i + 1], y[i : i + 1], case.threat.at(r)) for i, r in enumerate(radii)]
+        found = [out.distance(norm)[0].item() / least for out, least in zip(outs, distances, strict=True)]
     assert min(found) >= 1 - 1e-6, "nearer than the nearest: the oracle or the model is wrong"
     return np.array(found)
 
