@@ -187,4 +187,16 @@ def test_rows_that_break_the_schema_cannot_be_attacked():
     bad = DATA.x[:4].clone()
     bad[1, 0] = 40.5
     with pytest.raises(DataError, match="1 of 4 inputs .*break their schema.*Tabular"):
-        hf.run(hf.attacks.HopSkipJump(), model, bad, DATA.y[:4], hf.L2(1))
+        hf.run(hf.attacks.GraphSearch(), model, bad, DATA.y[:4], hf.Table(features=1))
+
+
+def test_codes_and_raw_rows_are_not_confused_where_columns_have_no_names():
+    """Levels -1, 0, 1 have the codes 0, 1, 2: an estimator of bare arrays may have learned either."""
+    side = hf.Feature("side", "categorical", levels=("-1", "0", "1"))
+    schema = hf.Schema((side, hf.Feature("size", low=0, high=9)), classes=("no", "yes"))
+    x = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [0.0, 4.0]], dtype=torch.float64)
+    bare = DecisionTreeClassifier().fit(x.numpy(), [0, 1, 1, 0])
+    with pytest.raises(hf.ModelError, match=r"HF280 Nothing tells .*levels of 'side' -1, 0, 1.*Tabular"):
+        hf.wrap(bare, schema)
+    named = DecisionTreeClassifier().fit(hf.Tabular(schema).frame(x), [0, 1, 1, 0])
+    assert settle(hf.wrap(named, schema), x).predict(x).tolist() == [0, 1, 1, 0]

@@ -58,7 +58,8 @@ def feed_of(estimator: Any, space: Tabular) -> Feed:
     """How a fitted estimator takes its rows: a data frame where it was fitted on one, else an array.
 
     Raises:
-        ModelError: HF280 where it knows columns that the schema does not have, or another number of them.
+        ModelError: HF280 where it knows columns that the schema does not have, or another number of them, or where
+            nothing tells whether it was fitted on codes or on raw rows.
     """
     known = getattr(estimator, "feature_names_in_", None)
     count = len(space.schema.features)
@@ -66,6 +67,7 @@ def feed_of(estimator: Any, space: Tabular) -> Feed:
         width = int(getattr(estimator, "n_features_in_", count))
         if width != count:
             raise _misfit(f"it was fitted on {width} columns", f"{count}, as the schema has")
+        _told_apart(space.schema)
         return Arrays(space)
     names = tuple(map(str, known))
     absent = [name for name in names if name not in space.schema.by_name]
@@ -91,6 +93,29 @@ def same_classes(names: np.ndarray, schema: Schema) -> None:
             expected=", ".join(schema.classes[:8]),
             fix="write classes into the schema in the order of estimator.classes_, and load the data with it",
         )
+
+
+def _told_apart(schema: Schema) -> None:
+    """Refuse to guess between codes and raw rows: both are numbers, and the columns have no names."""
+    coded = [f for f in schema.features if f.levels]
+    numbers = all(isinstance(level, int | float) or _number(level) for f in coded for level in f.levels)
+    differ = [f for f in coded if [str(level) for level in f.levels] != [str(i) for i in range(len(f.levels))]]
+    if differ and numbers:
+        raise ModelError(
+            "HF280",
+            "Nothing tells whether the estimator was fitted on codes or on raw rows: its columns have no names",
+            seen=f"levels of {differ[0].name!r} {', '.join(map(str, differ[0].levels[:4]))}, whose codes are 0, 1, ...",
+            expected="an estimator fitted on a data frame",
+            fix="fit it on hf.Tabular(schema).frame(codes), or wrap a function of raw rows",
+        )
+
+
+def _number(level: object) -> bool:
+    try:
+        float(str(level))
+    except ValueError:
+        return False
+    return True
 
 
 def _misfit(seen: str, expected: str) -> ModelError:
