@@ -65,6 +65,15 @@ def test_rows_stay_out_of_reports_unless_they_are_shared(run, tmp_path):
     assert "<dt>change</dt>" in page.read_text()
 
 
+def test_advice_is_for_tables(run):
+    found = run.summary
+    text = " ".join([*found.coverage.not_tested, *(finding.next for finding in found.findings)])
+    assert "rows that the schema forbids" in text
+    assert "immutable in the schema" in text
+    for stranger in ("rotation", "PGD", "of the catalog"):
+        assert stranger not in text
+
+
 def test_an_audit_continues_and_takes_pairs(run):
     again = hf.audit(MODEL, data(), threat="table:features=2", suite="quick", out=run.folder.path)
     assert again.folder.summary.cost.seconds > 0

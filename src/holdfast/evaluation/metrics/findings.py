@@ -8,9 +8,15 @@ from holdfast.evaluation.metrics.gradients import useless
 from holdfast.evaluation.statistics import Rate, interval, rate
 from holdfast.evaluation.summary import Finding, ThreatFacts, Transfer
 from holdfast.evaluation.verdict import percent
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import number
 
 MOST, SHOWN = 5, 8
+TRAIN = "train against the attack: PGD adversarial training, then audit again"
+COLUMNS = (
+    "see which columns changed (holdfast show RUN --status broken); make immutable in the schema what no attacker can "
+    "touch, and fit without the columns that are easily changed, or with more that are not"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,7 @@ def _many_break(t: ThreatFacts) -> Iterator[Hint]:
         title="Right answers break",
         rate=s,
         text=f"{s.k} of {s.n} samples that the model gets right ({percent(s.point)} %) break when {t.words}.{price}",
-        next="train against the attack: PGD adversarial training, then audit again",
+        next=COLUMNS if t.literal.startswith(f"{Table.norm}:") else TRAIN,
     )
 
 
