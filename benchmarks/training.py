@@ -7,11 +7,12 @@ Without `--accuracy`: process time of one thread, the ways in turn in one proces
 The inputs are noise, for time does not depend on them. The plain loop has 7 + 1 forward and backward passes of the
 network in training mode; `uncopied` is our step where the attack asks the learning network itself.
 
-With it: two whole trainings for each seed, ours and the plain loop, from the same weights (of a network trained on
-clean data), in the same order, with the same random starts, rates, decay and average. Both models are audited on the
-same test samples with the suite `quick`. Differences are paired over samples and seeds, the answers to one sample being
-one group; `in seconds` is the ratio of the process times of the same trainings. Models and runs are kept in the folder:
-the same command continues.
+With it: three whole trainings for each seed, ours, the plain loop, and the plain loop whose attacks ask the network in
+evaluation mode (`steady`), which is what our copy answers, from the same weights (of a network trained on clean data),
+in the same order, with the same random starts, rates, decay and average. All are audited on the same test samples with
+the suite `quick`. Differences are paired over samples and seeds, the answers to one sample being one group; `in
+seconds` is the ratio of the process times of the same trainings. Models and runs are kept in the folder: the same
+command continues.
 """
 
 import argparse
@@ -95,8 +96,11 @@ def timed(given: argparse.Namespace) -> None:
         print(f"{name:10}{1000 * seconds:8.0f} ms ({1000 * low:.0f} to {1000 * high:.0f})  {ratio:.2f} of plain")
 
 
-def looped(of: train.Train, data: Dataset, seed: int, threat: Threat) -> hf.Model:
-    """Adversarial training as everybody writes it first: the learning network, in training mode, in every pass."""
+def looped(of: train.Train, data: Dataset, seed: int, threat: Threat, steady: bool) -> hf.Model:
+    """Adversarial training as everybody writes it first: the learning network, in training mode, in every pass.
+
+    With `steady` attacks ask it in evaluation mode: norms by their running statistics, which attacks then do not move.
+    """
     work = train._Work(of, data, seed, *of.scaling(data), processes("cpu"))  # wraps the result, nothing else
     state = begin(of._network(data).train(), of.rate, of.momentum, of.weight_decay)
     ask, per_epoch = Normalized(state.net, work.mean, work.std), len(data) // of.batch
@@ -106,12 +110,14 @@ def looped(of: train.Train, data: Dataset, seed: int, threat: Threat) -> hf.Mode
         for k, rows in enumerate(order.split(of.batch)):
             x0, y, at = data.x[rows], data.y[rows], epoch * per_epoch + k
             x = threat.around(x0, data.space).sample(drawn(x0, draw))
+            state.net.train(not steady)
             for _ in range(STEPS):
                 x.requires_grad_()
                 state.optimizer.zero_grad()
                 cross_entropy(ask(x), y).backward()
                 moved = x.detach() + STEP * threat.radius * x.grad.sign()
                 x = torch.minimum(torch.maximum(moved, x0 - threat.radius), x0 + threat.radius).clamp(0, 1)
+            state.net.train()
             for group in state.optimizer.param_groups:
                 group["lr"] = one_cycle(at, of.epochs * per_epoch, of.rate)
             state.optimizer.zero_grad()
@@ -145,7 +151,7 @@ def compared(given: argparse.Namespace) -> None:
         raise SystemExit(f"{given.folder} belongs to another setting: {note.read_text()}")
     note.write_text(said)
     warm = train.Train(network=given.network, width=given.width, epochs=given.warm, rate=0.1, smoothing=0.0)
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+    seconds: dict[str, list[float]] = {"plain": [], "steady": [], "ours": []}
     held: dict[tuple[str, str], list[bool]] = {(way, what): [] for way in seconds for what in ("clean", "robust")}
     for seed in range(given.seeds):
         start, _ = kept(given, f"start-{seed}", found.train, lambda s=seed: warm.fit(found.train, s))
@@ -153,10 +159,11 @@ def compared(given: argparse.Namespace) -> None:
         of = dataclasses.replace(of, average=0.99, precision=given.precision)
         recipe = AdversarialTraining(of=of, threat=threat, steps=STEPS, step=STEP)
         make = {
-            "plain": lambda o=of, s=seed: looped(o, data, s, threat),
+            "plain": lambda o=of, s=seed: looped(o, data, s, threat, steady=False),
+            "steady": lambda o=of, s=seed: looped(o, data, s, threat, steady=True),
             "ours": lambda r=recipe, s=seed: r.fit(data, s),
         }
-        for way in ("plain", "ours") if seed % 2 else ("ours", "plain"):
+        for way in list(make) if seed % 2 else list(make)[::-1]:
             model, took = kept(given, f"{way}-{seed}", data, make[way])
             run = hf.audit(model, test, threat=threat, suite="quick", out=given.folder / f"audit-{way}-{seed}")
             seen = read(run.folder)
@@ -172,9 +179,10 @@ def compared(given: argparse.Namespace) -> None:
     image = list(range(len(test))) * given.seeds
     print(f"{given.data}, {threat.literal}, {len(data)} to learn from, {len(test)} test samples, {given.seeds} seeds")
     for what in ("clean", "robust"):
-        first, second = held["plain", what], held["ours", what]
-        shares = f"plain {statistics.mean(first):6.1%}   ours {statistics.mean(second):6.1%}"
-        print(f"{what:7s} {shares}   ours less plain {over_groups(first, second, image)}")
+        for way in ("plain", "steady"):
+            first, second = held[way, what], held["ours", what]
+            shares = f"{way} {statistics.mean(first):6.1%}   ours {statistics.mean(second):6.1%}"
+            print(f"{what:7s} {shares}   ours less {way} {over_groups(first, second, image)}")
     print(f"in seconds ours takes {sum(seconds['ours']) / sum(seconds['plain']):.2f} of plain")
 
 

@@ -1,0 +1,128 @@
+"""Seven tables, seven classifiers: recall of the class that somebody wants to hide, alone and under attack.
+
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py                       # half an hour of one core
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --data phishing adult --models xgboost
+
+The attacker holds a row of the first class of each direction below, and wants it taken for the second; the schema says
+which columns move and how, and `--features` how many. What the schemas assume is in data/tables/known.py. Classifiers
+are fitted on at most `--rows` rows with their libraries' own settings. Every cell is an audit in a run folder of its
+own: the same command continues. `possible` is the share of adversarial rows that the schema allows. Rows of the test
+part that also stand in the training part are counted by `hf.data.load`, and left in.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import holdfast as hf
+
+WAYS = {
+    "nsl_kdd": "attack:normal",
+    "clamp_pe": "malware:benign",
+    "phishing_websites": "phishing:legitimate",
+    "spambase": "spam:ham",
+    "adult": "<=50K:>50K",
+    "german_credit": "bad:good",
+    "heart_disease_sites": "disease:none",
+}
+
+
+def _catboost() -> Any:
+    from catboost import CatBoostClassifier
+
+    return CatBoostClassifier(iterations=200, random_seed=0, verbose=False, thread_count=1, allow_writing_files=False)
+
+
+def _xgboost() -> Any:
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(n_estimators=100, random_state=0, n_jobs=1)
+
+
+def _lightgbm() -> Any:
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(n_estimators=100, random_state=0, n_jobs=1, verbose=-1)
+
+
+MODELS: Mapping[str, Callable[[], Any]] = {
+    "logistic": lambda: LogisticRegression(max_iter=2000),
+    "mlp": lambda: MLPClassifier((64,), max_iter=200, early_stopping=True, random_state=0),
+    "forest": lambda: RandomForestClassifier(100, random_state=0),
+    "histogram": lambda: HistGradientBoostingClassifier(random_state=0),
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _catboost,
+}
+SCALED = ("logistic", "mlp")
+
+
+def fitted(name: str, train: hf.Dataset) -> Any:
+    """A pipeline of raw rows: levels one-hot, numbers as they are, or filled and scaled for models of sums."""
+    schema = train.schema
+    numbers = [f.name for f in schema.features if not f.levels]
+    levels = [f.name for f in schema.features if f.levels]
+    way = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if name in SCALED else "passthrough"
+    prepare = ColumnTransformer(
+        [("numbers", way, numbers), ("levels", OneHotEncoder(handle_unknown="ignore", sparse_output=False), levels)]
+    ).set_output(transform="default")
+    return make_pipeline(prepare, MODELS[name]()).fit(hf.Tabular(schema).frame(train.x), train.y.numpy())
+
+
+def line(data: str, name: str, given: argparse.Namespace) -> str:
+    """The figures of a cell."""
+    found = hf.data.load(data)
+    train = found.train if len(found.train) <= given.rows else found.train.sample(given.rows, 0)
+    estimator = fitted(name, train)
+    test = found.test.take((found.test.y == train.schema.classes.index(WAYS[data].split(":")[0])).nonzero()[:, 0])
+    both = float(estimator.score(hf.Tabular(train.schema).frame(found.test.x), found.test.y.numpy()))
+    run = hf.audit(
+        hf.wrap(estimator, train.schema),
+        found.test,
+        threat=f"table:features={given.features}",
+        suite="quick",
+        evade=WAYS[data],
+        limit=min(given.samples, len(test)),
+        out=given.runs / f"{data}-{name}-{given.features}",
+    )
+    (threat,) = run.summary.threats
+    clean, held = run.clean_accuracy, run.empirical_robust_accuracy
+    possible = "–" if threat.valid is None else f"{threat.valid.point:.0%}"
+    return (
+        f"{data:20s} {name:10s} {both:7.1%}  {clean.point:7.1%}  {held.point:6.1%} [{held.low:.1%}, {held.high:.1%}]"
+        f"  {possible:>6s}"
+    )
+
+
+def main() -> None:
+    """A line for each cell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--features", type=int, default=2, help="columns that may change")
+    parser.add_argument("--rows", type=int, default=8_000, help="of the training part")
+    parser.add_argument("--samples", type=int, default=100, help="of the test part's class that hides")
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"table:features={given.features}      accuracy  recall  recall under attack  possible")
+    for data in given.data:
+        for name in given.models:
+            try:
+                print(line(data, name, given), flush=True)
+            except ModuleNotFoundError as missing:
+                print(f"{data:20s} {name:10s} not installed: {missing.name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
