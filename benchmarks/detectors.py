@@ -44,6 +44,7 @@ UNSEEN = (Pgd(steps=40),)
 OTHERS = (*UNSEEN, Apgd(steps=50, loss="dlr", targets=3), Square(steps=1000))
 SHOWN = {"attack": Pgd(steps=10, step=0.25), "threat": hf.Linf(0.2), "epochs": 10}
 JOINT = (
+    SelectivePgd(steps=200, first=0.05, last=0.01, share=0.3),
     SelectivePgd(shape="gradient", loss="margin"),
     Pgd(steps=50, step=0.02, random_start=False),
     Apgd(steps=50, loss="dlr", targets=3),

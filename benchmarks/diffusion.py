@@ -15,6 +15,7 @@ The base network, the clean samples and the radius are those of benchmarks/defen
 import argparse
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,19 +43,10 @@ def climbed(ask: Callable[[Tensor], Tensor], x0: Tensor, y: Tensor, steps: int, 
     return x
 
 
-def main() -> None:
-    """Print a line for each attack."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--until", type=float, default=0.2)
-    parser.add_argument("--samples", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--passes", type=int, default=8)
-    parser.add_argument("--updates", type=int, default=1000)
-    parser.add_argument("--checkpoint", default="", help="file of the base network's training, to begin with it")
-    given = parser.parse_args()
+def fitted(given: argparse.Namespace) -> tuple[hf.Model, hf.defenses.DiffusionPurifier, Any, hf.Dataset]:
+    """The base network of the protocol, the purifier and its stage, and test samples."""
     protocol = read(PROTOCOL)
-    parts = divided(protocol, hf.data.load(protocol.data))
-    base = protocol.base
+    parts, base = divided(protocol, hf.data.load(protocol.data)), protocol.base
     learner = hf.Train(
         network=base.network,
         width=base.width,
@@ -65,8 +57,12 @@ def main() -> None:
     )
     model = learner.fit(parts.train, protocol.seed)
     purifier = hf.defenses.DiffusionPurifier(until=given.until, updates=given.updates)
-    stage = purifier.fit(model, parts.held_out, protocol.seed)
-    test = parts.test.sample(given.samples, 0)
+    return model, purifier, purifier.fit(model, parts.held_out, protocol.seed), parts.test.sample(given.samples, 0)
+
+
+def study(given: argparse.Namespace) -> None:
+    """Print a line for each attack."""
+    model, purifier, stage, test = fitted(given)
     last = stage.at[0]
 
     def plain(x: Tensor) -> Tensor:
@@ -98,14 +94,24 @@ def main() -> None:
         found = climbed(through(stops(last, count)), test.x, test.y, given.steps, given.passes)
         told(f"aware, {count} step{'s' if count > 1 else ''}", found)
     few = stops(last, 1)
-    told(
-        "aware, 1 step, clamp passed through",
-        climbed(through(few, None, True), test.x, test.y, given.steps, given.passes),
-    )
+    straight = through(few, straight=True)
+    told("aware, 1 step, clamp passed through", climbed(straight, test.x, test.y, given.steps, given.passes))
     told("aware, 1 step, longer", climbed(through(few), test.x, test.y, LONGER * given.steps, given.passes))
     known = through(list(stage.at), KNOWN)
     told("clean, one known noise", test.x, KNOWN)
     told("aware, all steps, known noise", climbed(known, test.x, test.y, 2 * given.steps, 1), KNOWN)
+
+
+def main() -> None:
+    """Read the settings."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--until", type=float, default=0.2)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--passes", type=int, default=8)
+    parser.add_argument("--updates", type=int, default=1000)
+    parser.add_argument("--checkpoint", default="", help="file of the base network's training, to begin with it")
+    study(parser.parse_args())
 
 
 if __name__ == "__main__":

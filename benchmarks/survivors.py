@@ -1,6 +1,6 @@
 """How much of the work of audits goes into samples that nothing broke.
 
-    .venv/bin/python benchmarks/survivors.py runs        # every run folder below, by the share of samples that survived
+    .venv/bin/python benchmarks/survivors.py runs/table-*      # every run folder below, by the share that survived
 
 A search in a coarser precision may only add successes: what survives it is searched again in the model's own. With `c`
 the cost of a coarse pass over that of a careful one and `s` the share of the work that goes into survivors, an audit
@@ -28,8 +28,9 @@ def shares(folder: pathlib.Path) -> tuple[float, float]:
 def main() -> None:
     """A line for each class of runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=pathlib.Path)
-    found = [shares(file.parent) for file in sorted(parser.parse_args().runs.rglob("samples.parquet"))]
+    parser.add_argument("runs", type=pathlib.Path, nargs="+")
+    files = [file for runs in parser.parse_args().runs for file in sorted(runs.rglob("samples.parquet"))]
+    found = [shares(file.parent) for file in files]
     print("survived            runs   share of the work on survivors: least, median, largest")
     for low, high in zip((-1.0, *EDGES), EDGES, strict=False):
         inside = [spent for kept, spent in found if low < kept <= high]

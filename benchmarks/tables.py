@@ -1,6 +1,6 @@
 """Seven tables, seven classifiers: recall of the class that somebody wants to hide, alone and under attack.
 
-    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py                       # half an hour of one core
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py                       # a quarter of an hour
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --data phishing adult --models xgboost
 
 The attacker holds a row of the first class of each direction below, and wants it taken for the second; the schema says
@@ -75,7 +75,7 @@ def fitted(name: str, train: hf.Dataset) -> Any:
     way = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()) if name in SCALED else "passthrough"
     prepare = ColumnTransformer(
         [("numbers", way, numbers), ("levels", OneHotEncoder(handle_unknown="ignore", sparse_output=False), levels)]
-    ).set_output(transform="default")
+    )
     return make_pipeline(prepare, MODELS[name]()).fit(hf.Tabular(schema).frame(train.x), train.y.numpy())
 
 

@@ -1,6 +1,7 @@
 """SelectivePgd: its steps by hand, and past detectors that stop attacks which begin at random."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -90,3 +91,19 @@ def test_detectors_bring_it_along_and_the_audit_runs_it():
     guarded = model | hf.defenses.Reconstruction().fit(model, part)
     found = hf.audit(guarded, digits.test.sample(8, 0), threat="linf:0.05", suite="quick")
     assert [a.name for a in found.summary.threats[0].attacks].count("selective_pgd") == 3
+
+
+@pytest.mark.slow
+def test_what_a_detector_brings_along_finds_small_steps_past_camera_realism():
+    """On MNIST four of five pixels are exactly black: who moves them far in the first step finds no way back."""
+    if not os.environ.get("HOLDFAST_DATA"):
+        pytest.skip("needs MNIST in HOLDFAST_DATA")
+    data = hf.data.load("mnist")
+    net = hf.Train(network="cnn", width=8, epochs=6, rate=0.1).fit(data.train.sample(8000, 0), 0)
+    stage = hf.defenses.CameraRealism().fit(net, data.train.sample(2000, 1))
+    model, part = settle(net | stage, data.test.x[:8]), data.test.sample(60, 0)
+    tiny, *longer = (
+        run(attack, model, part.x, part.y, "linf:0.15", seed=0).status.count("unbroken")
+        for attack in stage.attacks(hf.Linf(0.15))
+    )
+    assert tiny <= 5 < 15 < min(longer), (tiny, longer)

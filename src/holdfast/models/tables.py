@@ -98,21 +98,21 @@ def same_classes(names: np.ndarray, schema: Schema) -> None:
 def _told_apart(schema: Schema) -> None:
     """Refuse to guess between codes and raw rows: both are numbers, and the columns have no names."""
     coded = [f for f in schema.features if f.levels]
-    numbers = all(isinstance(level, int | float) or _number(level) for f in coded for level in f.levels)
-    differ = [f for f in coded if [str(level) for level in f.levels] != [str(i) for i in range(len(f.levels))]]
+    numbers = all(_number(level) for f in coded for level in f.levels)
+    differ = [f for f in coded if list(f.levels) != [str(i) for i in range(len(f.levels))]]
     if differ and numbers:
         raise ModelError(
             "HF280",
             "Nothing tells whether the estimator was fitted on codes or on raw rows: its columns have no names",
-            seen=f"levels of {differ[0].name!r} {', '.join(map(str, differ[0].levels[:4]))}, whose codes are 0, 1, ...",
+            seen=f"levels of {differ[0].name!r} {', '.join(differ[0].levels[:4])}, whose codes are 0, 1, ...",
             expected="an estimator fitted on a data frame",
             fix="fit it on hf.Tabular(schema).frame(codes), or wrap a function of raw rows",
         )
 
 
-def _number(level: object) -> bool:
+def _number(level: str) -> bool:
     try:
-        float(str(level))
+        float(level)
     except ValueError:
         return False
     return True

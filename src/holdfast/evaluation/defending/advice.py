@@ -88,11 +88,6 @@ def worst(row: Row) -> Rate:
     return min((row.aware, *(each.withstood for each in row.others)), key=lambda rate: rate.point)
 
 
-def aware(row: Row) -> Rate:
-    """The share under the threat of the comparison."""
-    return row.aware
-
-
 def slower(row: Row) -> float:
     """How many times the time of an undefended pass it takes."""
     return 1.0 if row.facts.passes is None else row.facts.passes.ratio
@@ -116,9 +111,10 @@ def _for(reader: Reader, rows: Sequence[Row], useful: Sequence[Row], threat: str
         "health": lambda row: row.clean.point,
         "driving": lambda row: -slower(row) - 100 * max(0.0, _refuses(row) - REFUSALS),
     }
-    score: Score = worst if reader in ("driving", "security") else aware
+    broadly = reader in ("driving", "security")
+    score: Score = worst if broadly else (lambda row: row.aware)
     fits = [row for row in useful if reader not in meets or meets[reader](row)]
-    if score is worst:  # of several threats is lower than of one: only those that faced the same are compared
+    if broadly:  # the worst of several threats is lower than one: only rows that faced the same are compared
         fits = [row for row in fits if row.others] or fits
     if fits:
         best, others = _best(fits, score)
