@@ -1,14 +1,20 @@
 """Exact distances of tree ensembles in L0, L1 and L2: brute force over all cells, and the library itself."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 import holdfast as hf
 from attacks.test_exact_distance import BOUND, random_model
 from holdfast.attacks.trees import program
+from holdfast.models.model import Model
+from holdfast.models.trees.planting import Tree, plant, turned
+from holdfast.threats.space import Box
 from models.tree_cases import CASES
 
 NORMS = ("l0", "l1", "l2")
@@ -114,6 +120,104 @@ def test_a_program_that_ends_early_leaves_a_bound_from_below(monkeypatch):
     assert bool((none.lower <= whole.distance).all())
     assert bool((whole.distance <= none.distance * (1 + CLOSE)).all())
     assert not bool(none.proven.all())
+
+
+def knapsack(seed, items=30, idle=300):
+    """Stumps of their own features, and the L1 distance: the cheapest of them that weigh enough, solved directly.
+
+    Idle features cost much on their far side and help nobody, so that the sum over all cells is far above the distance.
+    """
+    draw = np.random.default_rng(seed)
+    weight = draw.uniform(0.5, 1, items)
+    price = weight * draw.uniform(0.999, 1.001, items) * 0.5
+    form = plant(
+        [
+            Tree(
+                feature=np.array([i, -1, -1]),
+                threshold=np.array([edge, 0.0, 0.0]),
+                left=np.array([1, -1, -1]),
+                right=np.array([2, -1, -1]),
+                value=np.array([[0.0], [0.0], [gain]]),
+                missing=turned(np.zeros(3, bool)),
+                zeros=None,
+                members={},
+            )
+            for i, (edge, gain) in enumerate([*zip(price, weight, strict=True), *[(50.0, -1e-3)] * idle])
+        ],
+        library="test",
+        features=items + idle,
+        base=np.array([-weight.sum() * 0.31]),
+        operator="<=",
+        dtype="float64",
+        precision="float64",
+        divisor=1.0,
+        shift=np.zeros(1),
+        fractions=True,
+    )
+
+    def scores(x):
+        sums = torch.from_numpy(form.sums(x.numpy().reshape(len(x), -1)))
+        return torch.cat([torch.zeros_like(sums), sums], 1)
+
+    model = Model(space=Box((-100, 100)), classes=2, scores=scores, trees=lambda: form)
+    enough = LinearConstraint(weight[None], weight.sum() * 0.31, np.inf)
+    best = milp(price, integrality=np.ones(items), bounds=Bounds(0, 1), constraints=enough, options={"mip_rel_gap": 0})
+    return model, torch.zeros(1, items + idle, dtype=torch.float64), best.fun
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_what_is_proven_is_proven_of_the_distance_and_not_of_a_sum_far_above_it(seed):
+    model, x, best = knapsack(seed)
+    found = hf.exact_distance(model, x, model.predict(x), norm="l1")
+    assert bool(found.proven)
+    assert float(found.distance) == pytest.approx(best, rel=CLOSE)
+
+
+def test_a_budget_that_ends_a_program_leaves_a_bound_and_no_proof():
+    model, x, best = knapsack(1)
+    found = hf.exact_distance(model, x, model.predict(x), norm="l1", budget=1)
+    assert not bool(found.proven)
+    assert 0.5 * best < float(found.lower) <= best * (1 + 1e-9) < float(found.distance)
+
+
+def test_a_solver_that_is_stopped_proves_its_bound_alone(monkeypatch):
+    """Status 1 with the best point found and a bound below it, as HiGHS ends at a limit."""
+    model, x, best = knapsack(0, idle=0)
+
+    def stopped(**asked):
+        made = milp(**asked)
+        made.status, made.mip_dual_bound = 1, made.fun - 0.1 * abs(made.fun)
+        return made
+
+    monkeypatch.setattr(program, "_solved", stopped)
+    found = hf.exact_distance(model, x, model.predict(x), norm="l1")
+    assert float(found.distance) == pytest.approx(best, rel=CLOSE)
+    assert float(found.lower) < best * (1 - 1e-3)
+    assert not bool(found.proven)
+
+
+def test_the_solver_is_waited_for_so_that_an_interrupt_is_heard(monkeypatch):
+    seen = []
+
+    def spied(**asked):
+        seen.append(threading.current_thread() is threading.main_thread())
+        return milp(**asked)
+
+    monkeypatch.setattr(scipy.optimize, "milp", spied)
+    model, x, _ = knapsack(0, items=8, idle=0)
+    hf.exact_distance(model, x, model.predict(x), norm="l2")
+    assert seen
+    assert not any(seen)
+    monkeypatch.setattr(scipy.optimize, "milp", lambda **asked: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hf.exact_distance(model, x, model.predict(x), norm="l2")
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_label_that_the_model_does_not_have_has_no_distance(norm):
+    model, x, _ = knapsack(0, items=8, idle=0)
+    with pytest.raises(hf.ThreatError, match="HF305 A label that the model cannot output. Seen 7"):
+        hf.exact_distance(model, x, [7], norm=norm)
 
 
 def test_what_is_wrong_already_is_at_distance_zero_in_every_norm():

@@ -2,14 +2,18 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
+from holdfast.cli.show import chosen, many
 from holdfast.core.errors import DataError, ThreatError
 from holdfast.evaluation.suites import left_out, resolve
+from holdfast.evaluation.work import Bench, _measured
 from holdfast.models.model import Model
+from holdfast.models.settle import settle
 from holdfast.threats.literals import parse
 
 W = torch.tensor([[1, -2, 1, 0.5, 3, 1, -1, 0], [-1, 3, 0, -1, 1, 0, 2, -2]]).double()
@@ -51,7 +55,37 @@ def test_rows_that_break_their_schema_are_counted_aloud(run):
     summary = run.folder.summary
     assert summary.rates.clean_accuracy.n == 23
     assert summary.coverage.statuses["invalid"] == 1
-    assert any("1 of 24 rows break their schema" in line and "age = 1.5" in line for line in summary.limits)
+    assert any("1 of 24 rows break their schema" in line and "the first: age has a" in line for line in summary.limits)
+
+
+def test_values_of_impossible_rows_stay_out_of_everything_that_is_handed_on(tmp_path):
+    """A relation names its columns, and no salary."""
+    age, salary = hf.Feature("age", "integer", low=0, high=99), hf.Feature("salary", "real", low=0, high=1e6)
+    schema = hf.Schema((age, salary), relations=("salary <= age * 1000",), classes=("no", "yes"))
+    x = torch.tensor([[40, 20000], [30, 123456.0], [50, 1000], [60, 40000]], dtype=torch.float64)
+    told = hf.Dataset(x, torch.tensor([0, 1, 0, 1]), schema=schema, classes=("no", "yes"))
+    model = hf.wrap(lambda rows: np.eye(2)[(np.asarray(rows["salary"]) > 30000).astype(int)], schema)
+    found = hf.audit(model, told, threat="table:features=1", suite="quick", out=tmp_path / "run")
+    found.report(tmp_path / "report.html")
+    assert found.summary.coverage.statuses["invalid"] == 1
+    reasons = [row["reason"] for row in found.folder.samples.to_pylist() if row["status"] == "invalid"]
+    assert reasons == ["salary <= age * 1000 does not hold"]
+    for file in (tmp_path / "report.html", tmp_path / "run" / "summary.json"):
+        assert "123456" not in file.read_text()
+
+
+def test_the_share_of_possible_rows_is_judged_beside_the_originals():
+    """A row in which a column moved that must not is possible alone, and not beside the row that it was."""
+    features = (hf.Feature("sex", "binary", immutable=True), hf.Feature("n", "integer", low=0, high=9))
+    schema = hf.Schema(features, classes=("no", "yes"))
+    x = torch.tensor([[0, 1], [1, 2], [0, 3]], dtype=torch.float64)
+    model = settle(hf.wrap(lambda rows: np.eye(2)[np.asarray(rows["sex"]).astype(int)], schema), x)
+    out = hf.run(hf.attacks.GraphSearch(), model, x, [0, 1, 0], "table:features=2")
+    assert out.status == ("unbroken",) * 3
+    bench = Bench(model, {str(i): i for i in range(3)}, x, torch.tensor([0, 1, 0]), 0, 8)
+    moved = dataclasses.replace(out, status=("broken",) * 3, adversarial=torch.stack([1 - x[:, 0], x[:, 1]], 1))
+    rows, _ = _measured(bench, ["0", "1", "2"], x, bench.labels, moved)
+    assert [row.valid for row in rows] == [False, False, False]
 
 
 def test_rows_stay_out_of_reports_unless_they_are_shared(run, tmp_path):
@@ -63,6 +97,14 @@ def test_rows_stay_out_of_reports_unless_they_are_shared(run, tmp_path):
     page = tmp_path / "report.html"
     open_run.report(page)
     assert "<dt>change</dt>" in page.read_text()
+
+
+def test_rows_are_shown_by_the_size_of_their_change(run):
+    rows = chosen(run.folder, None, "broken", "table:linf=1/2")
+    sizes = [row["linf"] for row in rows]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 1
+    assert "cost" in many(rows, 5, run.folder.summary)
 
 
 def test_advice_is_for_tables(run):
@@ -97,7 +139,9 @@ def test_one_direction_is_audited_alone(run):
     one = {row["sample"]: row["status"] for row in found.folder.samples.to_pylist()}
     assert one == {sample: status for sample, status in both.items() if y[sample] == 1}
     assert "bad to be taken for good" in found.folder.summary.data.split
-    for wrong in ("bad", "bad:goood", "bad:bad", "2:0"):
+    numbers = hf.audit(MODEL, data(), threat="table:features=2", suite="quick", evade="1:0")
+    assert numbers.folder.summary.data.split == found.folder.summary.data.split
+    for wrong in ("bad", "bad:goood", "bad:bad", "2:0", ("bad", "good")):
         with pytest.raises(ThreatError, match="HF309"):
             hf.audit(MODEL, data(), threat="table:features=2", evade=wrong)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from holdfast.attacks.probe import Probe
 from holdfast.models.model import Model
 from holdfast.threats.space import Box, space_of
 
@@ -161,3 +162,11 @@ class Spheres:
             radius = ((2 / a) * z + middle @ middle).clamp(min=0).sqrt()
             best = min(best, float(((x - middle).norm() - radius).abs()))
         return best
+
+
+class Poisoned(Probe):
+    """Answers about dead rows are not numbers: whoever used one would show it."""
+
+    def _back(self, values):
+        dead = (~self.alive).reshape(-1, *[1] * (values.dim() - 1))
+        return torch.where(dead, torch.nan, values)

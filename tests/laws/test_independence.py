@@ -7,10 +7,9 @@ import torch
 
 from cases.evasion import CASES
 from holdfast.attacks.outcome import TENSORS
-from holdfast.attacks.probe import Probe
 from holdfast.attacks.run import run
 from holdfast.threats.space import Box
-from laws.oracles import Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
+from laws.oracles import Poisoned, Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -70,11 +69,6 @@ def test_05_statuses_agree_on_a_float_network(case):
 
 @every
 def test_05_answers_for_dead_rows_are_never_used(case):
-    class Poisoned(Probe):
-        def _back(self, values):
-            dead = (~self.alive).reshape(-1, *[1] * (values.dim() - 1))
-            return torch.where(dead, torch.nan, values)
-
     model, x, y = setting()
     model = alone(model)
     for queries in (None, 60):

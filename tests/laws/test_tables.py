@@ -16,7 +16,7 @@ from holdfast.core.params import parameters
 from holdfast.models.model import Model
 from holdfast.threats.goals import Accepted, Evade, Target, Wrong
 from holdfast.threats.threats import L0, Linf
-from laws.oracles import corners, linear, weights
+from laws.oracles import Poisoned, corners, linear, weights
 
 every = pytest.mark.parametrize("case", TABLES, ids=str)
 W = torch.tensor([[1, -2, 1, 0.5, 3, 1, -1, 0], [-1, 3, 0, -1, 1, 0, 2, -2], [0, 1, -1, 1, -2, 0, 0, 1.0]]).double()
@@ -101,11 +101,6 @@ def test_05_independent_of_batch_order_and_company(case):
 
 @every
 def test_05_answers_for_dead_rows_are_never_used(case):
-    class Poisoned(Probe):
-        def _back(self, values):
-            dead = (~self.alive).reshape(-1, *[1] * (values.dim() - 1))
-            return torch.where(dead, torch.nan, values)
-
     model, x = model_of(), rows()
     clean, dirty = (run(case.attack, model, x, model.labels(x), case.threat, probe=p) for p in (Probe, Poisoned))
     assert same(clean, dirty)

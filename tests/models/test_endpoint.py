@@ -311,6 +311,13 @@ def test_packed_answers_are_refused(forest):
         hf.endpoint(server.address)
 
 
+def test_a_secret_of_digits_leaves_the_numbers_alone(digits, forest, monkeypatch):
+    monkeypatch.setenv("MINE", "33")
+    with served(lambda rows: {"p": np.full((len(rows), 10), 1 / 3, np.float32)}, token="33") as server:
+        model = hf.endpoint(server.address, token="MINE", output="logits")
+        assert torch.allclose(model.scores(torch.from_numpy(digits[0][:2])), torch.tensor(1 / 3).double(), atol=1e-6)
+
+
 def test_a_server_that_repeats_the_secret_does_not_spread_it(forest, monkeypatch):
     secret = "s3cret-of-mine"
     monkeypatch.setenv("MINE", secret)
@@ -322,6 +329,17 @@ def test_a_server_that_repeats_the_secret_does_not_spread_it(forest, monkeypatch
     with pytest.raises(ModelError, match="HF244 .*it is empty or not set") as caught:
         hf.endpoint("http://127.0.0.1:9/v2/models/m", token=secret)
     assert secret not in str(caught.value)
+    said = {"name": "HERE", "inputs": [{"name": "x", "datatype": "HERE", "shape": [-1, 4]}]}
+    said["outputs"] = [{"name": "p", "datatype": "FP32", "shape": [-1, 10]}]
+    escaped = (("hunter2/AB", r"hunter2\/AB"), ("hunter2/AB", r"\u0068unter2/AB"), ('hun"ter2', r"hun\"ter2"))
+    for own, written in escaped:
+        monkeypatch.setenv("MINE", own)
+        for status in (200, 401):
+            body = json.dumps(said).replace("HERE", written).encode()
+            with served(probabilities(forest), fault=lambda verb, asked, found=(status, {}, body): found) as server:
+                with pytest.raises(ModelError) as caught:
+                    hf.endpoint(server.address, token="MINE")
+                assert own not in str(caught.value)
     for bad in (secret + " ", "\t" + secret, secret + "\n"):
         monkeypatch.setenv("MINE", bad)
         with pytest.raises(ModelError, match="HF244 .*MINE is not one printable word") as caught:

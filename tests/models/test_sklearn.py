@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
-from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -232,8 +232,10 @@ def sparse(estimator, x, y):
         (SVC(kernel=lambda a, b: a @ b.T), None, False),
         (SVC(kernel=lambda a, b: a @ b.T, break_ties=True), None, False),
         (FixedThresholdClassifier(LogisticRegression(), threshold=0.52), None, False),
+        (make_pipeline(make_pipeline(StandardScaler(), SVC(kernel=lambda a, b: a @ b.T))), None, False),
+        (GridSearchCV(SVC(kernel=lambda a, b: a @ b.T), {"C": [0.1, 1.0]}, cv=2), None, False),
     ],
-    ids=range(9),
+    ids=range(11),
 )  # fmt: skip
 def test_odd_estimators_decide_as_the_library_does_on_many_rows(kind, fit, twin):
     x, y = data(2 if isinstance(kind, FixedThresholdClassifier) else 3)

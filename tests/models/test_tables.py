@@ -198,5 +198,7 @@ def test_codes_and_raw_rows_are_not_confused_where_columns_have_no_names():
     bare = DecisionTreeClassifier().fit(x.numpy(), [0, 1, 1, 0])
     with pytest.raises(hf.ModelError, match=r"HF280 Nothing tells .*levels of 'side' -1, 0, 1.*Tabular"):
         hf.wrap(bare, schema)
+    same = dataclasses.replace(side, levels=("0.0", "1.0", "2.0"))  # numbers that are their own codes: nothing to guess
+    assert hf.wrap(bare, hf.Schema((same, schema.features[1]), classes=("no", "yes"))).classes == 2
     named = DecisionTreeClassifier().fit(hf.Tabular(schema).frame(x), [0, 1, 1, 0])
     assert settle(hf.wrap(named, schema), x).predict(x).tolist() == [0, 1, 1, 0]

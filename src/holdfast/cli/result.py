@@ -126,8 +126,9 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
             if broken >= held
             else (2, "does it hold at twice the radius?")
         )
-        more = ["--threat", threat.at(threat.radius * factor).literal]
-        found.append((shlex.join([*words[:4], *more, *words[4:]]), why))
+        other = threat.scaled(factor)
+        if other.radius not in (0, threat.radius):
+            found.append((shlex.join([*words[:4], "--threat", other.literal, *words[4:]]), why))
     return found
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.evaluation.store import Folder
     from holdfast.evaluation.summary import Summary
 
-COLUMNS = ("sample", "label", "predicted", "status", "becomes", "broken by", "margin", "linf", "l2", "l0", "queries")
+COLUMNS = ("sample", "label", "predicted", "status", "becomes", "broken by", "margin")
 ROWS = 20
 
 
@@ -83,14 +83,19 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
         for row in rows
         if sample in (None, row["sample"]) and status in ("", row["status"]) and wanted in ("", row["threat"])
     ]
-    norm = (wanted or there[0]).partition(":")[0]
-    return sorted(kept, key=lambda row: (_size(row.get(norm)), _size(row.get("margin")), row["sample"]))
+    from holdfast.threats.literals import measure_of
+
+    measures = {literal: measure_of(literal) for literal in there}
+    return sorted(
+        kept, key=lambda row: (_size(row.get(measures[row["threat"]])), _size(row.get("margin")), row["sample"])
+    )
 
 
 def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
     """A table, and how many more there are."""
     names, shown = summary.model.class_names, rows[: limit or None]
     several = len({row["threat"] for row in rows}) > 1
+    sizes = ("linf", "l2", "l0", *(("cost",) if any(row.get("cost") is not None for row in rows) else ()))
     cells = [
         (
             *((row["threat"],) if several else ()),
@@ -100,11 +105,11 @@ def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
             row["status"],
             _name(row["adversarial_label"], names),
             row["broken_by"] or "",
-            *(_number(row[key]) for key in ("margin", "linf", "l2", "l0", "queries")),
+            *(_number(row[key]) for key in ("margin", *sizes, "queries")),
         )
         for row in shown
     ]
-    text = table(cells, (*(("threat",) if several else ()), *COLUMNS))
+    text = table(cells, (*(("threat",) if several else ()), *COLUMNS, *sizes, "queries"))
     return text if len(shown) == len(rows) else f"{text}\n\n{len(shown)} of {len(rows)}; -n 0 shows all"
 
 

@@ -22,6 +22,8 @@ def of_source(data: Dataset, evade: str) -> Dataset:
     """
     if not evade:
         return data
+    if not isinstance(evade, str):
+        raise _refused(str(evade), data, None)
     source, colon, into = (word.strip() for word in evade.partition(":"))
     known = {**{str(i): i for i in range(data.n_classes)}, **{name: i for i, name in enumerate(data.classes)}}
     for word in (source, into):
@@ -32,7 +34,9 @@ def of_source(data: Dataset, evade: str) -> Dataset:
         fix = "hf.run(attack, model, x, hf.Evade(y, source, into), threat) serves any number of classes"
         raise _refused(evade, data, fix)
     chosen = data.take(data.y == known[source])
-    part = f"{data.split}, {source} to be taken for {into}" if data.split else f"{source} to be taken for {into}"
+    names = [data.classes[known[word]] for word in (source, into)] if data.classes else [source, into]
+    way = f"{names[0]} to be taken for {names[1]}"
+    part = f"{data.split}, {way}" if data.split else way
     return dataclasses.replace(chosen, split=part)
 
 

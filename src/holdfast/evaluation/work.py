@@ -209,7 +209,10 @@ def _verdicts(keys: Sequence[str], broken: Tensor) -> Answers:
 
 
 def _clean(bench: Bench, keys: Sequence[str]) -> Answers:
-    """Rows that a schema forbids are not asked about: no model has to know what cannot be."""
+    """Rows that a schema forbids are not asked about: no model has to know what cannot be.
+
+    The reason names columns and relations, and no value: runs are handed on, rows are not.
+    """
     space = bench.model.space
     if not isinstance(space, Tabular):
         return _asked(bench, keys)
@@ -217,7 +220,7 @@ def _clean(bench: Bench, keys: Sequence[str]) -> Answers:
     possible = [key for key, fine in zip(keys, judged.valid.tolist(), strict=True) if fine]
     answers = _asked(bench, possible) if possible else Answers([], {}, 0)
     rows = {row.key: row for row in answers.rows}
-    for key, why_not in zip(keys, judged.reasons, strict=True):
+    for key, why_not in zip(keys, judged.where, strict=True):
         text = "; ".join(why_not)[:200]
         blank: dict[str, Any] = {"predicted": -1, "confidence": None, "loss": None}
         rows.setdefault(key, CleanRow(key=key, status="invalid", reason=text, **blank))
@@ -289,7 +292,8 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
     told, forwards = _reasons(bench, out.strongest, rejected), 2 * len(keys) + int(rejected.sum())
     found, _ = _scores(bench, out.adversarial)
     loss, sure, far = cross_entropy(strongest, y), confidence(found), _distances(bench.model.space, x, out)
-    possible = bench.model.space.validate(out.adversarial) if isinstance(bench.model.space, Tabular) else None
+    space = bench.model.space
+    possible = space.schema.validate(out.adversarial, x).valid if isinstance(space, Tabular) else None
     image, survives = isinstance(bench.model.space, Image), None
     if image:
         low, high = bench.model.space.limits(x)

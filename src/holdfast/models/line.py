@@ -85,7 +85,7 @@ class Line:
             self._wait(rows)
             status, body, pause, trouble = self._tried(verb, url, asked, rows, 0.5 * 2**tried)
             if not trouble:
-                return _document(body)
+                return self._document(body)
             if (status and status not in BUSY) or tried == self.limits.retries:
                 break
             time.sleep(min(pause, LONGEST_WAIT))
@@ -117,7 +117,7 @@ class Line:
         return status, body, pause, "" if status == 200 else f"status {status}: {said}"
 
     def _body(self, reply: Any, until: float) -> bytes:
-        """At most `largest` bytes of an answer, as they were sent, the secret struck out, within the time for a try."""
+        """At most `largest` bytes of an answer, as they were sent, within the time for a try."""
         packed = reply.headers.get("content-encoding", "identity")
         if packed != "identity":
             raise strange("an answer that is not packed, as was asked for", f"content-encoding: {packed:.40}")
@@ -129,10 +129,33 @@ class Line:
                 raise ModelError("HF243", "The endpoint's answer is too large", seen=most, fix="batch=8")
             if time.monotonic() > until:
                 raise need("httpx", "http").ReadTimeout(f"no whole answer after {self.limits.timeout:g} s")
-        return bytes(body).replace(self._secret.encode(), HIDDEN.encode()) if self._secret else bytes(body)
+        return bytes(body)
+
+    def _document(self, body: bytes) -> dict[str, Any]:
+        """An answer, the secret struck out of its texts, however they were escaped; its numbers stay as they are."""
+        try:
+            said = self._struck(json.loads(body))
+        except (ValueError, RecursionError):  # which quote the body: no cause
+            raise strange("JSON", repr(self._clean(body[:1000].decode("utf-8", "replace"))[:80])) from None
+        if not isinstance(said, dict):
+            raise strange("a JSON object", type(said).__name__)
+        return said
+
+    def _struck(self, said: Any) -> Any:
+        if isinstance(said, str):
+            return self._clean(said)
+        if isinstance(said, dict) and self._secret:
+            return {self._clean(key): self._struck(value) for key, value in said.items()}
+        if isinstance(said, list) and self._secret:
+            return [value if type(value) in (int, float) else self._struck(value) for value in said]
+        return said
 
     def _clean(self, text: str) -> str:
-        return text.replace(self._secret, HIDDEN) if self._secret else text
+        """Without the secret, plain or as JSON writes it."""
+        quoted = json.dumps(self._secret)[1:-1]
+        for form in (self._secret, quoted, quoted.replace("/", "\\/")) if self._secret else ():
+            text = text.replace(form, HIDDEN)
+        return text
 
     def _wait(self, rows: int) -> None:
         """Until the next request may be sent.
@@ -244,16 +267,6 @@ def _no_address(seen: str) -> ModelError:
         seen=seen,
         expected="https://HOST/v2/models/NAME, of the Open Inference Protocol",
     )
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise strange("JSON", f"{body[:80]!r}") from error
-    if not isinstance(said, dict):
-        raise strange("a JSON object", type(said).__name__)
-    return said
 
 
 def _advice(status: int) -> str:

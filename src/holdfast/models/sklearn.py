@@ -117,10 +117,18 @@ def _decides(estimator: Any, function: bool) -> bool:
     Vector machines of several classes decide by a vote of pairs, and their probabilities are fitted afterwards;
     thresholds that somebody chose lie anywhere.
     """
-    last = estimator.steps[-1][1] if getattr(estimator, "steps", None) else estimator
+    last = estimator
+    while (inner := _inside(last)) is not None:
+        last = inner
     if isinstance(last, FixedThresholdClassifier | TunedThresholdClassifierCV):
         return False
     return not isinstance(last, SVC | NuSVC) or (function and (len(last.classes_) == 2 or last.break_ties))
+
+
+def _inside(estimator: Any) -> Any:
+    """What decides for a pipeline or a search; None for an estimator that decides itself."""
+    steps = getattr(estimator, "steps", None)
+    return steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

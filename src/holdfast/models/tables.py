@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import ModelError
-from holdfast.threats.tables.raw import plain
+from holdfast.threats.tables.raw import NUMBER, plain
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 
@@ -96,11 +96,12 @@ def same_classes(names: np.ndarray, schema: Schema) -> None:
 
 
 def _told_apart(schema: Schema) -> None:
-    """Refuse to guess between codes and raw rows: both are numbers, and the columns have no names."""
+    """Refuse to guess between codes and raw rows where both are numbers, other ones, and the columns have no names."""
     coded = [f for f in schema.features if f.levels]
-    numbers = all(_number(level) for f in coded for level in f.levels)
-    differ = [f for f in coded if list(f.levels) != [str(i) for i in range(len(f.levels))]]
-    if differ and numbers:
+    if not all(NUMBER.fullmatch(level) for f in coded for level in f.levels):
+        return
+    differ = [f for f in coded if [float(level) for level in f.levels] != list(range(len(f.levels)))]
+    if differ:
         raise ModelError(
             "HF280",
             "Nothing tells whether the estimator was fitted on codes or on raw rows: its columns have no names",
@@ -108,14 +109,6 @@ def _told_apart(schema: Schema) -> None:
             expected="an estimator fitted on a data frame",
             fix="fit it on hf.Tabular(schema).frame(codes), or wrap a function of raw rows",
         )
-
-
-def _number(level: str) -> bool:
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True
 
 
 def _misfit(seen: str, expected: str) -> ModelError:

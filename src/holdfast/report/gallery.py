@@ -11,7 +11,7 @@ from holdfast.evaluation.metrics.distances import DISTANCES
 from holdfast.evaluation.store import Examples
 from holdfast.evaluation.summary import Summary
 from holdfast.report import pictures, words
-from holdfast.threats.tables.threat import COLUMN, Table
+from holdfast.threats.literals import measure_of
 
 BUDGET = 2_000_000  # characters of pictures in one report
 
@@ -142,17 +142,10 @@ def command(run: str, sample: int) -> str:
     return f"holdfast replay {quoted} {sample}"
 
 
-def _measure(literal: str) -> str:
-    """The column with the distances of a threat, as far as its literal can be read: a document may say anything."""
-    name, _, rest = literal.partition(":")
-    lead = rest.partition("=")[0]
-    return next((column for measure, column in COLUMN.items() if measure == lead), name) if name == Table.norm else name
-
-
 def _chosen(summary: Summary, rows: dict[tuple[str, int], dict[str, Any]]) -> Iterator[tuple[str, int]]:
     """Without pictures: smallest, median and largest change of each threat, then three that were not broken."""
     for threat in summary.threats:
-        norm = _measure(threat.literal)
+        norm = measure_of(threat.literal)
         mine = [(key, row) for key, row in rows.items() if key[0] == threat.literal]
         broken = sorted((row.get(norm) or 0.0, key) for key, row in mine if row["status"] == "broken")
         places = sorted({0, len(broken) // 2, len(broken) - 1}) if broken else []

@@ -17,10 +17,7 @@ FORM = (
     "name:radius[,knowledge=gradients|scores|labels][,queries=N]",
     "linf:8/255,knowledge=scores,queries=1000",
 )
-READ: dict[str, Callable[[str, str], Any]] = {
-    "knowledge": lambda text, value: value,
-    "queries": lambda text, value: int(value),
-}
+READ: dict[str, Callable[[str], Any]] = {"knowledge": str, "queries": int}
 """How the value of an option of a table threat is read; the others are radii."""
 
 TABLE = (
@@ -42,7 +39,7 @@ def parse(text: str | Threat) -> Threat:
     if name.lower() == Table.norm:
         return _table(text, [part for part in (value.strip(), *options) if part])
     if name.lower() not in KINDS:
-        close = difflib.get_close_matches(name.lower(), KINDS, 1, cutoff=0)[0]
+        close = difflib.get_close_matches(name.lower(), (*KINDS, Table.norm), 1, cutoff=0)[0]
         raise ThreatError(
             "HF301",
             "Unknown threat",
@@ -54,7 +51,7 @@ def parse(text: str | Threat) -> Threat:
     queries = more.get("queries")
     try:
         return KINDS[name.lower()](
-            _radius(text, value) if colon else math.inf,
+            _radius(value) if colon else math.inf,
             more.get("knowledge", "gradients"),  # type: ignore[arg-type]
             None if queries is None else int(queries),
         )
@@ -62,9 +59,17 @@ def parse(text: str | Threat) -> Threat:
         raise _unreadable(text, str(error)) from None
 
 
+def measure_of(literal: str) -> str:
+    """The column of a run's rows with the distances of a threat; its name where a later version wrote the literal."""
+    try:
+        return parse(literal).measure
+    except ThreatError:
+        return literal.partition(":")[0]
+
+
 def _table(text: str, parts: list[str]) -> Table:
     """`features=3`, `linf=1/2`, `knowledge=scores`, each once."""
-    told: dict[str, tuple[str, str]] = {}
+    told: dict[str, str] = {}
     for part in parts:
         key, equals, value = (word.strip() for word in part.partition("="))
         if not equals or key not in (*MEASURES, "knowledge", "queries"):
@@ -72,9 +77,9 @@ def _table(text: str, parts: list[str]) -> Table:
             raise _unreadable(text, f"{part!r} is no limit" + (f"; did you mean {near[0]}=?" if near else ""), TABLE)
         if key in told:
             raise _unreadable(text, f"{key} stands twice", TABLE)
-        told[key] = (text, value)
+        told[key] = value
     try:
-        return Table(**{key: READ.get(key, _radius)(*pair) for key, pair in told.items()})
+        return Table(**{key: READ.get(key, _radius)(value) for key, value in told.items()})
     except (ParameterError, ValueError) as error:
         raise _unreadable(text, str(error), TABLE) from None
 
@@ -86,14 +91,14 @@ def _option(text: str, option: str) -> tuple[str, str]:
     return key, value
 
 
-def _radius(text: str, value: str) -> float:
+def _radius(value: str) -> float:
     if value.strip().lower() == "inf":
         return math.inf
     try:
         top, slash, bottom = value.partition("/")
         return float(top) / float(bottom) if slash else float(fractions.Fraction(value))
-    except (ValueError, ZeroDivisionError):
-        raise _unreadable(text, f"{value!r} is no number") from None
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"{value!r} is no number") from None
 
 
 def _unreadable(text: str, why: str, form: tuple[str, str] = FORM) -> ThreatError:

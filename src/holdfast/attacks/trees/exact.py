@@ -76,7 +76,7 @@ def exact_distance(
     a mixed integer program (HiGHS), proven to a relative gap of 1e-6. Either way a witness is asked of the model
     itself, in its library's own arithmetic; missing values stay missing and categories stay as they are; a search that
     ends early leaves a lower bound. Linf costs milliseconds a row for a hundred shallow trees with the extra `trees`
-    (the first call compiles), far more without it; a program costs seconds to minutes a row at that size. Both take
+    (the first call compiles), far more without it; a program costs tenths of a second to many seconds. Both take
     exponentially many boxes in the worst case.
 
     Args:
@@ -90,18 +90,18 @@ def exact_distance(
     Raises:
         ModelError: HF271 for a model without trees or with a decision at a threshold, HF270 for one whose trees cannot
             be read, HF272 where the arrays do not answer as the model does.
-        ThreatError: HF303 for another norm.
+        ThreatError: HF303 for another norm, HF305 for labels that cannot be read or that the model cannot output.
         DataError: HF104 for inputs outside the bounds.
     """
-    if norm != "linf" and norm not in POWERS:
+    if not isinstance(norm, str) or (norm != "linf" and norm not in POWERS):
         raise ThreatError(
             "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
         )
     how = Search(budget=budget, within=within)
     x = torch.as_tensor(x)
     x = x if x.dtype == torch.float32 else x.double()
-    label = indices(y, len(x))
     model = settle(model, torch.nan_to_num(x))
+    label = indices(y, len(x), model.classes)
     field = _Field.of(model, x)
     rows = x.cpu().numpy().reshape(len(x), -1)
     one_row = _row if norm == "linf" else functools.partial(_programmed, norm=norm, ask=_asked(model, x))

@@ -9,7 +9,9 @@ for. The model itself is asked at the optimum; where it does not agree, those re
 """
 
 import dataclasses
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 POWERS = {"l0": 0, "l1": 1, "l2": 2}
 SCALE = 1000.0  # what the nearest witness known costs: the solver's tolerances are absolute
-GAP = 1e-6  # of the distance, to which the solver proves
+GAP = 1e-6  # of the distance, to which an optimum is trusted: the solver's absolute gap at this scale is a thousandth
 OPTIMAL, INFEASIBLE = 0, 2  # how scipy says it; everything else is a search that ended early
 REFUSED = 100  # optima that the model may take back before a class is given up
 
@@ -193,7 +195,7 @@ def cheapest(
         label: The class to leave.
         budget: Boxes that the solver may look at.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.optimize import Bounds, LinearConstraint
 
     boxes, cuts, base = program.boxes, len(program.feature), program.objective(found.paid)[1]
     price, scale, alive, fixed = _constraints(program, found, lead)
@@ -201,11 +203,12 @@ def cheapest(
     forbidden: list[tuple[list[int], list[float], float]] = []
     for _ in range(REFUSED):
         rest = [LinearConstraint(_matrix(forbidden, len(price)), -np.inf, [one[2] for one in forbidden])]
-        made = milp(
-            price * scale, integrality=np.arange(len(price)) < cuts, bounds=Bounds(0, top),
+        made = _solved(
+            c=price * scale, integrality=np.arange(len(price)) < cuts, bounds=Bounds(0, top),
             constraints=fixed + (rest if forbidden else []),
-            options={"node_limit": max(budget - found.boxes, 1), "mip_rel_gap": GAP / 2},
+            options={"node_limit": max(budget - found.boxes, 1), "mip_rel_gap": 0.0},
         )  # fmt: skip
+        # a relative gap would be one of a sum that lacks `base` and may be far larger than the distance
         found.boxes += int(made.mip_node_count or 0)
         if made.status == INFEASIBLE:  # nothing that is cheaper
             found.lower = found.paid
@@ -225,6 +228,22 @@ def cheapest(
             return
         held = boxes.holding(point)
         forbidden.append(([*(cuts + held)], [1.0] * len(held), len(held) - 1.0))
+
+
+def _solved(**asked: Any) -> Any:
+    """What HiGHS says, asked in a thread: Ctrl-C ends the wait, which the solver itself would not hear."""
+    from scipy.optimize import milp
+
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(milp(**asked))
+        except BaseException as error:  # noqa: BLE001 - handed on to who waits
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer.result()
 
 
 def _constraints(program: Program, found: Found, lead: tuple[Array, float]) -> tuple[Array, float, Array, list[Any]]:

@@ -104,7 +104,7 @@ def tried(bench: Bench, keys: Sequence[str], trial: Trial, threat: Threat) -> An
         low, high = model.space.limits(x[:1])
         within: Threat = Linf(float((high - low).max()))
     else:
-        within = dataclasses.replace(threat.at(threat.radius * trial.factor), queries=None)
+        within = dataclasses.replace(threat.scaled(trial.factor), queries=None)
     goal = Wrong(y) if math.isinf(trial.factor) else y
     out = run(
         trial.attack, model, x, goal, within, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch

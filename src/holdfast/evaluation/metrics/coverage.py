@@ -38,7 +38,8 @@ def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, 
     known = [snake(name) for name in catalog("holdfast.attacks", "evasion")]
     left = [name for name in known if name not in ran]
     which = ", ".join(left) if len(left) <= SHOWN else f"{len(left)} of {len(known)}, see holdfast list attacks"
-    rows = norms == {Table.norm}  # what is written for balls does not run on tables
+    rows = norms == {Table.norm}  # what is written for balls does not run on tables, what is asks for scores alone
+    knowledge |= {"scores"} if rows and "gradients" in knowledge else set()
     lines = [WORDS[norm] for norm in NORMS if norm not in norms and not rows]
     lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
     lines += [f"attacks of the catalog that did not run: {which}"] if left and not rows else []

@@ -65,6 +65,20 @@ class Verdict:
             found.append(f"{where} does not hold: {', '.join(shown)}")
         return tuple(found)
 
+    @functools.cached_property
+    def where(self) -> tuple[tuple[str, ...], ...]:
+        """The columns, groups and relations that speak against each row: as `reasons`, without a value of the row."""
+        return tuple(self._where(row) for row in range(len(self.x)))
+
+    def _where(self, row: int) -> tuple[str, ...]:
+        features, groups = self.schema.features, self.schema.groups
+        return (
+            *(f"{features[j].name} has a value that it cannot have" for j in _false(self.codes[row])),
+            *(f"of the group {features[groups[k][0]].group} not exactly one is 1" for k in _false(self.groups[row])),
+            *(f"{features[j].name} has moved as it must not" for j in _false(self.moves[row])),
+            *(f"{self.schema.rules[k]} does not hold" for k in _false(self.relations[row])),
+        )
+
     @property
     def _origin(self) -> Tensor:
         return self.x if self.x0 is None else self.x0

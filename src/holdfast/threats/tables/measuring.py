@@ -52,19 +52,18 @@ class Ruler:
         moved = (a - b).abs() / self.scale
         moved = torch.where(self.ordered, moved, (a != b).double() / self.scale)
         moved = torch.where(a.isnan() & b.isnan(), 0.0, torch.where(a.isnan() | b.isnan(), 1.0, moved))
-        for k, slot in self.of_group:
-            columns = list(slot)
-            switched = (x[:, columns] != x0[:, columns]).double()
-            moved[:, k] = (switched * self.unit[columns]).sum(1) / 2
-        return moved
+        return self._switched(moved, x, x0, self.unit)
 
     def costs_of(self, changes: Tensor, x: Tensor, x0: Tensor) -> Tensor:
         """What each slot's change costs an attacker: `(batch, slots)`."""
-        found = changes * self.price
+        return self._switched(changes * self.price, x, x0, self.costs)
+
+    def _switched(self, found: Tensor, x: Tensor, x0: Tensor, weight: Tensor) -> Tensor:
+        """With what each one-hot group counts, the mean weight of the column that was 1 and of the one that is."""
         for k, slot in self.of_group:
             columns = list(slot)
-            switched = (x[:, columns] != x0[:, columns]).double()
-            found[:, k] = (switched * self.costs[columns]).sum(1) / 2
+            moved = (x[:, columns] != x0[:, columns]).double()
+            found[:, k] = (moved * weight[columns]).sum(1) / 2
         return found
 
     def distance(self, x: Tensor, x0: Tensor, measure: Measure) -> Tensor:

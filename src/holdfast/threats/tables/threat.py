@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ThreatError
+from holdfast.core.errors import ParameterError, ThreatError
 from holdfast.core.params import Count
 from holdfast.threats.space import Box
 from holdfast.threats.tables.measuring import MEASURES, Measure
@@ -63,6 +63,9 @@ class Table(Threat):
         super().__post_init__()
         if not self.limits:
             object.__setattr__(self, "features", math.inf)
+        if self.features is not None and math.isfinite(self.features) and self.features % 1:
+            said = f"The 'features' parameter of Table must be a whole number. Got {self.features}"
+            raise ParameterError("HF001", said)
         object.__setattr__(self, "radius", float(self.limits[0][1]))
 
     @property
