@@ -208,6 +208,8 @@ def test_the_secret_comes_by_the_name_of_a_variable_and_is_shown_nowhere(digits,
 @pytest.mark.parametrize(
     "address",
     [
+        None,
+        "ftp://127.0.0.1/v2/models/m",
         "http://me:secret@127.0.0.1/v2/models/m",
         "http://127.0.0.1/v2/models/m?key=secret",
         "http://127.0.0.1/v2/models/",

@@ -305,7 +305,8 @@ def _announce(request: Request, store: Store, work: Work) -> None:
     work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, seconds))
     if request.suite.note:
         work.interrupt.tell(Note(request.suite.note))
-    impossible = int((~request.model.space.validate(request.data.x)).sum())
+    space = request.model.space
+    impossible = int((~space.validate(request.data.x)).sum()) if isinstance(space, Tabular) else 0
     if impossible:
         work.interrupt.tell(Note(f"{impossible} of {len(request.data)} rows break their schema and count nowhere"))
     if request.earlier is not None:

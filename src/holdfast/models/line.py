@@ -202,9 +202,11 @@ def place(address: str) -> str:
     Raises:
         ModelError: HF244 for an address that is none, or holds more than a place.
     """
+    if not isinstance(address, str):
+        raise _no_address(repr(address)[:120])
     try:
         parts = urlsplit(address)
-        known = parts.hostname and (parts.port is None or parts.port > 0)
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError as error:
         raise _no_address("it is malformed") from error
     if parts.username or parts.password or parts.query or parts.fragment:
