@@ -126,7 +126,7 @@ def test_b07_losses_are_finite_for_few_classes_and_ties(classes, loss):
         assert torch.isfinite(g).all()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [c.brief for c in CASES], ids=map(str, CASES))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_b08_the_point_that_was_checked_is_the_point_returned(case, dtype):
     model, x, y = setting(dtype=dtype)
