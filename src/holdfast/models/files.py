@@ -39,7 +39,8 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     Args:
         path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; `.onnx`,
             `.skops`, XGBoost's `.json` and `.ubj`, LightGBM's `.txt`, CatBoost's `.cbm`, where a card may say more; a
-            bundled name (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
+            bundled name (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or
+            `module:attribute`.
         trust: The same path (or module's file), where opening it runs code. Its digest is written into the notes.
         bounds: Lowest and highest value of an input, where the card does not say; [0, 1] where neither does.
 

@@ -12,7 +12,7 @@ from holdfast.models import trust as code
 from holdfast.models.onnx.files import LARGEST, parsed, unreadable
 
 SPACE = 2 << 30
-"""Bytes of address space that a child may take for the libraries it imports and the model, beside eight times its file."""
+"""Bytes of address space that a child may take for libraries and model, beside eight times the file."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,9 @@ def from_onnx(
         notes.append(f"class i is the i-th of {', '.join(map(str, outlet.names[:10]))}")
     read = None
     if model is not None and outlet.scores and trees.reads(model):
-        read = functools.cache(functools.partial(trees.read, model, outlet.scores, inlet, source.ask, output))
+        read = functools.cache(
+            functools.partial(trees.read, model, outlet.scores, inlet, source.ask, output, source.decide)
+        )
     net = () if source.slope is None else (source.slope.net,)  # type: ignore[attr-defined]
     return source.model(
         Model(

@@ -1,4 +1,4 @@
-"""onnxruntime for the answers: batches of any size through graphs of any batch, shapes checked before they are asked."""
+"""onnxruntime for the answers: any number of rows through graphs of any batch, shapes checked before."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -60,25 +60,33 @@ class Flat:
 def classifier(said: Said) -> Flat:
     """TreeEnsembleClassifier, versions 1 and 3.
 
+    Where all weights of two classes are of number 0, onnxruntime takes them for the second class and makes the first
+    one's of them; it decides at a half where no weight is below 0, even behind a logistic function.
+
     Raises:
-        ModelError: HF270 for nodes that make no trees, and for one class.
+        ModelError: HF270 for nodes that make no trees, for one class, and for that logistic function; also for base
+            values of two classes that both have weights, which onnxruntime takes for those of one.
     """
     classes = len(said.get("classlabels_int64s") or said.get("classlabels_strings") or ())
     ids, weights = _numbers(said, "class_ids").astype(int), _numbers(said, "class_weights")
     if classes < 2:
         raise refused(LIBRARY, f"{classes} classes", "two or more")
-    single = classes == 2 and len(set(ids.tolist())) == 1
+    single = classes == 2 and set(ids.tolist()) == {0}
     outputs = 1 if single else classes
-    base = _base(said, outputs)
+    base, shares = _base(said, outputs), single and bool((weights >= 0).all())
+    if classes == 2 and not single and base.any():
+        raise refused(LIBRARY, "base values of two classes that both have weights", "none, or weights of one class")
+    if shares and said.get("post_transform", "NONE") != "NONE":
+        raise refused(LIBRARY, "a logistic function over sums that are cut at a half", "a weight below 0")
     return _flat(
         said,
         "class",
-        np.zeros(len(ids), int) if single else ids,
+        ids,
         weights,
         outputs,
         base=base,
         labels=classes,
-        shares=single and bool((weights >= 0).all()),
+        shares=shares,
     )
 
 

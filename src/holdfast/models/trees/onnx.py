@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from holdfast.core.errors import ModelError
 from holdfast.models.onnx.graph import Inlet, attributes, through
 from holdfast.models.outputs import Output
 from holdfast.models.trees.flat import LIBRARY, Flat, classifier, ensemble, regressor
@@ -34,7 +34,9 @@ def reads(model: Any) -> bool:
     return any(node.op_type in READERS for node in model.graph.node)
 
 
-def read(model: Any, scores: str, inlet: Inlet, ask: Ask, output: Output | None = None) -> Trees:
+def read(
+    model: Any, scores: str, inlet: Inlet, ask: Ask, output: Output | None = None, decide: Ask | None = None
+) -> Trees:
     """The arrays of the one ensemble that makes the scores.
 
     Args:
@@ -43,6 +45,10 @@ def read(model: Any, scores: str, inlet: Inlet, ask: Ask, output: Output | None 
         inlet: The input.
         ask: onnxruntime's answers, which the arrays must repeat.
         output: What the user said the scores are; "probabilities" is a share cut at a half.
+        decide: The model's own labels, where they are read.
+
+    The standard compares a value with those of a set; onnxruntime 1.32 cuts it to a whole number first. What the one
+    that is installed does is tried both ways.
 
     Raises:
         ModelError: HF270 for what the form does not hold, and for arrays that answer otherwise than onnxruntime.
@@ -54,7 +60,13 @@ def read(model: Any, scores: str, inlet: Inlet, ask: Ask, output: Output | None 
     flat = READERS[node.op_type](attributes(node))
     if inlet.shape is None or len(inlet.shape) != 2 or inlet.shape[1] is None:
         raise refused(LIBRARY, f"an input of shape {inlet.shape}", "(batch, features) with a number of features")
-    return proven(_planted(flat, inlet.shape[1], dtype, precision, output), inlet, ask)
+    features = inlet.shape[1]
+    try:
+        return proven(_planted(flat, features, dtype, precision, output), inlet, ask, decide)
+    except ModelError:
+        if not flat.members:
+            raise
+        return proven(_planted(flat, features, dtype, precision, output, cut=True), inlet, ask, decide)
 
 
 def _types(graph: Any, name: str, inlet: Inlet) -> tuple[Literal["float32", "float64"], Any]:
@@ -75,13 +87,13 @@ def _types(graph: Any, name: str, inlet: Inlet) -> tuple[Literal["float32", "flo
     return ("float32" if "float32" in (*kinds, inlet.dtype) else "float64"), precision
 
 
-def _planted(flat: Flat, features: int, dtype: Any, precision: Any, output: Output | None) -> Trees:
+def _planted(flat: Flat, features: int, dtype: Any, precision: Any, output: Output | None, cut: bool = False) -> Trees:
     if len(flat.feature) and int(flat.feature.max()) >= features:
         raise refused(LIBRARY, f"a split on number {int(flat.feature.max())} of a row", f"{features} numbers in a row")
     flat, link = _linked(flat, output)
     below = strict(flat)
     return plant(
-        [unfolded(flat, root, below, precision) for root in flat.roots],
+        [unfolded(flat, root, below, precision, cut) for root in flat.roots],
         library=LIBRARY,
         features=features,
         base=np.zeros(flat.values.shape[1]),
@@ -97,8 +109,8 @@ def _planted(flat: Flat, features: int, dtype: Any, precision: Any, output: Outp
 def _linked(flat: Flat, output: Output | None) -> tuple[Flat, str]:
     """One output as onnxruntime makes two of it; and the link.
 
-    A classifier of two classes whose leaves speak for one of them gives (1 - s, s) where no weight is negative, and
-    (-s, s) where some are; a logistic function is applied to the latter alone.
+    A classifier of two classes whose leaves speak for one of them gives (1 - s, s) where no weight is below 0, and
+    (-s, s) where some are.
     """
     known = {"NONE": "identity", "SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}
     if flat.after not in known:
@@ -116,7 +128,7 @@ def _linked(flat: Flat, output: Output | None) -> tuple[Flat, str]:
     return dataclasses.replace(flat, values=pair, base=base), "identity"
 
 
-def proven(trees: Trees, inlet: Inlet, ask: Ask) -> Trees:
+def proven(trees: Trees, inlet: Inlet, ask: Ask, decide: Ask | None = None) -> Trees:
     """The arrays, if they answer as onnxruntime does on rows at the thresholds and beside them.
 
     Raises:
@@ -133,14 +145,12 @@ def proven(trees: Trees, inlet: Inlet, ask: Ask) -> Trees:
                 pool = np.concatenate([cuts, *(np.nextafter(cuts, end) for end in ends), *narrow])
             x[:, feature] = draw.choice(pool[np.abs(pool) < 1e30] if (np.abs(pool) < 1e30).any() else [0.0], ROWS)
     x = x.astype(inlet.dtype)
-    said = ask(torch.from_numpy(x)).double().numpy()
-    said = said.reshape(len(x), -1)
-    ours = trees.scores(x) if said.shape[1] > 1 else _alone(trees, x)
+    rows = torch.from_numpy(x)
+    said = ask(rows).double().numpy().reshape(len(x), -1)
+    ours = scores = trees.scores(x)
+    if said.shape[1] == 1:  # a sum, or its logistic
+        ours = trees.sums(x) if said.min() < 0 or said.max() > 1 else ours[:, 1:]
     apart = np.abs(said - ours).max(1) > CLOSE * np.maximum(1.0, np.abs(said).max(1))
-    if said.shape[1] == 1 and trees.link == "sigmoid":  # a sum or its logistic, as the graph makes it
-        apart = np.minimum(np.abs(said - ours), np.abs(said - trees.sums(x))).max(1) > CLOSE * np.maximum(
-            1.0, np.abs(said).max(1)
-        )
     if apart.any():
         raise refused(
             LIBRARY,
@@ -148,8 +158,9 @@ def proven(trees: Trees, inlet: Inlet, ask: Ask) -> Trees:
             "the same answers",
             "attack it through its scores; and please report the file",
         )
+    if decide is not None:
+        short = scores.max(1) - scores[np.arange(len(x)), decide(rows).numpy()] > CLOSE
+        if short.any():
+            seen = f"a label that is not the class of the highest score on {int(short.sum())} of {ROWS} rows"
+            raise refused(LIBRARY, seen, "one decision")
     return trees
-
-
-def _alone(trees: Trees, x: NDArray[Any]) -> NDArray[Any]:
-    return trees.scores(x)[:, 1:]

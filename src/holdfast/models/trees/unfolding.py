@@ -23,7 +23,7 @@ def strict(flat: Flat) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Test:
-    """`x <= threshold`, or `<` in a strict ensemble; ends are places to go on from: a node and the values left to ask."""
+    """`x <= threshold`, or `<` in a strict ensemble; then a place to go on from: a node and the values left to ask."""
 
     threshold: float
     left: tuple[Any, ...]
@@ -31,7 +31,7 @@ class _Test:
     missing: int
 
 
-def unfolded(flat: Flat, root: int, below: bool, dtype: str) -> Tree:
+def unfolded(flat: Flat, root: int, below: bool, dtype: str, cut: bool = False) -> Tree:
     """One tree of the list, in which every comparison is the form's.
 
     Args:
@@ -39,6 +39,7 @@ def unfolded(flat: Flat, root: int, below: bool, dtype: str) -> Tree:
         root: Its first node.
         below: Whether the form compares with `<`.
         dtype: In which the trees compare: the number before a threshold is one of that type.
+        cut: Whether values are cut to whole numbers before they are looked for in a set of such.
 
     Raises:
         ModelError: HF270 where that would make too many nodes.
@@ -50,7 +51,7 @@ def unfolded(flat: Flat, root: int, below: bool, dtype: str) -> Tree:
         place, known, parent, goes_left = stack.pop()
         test = None
         while flat.mode[place[0]] != LEAF:
-            test = _test(flat, place, below, dtype)
+            test = _test(flat, place, below, dtype, cut)
             way = _known(test, known.get(int(flat.feature[place[0]]), BOTH), below) if folds else None
             if way is None:
                 break
@@ -80,11 +81,12 @@ def unfolded(flat: Flat, root: int, below: bool, dtype: str) -> Tree:
     )
 
 
-def _test(flat: Flat, place: tuple[Any, ...], below: bool, dtype: str) -> _Test:
+def _test(flat: Flat, place: tuple[Any, ...], below: bool, dtype: str, cut: bool) -> _Test:
     """The first comparison of a place: of a node, of the second half of an equality, or of the rest of a set."""
     node, *rest = place
     t, tracks, mode = float(flat.threshold[node]), bool(flat.tracks[node]), str(flat.mode[node])
-    true, false = (int(flat.true[node]),), (int(flat.false[node]),)
+    true: tuple[Any, ...] = (int(flat.true[node]),)
+    false: tuple[Any, ...] = (int(flat.false[node]),)
     if mode in ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_GTE"):
         if not below and mode in ("BRANCH_LT", "BRANCH_GTE"):
             t = _before(t, dtype)
@@ -98,10 +100,19 @@ def _test(flat: Flat, place: tuple[Any, ...], below: bool, dtype: str) -> _Test:
     held = false if mode == "BRANCH_NEQ" else true
     other = true if mode == "BRANCH_NEQ" else false
     other = (node, k + 1, False) if k + 1 < len(values) else other
+    low, high = _around(values[k], dtype, cut and mode == "BRANCH_MEMBER")
     if second:
-        return _Test(_before(values[k], dtype), other, held, RIGHT)
+        return _Test(low, other, held, RIGHT)
     lost = LEFT if tracks and mode != "BRANCH_NEQ" else RIGHT
-    return _Test(float(values[k]), (node, k, True), other, lost)
+    return _Test(high, (node, k, True), other, lost)
+
+
+def _around(value: float, dtype: str, cut: bool) -> tuple[float, float]:
+    """What is taken for a value lies above the first number and at most at the second."""
+    if not cut or value != round(value):
+        return _before(value, dtype), float(value)
+    above = _before(value + 1, dtype) if value >= 0 else float(value)
+    return (_before(value, dtype) if value > 0 else value - 1), above
 
 
 def _known(test: _Test, about: tuple[float, float, bool], below: bool) -> bool | None:
