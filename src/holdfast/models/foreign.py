@@ -10,6 +10,7 @@ from holdfast.core.extras import need
 from holdfast.core.trial import look
 from holdfast.models import trust as code
 from holdfast.models.onnx.files import LARGEST, parsed, unreadable
+from holdfast.models.trials import LOOKED_THROUGH
 
 SPACE = 2 << 30
 """Bytes of address space that a child may take for libraries and model, beside eight times the file."""
@@ -53,6 +54,9 @@ def opened(file: pathlib.Path, trust: str | None) -> tuple[Any, str]:
     except ModelError as error:
         if error.code != "HF213":
             raise
+        if not trust:
+            fix = f"if you trust its author, --trust {file}"
+            raise ModelError("HF213", error.what, expected="types that skops trusts", fix=fix) from None
         note = code.require(file, trust)
         return _unaudited(file), note
     try:
@@ -77,7 +81,7 @@ def _catboost(file: pathlib.Path) -> Any:
 
 
 def _skops(file: pathlib.Path) -> Any:
-    return need("skops.io", "skops").load(file, trusted=[])
+    return need("skops.io", "skops").load(file, trusted=list(LOOKED_THROUGH))
 
 
 def _unaudited(file: pathlib.Path) -> Any:
