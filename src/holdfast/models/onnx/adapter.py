@@ -10,7 +10,18 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.model import Model
 from holdfast.models.onnx.allowed import allow
 from holdfast.models.onnx.gradient import Agreement, copied
-from holdfast.models.onnx.graph import EXTRA, Inlet, Outlet, checked, extracted, inlet_of, outlet_of, several
+from holdfast.models.onnx.graph import (
+    ENDINGS,
+    EXTRA,
+    Inlet,
+    Outlet,
+    checked,
+    extracted,
+    inlet_of,
+    outlet_of,
+    several,
+    through,
+)
 from holdfast.models.onnx.runtime import Asked, Decided, started, written
 from holdfast.models.outputs import Output
 from holdfast.models.source import Source
@@ -50,7 +61,7 @@ def from_onnx(
     """
     given = None if type(x).__name__ == "ModelProto" else x
     model = x if given is None else _graph_of(given)
-    if model is not None:
+    if given is None:
         allow(model)
     inlet = inlet_of(model) if model is not None else _inlet_of(given)
     outlet = outlet_of(model, output) if model is not None else _outlet_of(given, output)
@@ -171,7 +182,5 @@ def _uncut(session: Any, outlet: Outlet, output: Output | None) -> Outlet:
 
 def _behind(graph: Any, name: str) -> set[str]:
     """The names that stand directly behind an output: what goes into its ZipMap, softmax or copies."""
-    from holdfast.models.onnx.graph import ENDINGS, through
-
     found, node = through(graph, name, ("Identity", "ZipMap", *ENDINGS))
     return {found, name} | (set() if node is None else set(node.output))

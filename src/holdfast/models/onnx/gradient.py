@@ -130,7 +130,8 @@ def _classifier(builder: Any, node: Any) -> Any:
     said = attributes(node)
     bias = torch.tensor(said["intercepts"])
     weight = torch.tensor(said["coefficients"]).reshape(len(bias), -1)
-    link: Ask = {"SOFTMAX": _softmax, "LOGISTIC": torch.sigmoid}.get(said.get("post_transform", "NONE"), _same)
+    links: dict[str, Ask] = {"SOFTMAX": _softmax, "LOGISTIC": torch.sigmoid}
+    link = links.get(said.get("post_transform", "NONE"), _same)
 
     def scores(x: Tensor) -> tuple[Tensor, Tensor]:
         z = nn.functional.linear(x, weight.to(x.dtype), bias.to(x.dtype))

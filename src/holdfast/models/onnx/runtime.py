@@ -1,7 +1,7 @@
 """onnxruntime for the answers: any number of rows through graphs of any batch, shapes checked before."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -137,16 +137,13 @@ def in_pieces(ask: Callable[[Rows], Rows], x: Rows, batch: int | None) -> Rows:
     """Ask a graph of a fixed batch about any number of rows; the last piece is filled up with its last row."""
     if batch is None or len(x) == batch or not len(x):
         return ask(x)
-    found = []
+    found: list[Any] = []
     for start in range(0, len(x), batch):
         piece = x[start : start + batch]
         rows = np.minimum(np.arange(batch), len(piece) - 1)
         found.append(ask(piece[rows])[: len(piece)])
-    return _joined(found)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    return torch.cat(list(parts)) if isinstance(parts[0], Tensor) else np.concatenate(list(parts))
+    joined: Rows = torch.cat(found) if isinstance(x, Tensor) else np.concatenate(found)  # type: ignore[assignment]
+    return joined
 
 
 def tabled(answer: Any) -> np.ndarray[Any, Any]:
