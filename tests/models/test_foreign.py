@@ -218,6 +218,17 @@ def test_onnx_s_own_refusal_is_passed_on_in_a_line(tmp_path):
     one_line(lambda: list(trials.onnx(str(path))), "HF276")
 
 
+def test_a_graph_that_cannot_be_asked_is_found_by_asking(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 20]> g (float[n, 4] x) => (float[n, 3] y)'
+        " <int64[2] s = {3, 5}> { y = Reshape(x, s) }"
+    )
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(model.SerializeToString())
+    one_line(lambda: list(trials.onnx(str(path))), "HF276")
+
+
 # XGBoost
 
 

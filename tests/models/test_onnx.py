@@ -297,6 +297,8 @@ def test_a_pipeline_of_scikit_learn_has_its_decisions_and_its_gradients(zipped, 
     said = [pipeline.classes_.tolist().index(name) for name in pipeline.predict(x)]
     assert made.predict(rows).tolist() == said
     assert any("ant, bee, cat" in note for note in made.notes)
+    asked = settle(wrap(ort.InferenceSession(model.SerializeToString()), (-9, 9)), rows)
+    assert torch.allclose(asked.scores(rows), made.scores(rows), atol=1e-6)
     pulled = []
     for one in (made, twin):
         given = rows.clone().requires_grad_()

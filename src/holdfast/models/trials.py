@@ -5,6 +5,7 @@ its list, is loaded by all of them, and hangs or crashes when it is asked. So th
 """
 
 import json
+import math
 import pathlib
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ DEEPEST = 12
 
 
 def onnx(path: str) -> Facts:
-    """An ONNX model: its graph is allowed, and onnxruntime starts it.
+    """An ONNX model: its graph is allowed, onnxruntime starts it, and it answers about a row.
 
     Raises:
         ModelError: HF212, HF275 or HF276.
@@ -44,6 +45,8 @@ def onnx(path: str) -> Facts:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        if rows := _zeros(session):
+            session.run(None, rows)
     except Exception as error:  # the library's own kinds
         raise ModelError(
             "HF276", f"onnxruntime cannot run '{file.name}'", seen=" ".join(str(error).split())[:200]
@@ -173,6 +176,18 @@ def unsound(file: pathlib.Path, seen: str) -> ModelError:
         expected="trees, of the sizes that the file says",
         fix="get a sound copy from who trained it",
     )
+
+
+def _zeros(session: Any) -> dict[str, Any]:
+    """A batch of zeros for each input; nothing where a size is free, or a type is none of numbers."""
+    kinds = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
+    found = {}
+    for one in session.get_inputs():
+        shape = [size if isinstance(size, int) else 1 if place == 0 else 0 for place, size in enumerate(one.shape)]
+        if one.type not in kinds or not 0 < math.prod(shape) <= WIDEST:
+            return {}
+        found[one.name] = np.zeros(shape, kinds[one.type])
+    return found
 
 
 def _learner(file: pathlib.Path, document: Any) -> int:

@@ -119,7 +119,7 @@ def _source(session: Any, model: Any, inlet: Inlet, outlet: Outlet, classes: int
         same=None if slope is None else Agreement(ask, slope),
         decide=decide,
         output=outlet.kind,
-        classes=len(names) if len(names) > 1 else None,
+        classes=count if len(names) != 1 else None,
         others=(labels,) if decide else (),
     )
     return source, remark

@@ -53,7 +53,7 @@ def read(
     Raises:
         ModelError: HF270 for what the form does not hold, and for arrays that answer otherwise than onnxruntime.
     """
-    _, node = through(model.graph, scores, ("Identity", "Cast"))
+    _, node = through(model.graph, scores, ("Identity", "Cast", "ZipMap"))
     if node is None or node.op_type not in READERS:
         raise refused(LIBRARY, f"{'nothing' if node is None else node.op_type} behind the trees", "an ensemble alone")
     dtype, precision = _types(model.graph, node.input[0], inlet)
