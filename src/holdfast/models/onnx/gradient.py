@@ -49,6 +49,8 @@ class Agreement:
     def __call__(self, x: Tensor) -> tuple[float, str]:
         """The difference of a margin, rounded up to a power of ten, and a sentence; empty where the two are one."""
         said = self.ask(x).double()
+        finite = torch.isfinite(said.reshape(len(said), -1)).all(1)
+        x, said = x[finite], said[finite]
         given = x.clone().requires_grad_()
         try:
             with torch.enable_grad():

@@ -150,7 +150,7 @@ def tabled(answer: Any) -> np.ndarray[Any, Any]:
     """An output as an array: one dictionary a row becomes a column for each key, in the order of the keys."""
     if isinstance(answer, list) and answer and isinstance(answer[0], dict):
         keys = sorted(answer[0])
-        return np.asarray([[row[key] for key in keys] for row in answer])
+        return np.asarray([[row[key] for key in keys] for row in answer], np.float32)
     return np.asarray(answer)
 
 
