@@ -142,7 +142,7 @@ def in_pieces(ask: Callable[[Rows], Rows], x: Rows, batch: int | None) -> Rows:
         piece = x[start : start + batch]
         rows = np.minimum(np.arange(batch), len(piece) - 1)
         found.append(ask(piece[rows])[: len(piece)])
-    joined: Rows = torch.cat(found) if isinstance(x, Tensor) else np.concatenate(found)  # type: ignore[assignment]
+    joined: Rows = torch.cat(found) if isinstance(x, Tensor) else np.concatenate(found)
     return joined
 
 
