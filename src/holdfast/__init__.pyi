@@ -38,6 +38,7 @@ from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.surrogate import Surrogate as Surrogate
 from holdfast.learning.train import Train as Train
 from holdfast.models.endpoint import endpoint as endpoint
+from holdfast.models.files import load_model as load_model
 from holdfast.models.model import Model as Model
 from holdfast.models.wrap import wrap as wrap
 from holdfast.report.run import Run as Run
@@ -102,6 +103,7 @@ __all__ = [
     "gate",
     "harden",
     "learning",
+    "load_model",
     "models",
     "open_run",
     "run",

@@ -14,7 +14,10 @@ from holdfast.core.files import writing
 
 Model = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="A .safetensors or .pt file with its card, digits-mlp, or module:attribute."),
+    typer.Argument(
+        metavar="MODEL",
+        help="A .safetensors or .pt file with its card, .onnx, .skops, digits-mlp, or module:attribute.",
+    ),
 ]
 Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A name (holdfast list data), a folder, or an .npz with x and y.")

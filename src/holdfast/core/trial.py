@@ -9,6 +9,8 @@ What goes through a child, and what it costs (one core; a file is tried once in 
     .pt state dicts, checkpoints     torch is imported again, 2 s; the file is read twice
     .npz, idx files                  0.05 s; the file is unpacked twice (47 MB: 0.7 s)
     CIFAR-10 batches                 0.15 s for each part; the batches are read twice (60,000 images: 3 s)
+    .onnx, .skops, .json, .ubj,      their library is imported again, 1 to 3 s, and asked about a row; the file is read
+    .txt, .cbm                       twice, and trees are walked
     folders of images, GTSRB         0.2 s for each part; the images are decoded twice (2,000 PNG of 64 x 64: 0.4 s)
 
 Not tried: safetensors, whose parser is memory-safe, unpacks nothing and whose declared shapes are compared with the

@@ -1,4 +1,4 @@
-"""Model files: safetensors and state dicts with a card, bundled models, and trusted code."""
+"""Model files: safetensors and state dicts with a card, other libraries' files, bundled models, trusted code."""
 
 import dataclasses
 import os
@@ -15,6 +15,8 @@ from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
 from holdfast.models.card import Card, card_of, path_of, read
 from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
+from holdfast.models.foreign import KINDS
+from holdfast.models.foreign import opened as opened_foreign
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
@@ -35,16 +37,18 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     """A model from a file, a bundled name, or (trusted) Python code.
 
     Args:
-        path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; a bundled name
-            (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
+        path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; `.onnx`,
+            `.skops`, XGBoost's `.json` and `.ubj`, LightGBM's `.txt`, CatBoost's `.cbm`, where a card may say more; a
+            bundled name (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or
+            `module:attribute`.
         trust: The same path (or module's file), where opening it runs code. Its digest is written into the notes.
         bounds: Lowest and highest value of an input, where the card does not say; [0, 1] where neither does.
 
     Raises:
         ModelError: HF211 no usable card, HF212 file not found or unreadable, HF213 code without trust, HF214 something
             else is trusted, HF215 no such Python object, HF217 weights that do not fit the card's network, HF202 and
-            HF216 for a network that cannot be built.
-        ResourceError: HF505 or HF506 from the child process that tries `.pt` and `.pth` first, which costs 2 s.
+            HF216 for a network that cannot be built; of other libraries' files also HF275 to HF277.
+        ResourceError: HF505 or HF506 from the child process that tries all but safetensors first, which costs 2 s.
     """
     text = os.fspath(path)
     file = pathlib.Path(text)
@@ -62,11 +66,13 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         )
     if file.suffix in code.CODE:
         return _from_code(file, trust, bounds)
+    if file.suffix in KINDS:
+        return _foreign(file, trust, bounds)
     if file.suffix not in _WEIGHTS:
         raise ModelError(
             "HF212",
             f"Files of this kind cannot be read: '{file.name}'",
-            expected=", ".join((*_WEIGHTS, *code.CODE)),
+            expected=", ".join((*_WEIGHTS, *KINDS, *code.CODE)),
             fix="save_model(net, 'model.safetensors', card)",
         )
     tensors = _safetensors(file) if file.suffix == ".safetensors" else state_dict(file)
@@ -137,6 +143,13 @@ def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | 
     note = code.require(file, trust)
     card = read(file) if path_of(file).is_file() else Card()
     return _noted(_wrapped(code.open_code(file), card, file.stem, bounds), note)
+
+
+def _foreign(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | None) -> Model:
+    """A model of another library; a card beside it may say its bounds, its output and its name."""
+    card = read(file) if path_of(file).is_file() else Card()
+    found, note = opened_foreign(file, trust)
+    return _noted(_wrapped(found, card, file.stem, bounds), note or f"model: {file.name} sha256 {sha256(file)}")
 
 
 def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:

@@ -68,7 +68,10 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     with model.borrowed():
         if isinstance(source.ask, Together):
             source = _with_members(source, x, classes)
-        source, notes = _read(source, x, _random_inputs(model, x), classes)
+        beside = _random_inputs(model, x)
+        source, notes = _read(source, x, beside, classes)
+        source, apart, remark = _as_copied(source, torch.cat([x, beside.to(x)]))
+        notes += [remark] if remark else []
         if isinstance(source.ask, Together):
             notes = [*source.ask.notes, *notes]
             model = dataclasses.replace(model, suspicion=source.ask.suspicion if source.ask.rejects else None)
@@ -82,7 +85,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
             model,
             space=model.space.seen(x),
             random=wavers,
-            noise=noise,
+            noise=max(noise, apart),
             notes=tuple(dict.fromkeys((*model.notes, *notes))),
         )
     )
@@ -188,6 +191,14 @@ def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tup
             return dataclasses.replace(found, classes=_count(found, raw, classes)), notes
         notes = ["the scores were not used: their highest is not always the estimator's decision"]
     raise ModelError("HF204", "The estimator's decisions agree with none of its outputs", expected="scores or labels")
+
+
+def _as_copied(source: Source, x: Tensor) -> tuple[Source, float, str]:
+    """The source without gradients where they come from a copy that answers otherwise; how far it is off, and why."""
+    if source.same is None or source.slope is None:
+        return source, 0.0, ""
+    apart, remark = source.same(x)
+    return (dataclasses.replace(source, slope=None) if remark else source), apart, remark
 
 
 def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:

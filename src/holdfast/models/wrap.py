@@ -1,5 +1,6 @@
-"""One door for models: torch modules, scikit-learn estimators, boosted trees, predict functions, lists of them."""
+"""One door for models: torch modules, scikit-learn, boosted trees, ONNX, predict functions, lists of them."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,8 +37,8 @@ def wrap(
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
     Args:
-        x: A torch module, a classifier of scikit-learn, XGBoost, LightGBM or CatBoost, a function of a numpy batch, an
-            address (`hf.endpoint` has more options), or a list of these.
+        x: A torch module, a classifier of scikit-learn, XGBoost, LightGBM or CatBoost, an ONNX model or a session of
+            onnxruntime, a function of a numpy batch, an address (`hf.endpoint` has more options), or a list of these.
         bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given. A schema or a space
             says more than bounds do, and may stand in their place.
         space: What an input is, where bounds do not say it: `Tabular(schema)` for a model of raw rows.
@@ -72,6 +73,8 @@ def wrap(
         raise _misplaced("mean= and std= are for torch modules", x, fix)
     if (made := _estimator(x, space, kind, name)) is not None:
         return made
+    if (made := _onnx(x, space, kind, classes, name)) is not None:
+        return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
         raise _unwrappable(x)
     return from_function(x, space, output=kind, classes=classes, name=name)
@@ -102,8 +105,27 @@ def _unwrappable(x: object) -> ModelError:
         "HF207",
         "This cannot be wrapped",
         seen=f"{x!r:.80} of type {type(x).__name__}",
-        expected="a torch module, a scikit-learn classifier, boosted trees, a function, an address, or a list of them",
+        expected="a torch module, a scikit-learn classifier, boosted trees, an ONNX model, a function, an address, "
+        "or a list of them",
+        fix="hf.load_model(path) opens files" if isinstance(x, str | os.PathLike) else None,
     )
+
+
+def _onnx(x: Any, space: Box, output: Output | None, classes: int | None, name: str | None) -> Model | None:
+    """A model of ONNX, whose libraries are not imported for anything else."""
+    if type(x).__module__.partition(".")[0] not in ("onnx", "onnxruntime"):
+        return None
+    from holdfast.models.onnx.adapter import from_onnx, is_onnx
+
+    if not is_onnx(x):
+        return None
+    if isinstance(space, Tabular) and not takes_codes(x, space.schema):
+        raise _misplaced(
+            "ONNX models of raw rows with names in them are asked through a function",
+            x,
+            "hf.wrap(lambda rows: session.run(None, prepared(rows))[0], schema)",
+        )
+    return from_onnx(x, space, output=output, classes=classes, name=name)
 
 
 def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> Model | None:

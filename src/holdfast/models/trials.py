@@ -1,0 +1,276 @@
+"""What the child of `core.trial` does with model files of other libraries: open, look through, ask about one row.
+
+A library checks the form of its files, seldom their sense: a tree whose node is its own child, or that points outside
+its list, is loaded by all of them, and hangs or crashes when it is asked. So the nodes are looked through here.
+"""
+
+import json
+import math
+import pathlib
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.errors import ModelError
+from holdfast.core.extras import need
+from holdfast.models.onnx.files import parsed, unreadable
+
+Facts = Iterator[tuple[str, tuple[int, ...], str, int]]
+WIDEST = 1 << 22
+"""Numbers in a row, and classes times these."""
+
+LOOKED_THROUGH = ("sklearn.tree._tree.Tree",)
+"""Types that skops leaves to its user, for their numbers and not for code: here the numbers are looked through."""
+
+PACKED = 100
+"""How many times larger the parts of an archive may be than the archive."""
+
+DEEPEST = 12
+"""Estimators within estimators."""
+
+
+def onnx(path: str) -> Facts:
+    """An ONNX model: its graph is allowed, onnxruntime starts it, and it answers about a row.
+
+    Raises:
+        ModelError: HF212, HF275 or HF276.
+    """
+    file = pathlib.Path(path)
+    model = parsed(file)
+    ort = need("onnxruntime", "onnx")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        if rows := _zeros(session):
+            session.run(None, rows)
+    except Exception as error:  # the library's own kinds
+        raise ModelError(
+            "HF276", f"onnxruntime cannot run '{file.name}'", seen=" ".join(str(error).split())[:200]
+        ) from error
+    yield "outputs", (len(session.get_outputs()),), "onnx", file.stat().st_size
+
+
+def xgboost(path: str) -> Facts:
+    """An XGBoost model, binary or as JSON: sizes agree with the lists, nodes with each other.
+
+    Raises:
+        ModelError: HF212 or HF277.
+    """
+    file = pathlib.Path(path)
+    library = need("xgboost", "boosting")
+    if file.suffix == ".json":
+        _learner(file, _json(file, file.read_bytes()))
+    try:
+        booster = library.Booster(model_file=str(file))
+    except (library.core.XGBoostError, UnicodeDecodeError) as error:  # its message quotes the file
+        raise unreadable(file, f"no XGBoost model ({_first(error)})") from error
+    features = _learner(file, _json(file, bytes(booster.save_raw("json"))))
+    booster.inplace_predict(np.zeros((1, features), np.float32), predict_type="margin", validate_features=False)
+    yield "features", (features,), "xgboost", file.stat().st_size
+
+
+def lightgbm(path: str) -> Facts:
+    """A LightGBM model: every list has the length that it says, nodes agree with each other, nothing is cut off.
+
+    Raises:
+        ModelError: HF212 or HF277.
+    """
+    from holdfast.models.lightgbm_text import looked_through
+
+    file = pathlib.Path(path)
+    features = looked_through(file)
+    library = need("lightgbm", "boosting")
+    try:
+        booster = library.Booster(model_file=str(file))
+    except library.basic.LightGBMError as error:
+        raise unreadable(file, f"no LightGBM model ({_first(error)})") from error
+    booster.predict(np.zeros((1, features)), num_threads=1)
+    yield "features", (features,), "lightgbm", file.stat().st_size
+
+
+def catboost(path: str) -> Facts:
+    """A CatBoost model: it answers about a row.
+
+    Raises:
+        ModelError: HF212.
+    """
+    file = pathlib.Path(path)
+    library = need("catboost", "catboost")
+    if file.read_bytes()[:4] != b"CBM1":
+        raise unreadable(file, "no CatBoost model: it does not begin with CBM1")
+    try:
+        model = library.CatBoostClassifier().load_model(str(file), format="cbm")
+        features = len(model.feature_names_)
+        if features > WIDEST:
+            raise unsound(file, f"{features} numbers in a row")
+        if not len(model.get_cat_feature_indices()):
+            model.predict(np.zeros((1, features)), prediction_type="RawFormulaVal", thread_count=1)
+    except library.CatBoostError as error:
+        raise unreadable(file, f"no CatBoost model ({_first(error)})") from error
+    yield "features", (features,), "catboost", file.stat().st_size
+
+
+def skops(path: str) -> Facts:
+    """A skops archive: no bomb, no types that may run code, trees that are trees.
+
+    Raises:
+        ModelError: HF212, HF213 for types that skops does not trust, HF277.
+    """
+    file = pathlib.Path(path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        raise unreadable(file, f"no archive ({_first(error)})") from error
+    if size > PACKED * file.stat().st_size:
+        raise unreadable(file, f"{size} bytes packed into {file.stat().st_size}")
+    io = need("skops.io", "skops")
+    try:
+        strange = sorted(set(io.get_untrusted_types(file=file)) - set(LOOKED_THROUGH))
+        if strange:
+            raise ModelError("HF213", f"'{file.name}' holds types that may run code: {', '.join(strange)[:120]}")
+        found = io.load(file, trusted=list(LOOKED_THROUGH))
+    except (MemoryError, ModelError):
+        raise
+    except Exception as error:  # a library that walks what a file says may raise anything
+        raise unreadable(file, f"no skops model ({type(error).__name__}: {_first(error)})") from error
+    _estimators(file, found, DEEPEST)
+    width = getattr(found, "n_features_in_", 0)
+    if not isinstance(width, int) or not 0 <= width <= WIDEST:
+        raise unsound(file, f"{width!r:.40} numbers in a row")
+    if width and hasattr(found, "predict"):
+        try:
+            found.predict(np.zeros((1, width)))
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            raise unsound(file, f"{type(error).__name__}: {_first(error)}") from error
+    yield type(found).__name__, (width,), "skops", size
+
+
+def walks(roots: Sequence[int], left: Any, right: Any) -> str:
+    """What is wrong with nodes that should make trees, empty where nothing is: `left` is negative for leaves.
+
+    Every child is there and belongs to one node, and no root is one: so nothing goes in circles.
+    """
+    left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
+    if len(left) != len(right):
+        return f"{len(left)} ways to the left and {len(right)} to the right"
+    inner = left >= 0
+    ends = np.concatenate([left[inner], right[inner]])
+    if len(ends) and not bool(((ends >= 0) & (ends < len(left))).all()):
+        return "a node that points outside its tree"
+    if len(np.unique(ends)) != len(ends) or bool(np.isin(np.asarray(roots), ends).any()):
+        return "nodes that go in circles"
+    return ""
+
+
+def unsound(file: pathlib.Path, seen: str) -> ModelError:
+    """HF277, what is said of a file that its library loads and cannot ask."""
+    return ModelError(
+        "HF277",
+        f"'{file.name}' holds a model that cannot be asked",
+        seen=seen,
+        expected="trees, of the sizes that the file says",
+        fix="get a sound copy from who trained it",
+    )
+
+
+def _zeros(session: Any) -> dict[str, Any]:
+    """A batch of zeros for each input; nothing where a size is free, or a type is none of numbers."""
+    kinds = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
+    found = {}
+    for one in session.get_inputs():
+        shape = [size if isinstance(size, int) else 1 if place == 0 else 0 for place, size in enumerate(one.shape)]
+        if one.type not in kinds or not 0 < math.prod(shape) <= WIDEST:
+            return {}
+        found[one.name] = np.zeros(shape, kinds[one.type])
+    return found
+
+
+def _learner(file: pathlib.Path, document: Any) -> int:
+    """Look through an XGBoost document; how many numbers there are in a row."""
+    try:
+        learner = document["learner"]
+        shape, booster = learner["learner_model_param"], learner["gradient_booster"]
+        features, classes = int(shape["num_feature"]), max(int(shape["num_class"]), 1)
+        if not 0 < features <= WIDEST or not classes * features <= WIDEST:
+            raise unsound(file, f"{features} numbers in a row, {classes} classes")
+        if booster["name"] == "gblinear":
+            weights = len(booster["model"]["weights"])
+            if weights != (features + 1) * classes:
+                raise unsound(file, f"{weights} weights for {features} numbers and {classes} classes")
+            return features
+        forest = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
+        if len(forest["trees"]) != len(forest["tree_info"]) or not all(0 <= k < classes for k in forest["tree_info"]):
+            raise unsound(file, f"{len(forest['trees'])} trees of {len(forest['tree_info'])} classes")
+        for tree in forest["trees"]:
+            _nodes(file, tree, features)
+    except ModelError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise unreadable(file, f"no XGBoost model ({type(error).__name__}: {_first(error)})") from error
+    return features
+
+
+def _nodes(file: pathlib.Path, tree: dict[str, Any], features: int) -> None:
+    left, split = np.asarray(tree["left_children"], np.int64), np.asarray(tree["split_indices"], np.int64)
+    kept = (len(tree[key]) for key in ("right_children", "split_conditions", "split_indices", "default_left"))
+    if set(kept) != {len(left)} or len(left) != int(tree["tree_param"]["num_nodes"]) or not len(left):
+        raise unsound(file, f"lists of other lengths than {tree['tree_param']['num_nodes']} nodes")
+    if wrong := walks([0], left, tree["right_children"]):
+        raise unsound(file, wrong)
+    inner = left >= 0
+    if not bool(((split[inner] >= 0) & (split[inner] < features)).all()):
+        raise unsound(file, f"a split on a number beyond the {features} of a row")
+    size = len(tree["categories"])
+    for node, start, count in zip(
+        tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True
+    ):
+        if not (0 <= node < len(left) and start >= 0 and count >= 0 and start + count <= size):
+            raise unsound(file, "sets of categories that are not there")
+
+
+def _estimators(file: pathlib.Path, found: Any, depth: int) -> None:
+    """Look through the trees of scikit-learn in an estimator and in those inside it."""
+    kind = type(found)
+    if depth < 0 or kind.__module__.partition(".")[0] in ("numpy", "builtins") and not isinstance(found, list | tuple):
+        if isinstance(found, np.ndarray) and found.dtype == object and depth >= 0:
+            _each(file, found.reshape(-1), depth)
+        elif isinstance(found, dict) and depth >= 0:
+            _each(file, found.values(), depth)
+        return
+    if isinstance(found, list | tuple):
+        _each(file, found, depth)
+    elif kind.__name__ == "Tree" and kind.__module__.startswith("sklearn.tree"):
+        split = found.feature[found.children_left >= 0]
+        wrong = walks([0], found.children_left, found.children_right)
+        if wrong or (len(split) and not 0 <= split.min() <= split.max() < found.n_features):
+            raise unsound(file, wrong or "a split on a number that is not in a row")
+    elif kind.__name__ == "TreePredictor":
+        leaf = found.nodes["is_leaf"].astype(bool)
+        ends = [np.where(leaf, -1, found.nodes[side].astype(np.int64)) for side in ("left", "right")]
+        if wrong := walks([0], *ends):
+            raise unsound(file, wrong)
+    elif kind.__module__.startswith("sklearn."):
+        _each(file, vars(found).values() if hasattr(found, "__dict__") else (), depth)
+
+
+def _each(file: pathlib.Path, found: Any, depth: int) -> None:
+    for one in found:
+        _estimators(file, one, depth - 1)
+
+
+def _json(file: pathlib.Path, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(file, f"no JSON ({_first(error)})") from error
+
+
+def _first(error: Exception) -> str:
+    """The last line that says something: libraries put a trace of their own behind it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Stack trace" not in line]
+    return (lines[0] if lines else type(error).__name__)[-120:]
