@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from models.keras_cases import SHAPE, conv_net, keras, layers, same_in_torch, weighted
 
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
@@ -12,6 +11,7 @@ from holdfast.models.keras.layout import Turn, layout_of
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
+from models.keras_cases import SHAPE, conv_net, keras, layers, same_in_torch, weighted
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own get_weights
 

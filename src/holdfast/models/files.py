@@ -15,6 +15,8 @@ from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
 from holdfast.models.card import Card, card_of, path_of, read
 from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
+from holdfast.models.keras import library as keras
+from holdfast.models.keras.file import FILES, open_keras
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
@@ -35,15 +37,17 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     """A model from a file, a bundled name, or (trusted) Python code.
 
     Args:
-        path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; a bundled name
-            (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
+        path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; `.keras`; a
+            folder of Hugging Face's (`config.json` and `model.safetensors`); a bundled name (`digits-mlp`); with trust
+            also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
         trust: The same path (or module's file), where opening it runs code. Its digest is written into the notes.
         bounds: Lowest and highest value of an input, where the card does not say; [0, 1] where neither does.
 
     Raises:
         ModelError: HF211 no usable card, HF212 file not found or unreadable, HF213 code without trust, HF214 something
             else is trusted, HF215 no such Python object, HF217 weights that do not fit the card's network, HF202 and
-            HF216 for a network that cannot be built.
+            HF216 for a network that cannot be built, HF292 to HF294 for a `.keras` file and HF297 for a folder that
+            will not be opened.
         ResourceError: HF505 or HF506 from the child process that tries `.pt` and `.pth` first, which costs 2 s.
     """
     text = os.fspath(path)
@@ -62,11 +66,15 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         )
     if file.suffix in code.CODE:
         return _from_code(file, trust, bounds)
+    if file.suffix in FILES:
+        card = read(file) if path_of(file).is_file() else Card()
+        made = _wrapped(open_keras(file), card, file.stem, bounds)
+        return _noted(made, f"weights: {file.name} sha256 {sha256(file)}")
     if file.suffix not in _WEIGHTS:
         raise ModelError(
             "HF212",
             f"Files of this kind cannot be read: '{file.name}'",
-            expected=", ".join((*_WEIGHTS, *code.CODE)),
+            expected=", ".join((*_WEIGHTS, ".keras", *code.CODE)),
             fix="save_model(net, 'model.safetensors', card)",
         )
     tensors = _safetensors(file) if file.suffix == ".safetensors" else state_dict(file)
@@ -142,7 +150,7 @@ def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | 
 def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:
     if isinstance(found, Model):
         return found
-    torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) else {}
+    torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) or keras.is_model(found) else {}
     made = wrap(
         found,
         card.bounds or bounds,

@@ -142,7 +142,7 @@ def _unwrappable(x: object) -> ModelError:
         "HF207",
         "This cannot be wrapped",
         seen=f"{x!r:.80} of type {type(x).__name__}",
-        expected="a torch module, a Keras model, a scikit-learn classifier, boosted trees, a function, an address, or a list of them",
+        expected="a torch module, a Keras model, a classifier of a library, a function, an address, or a list of them",
     )
 
 

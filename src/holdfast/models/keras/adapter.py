@@ -1,4 +1,4 @@
-"""Keras 3 models behind `wrap`: channels turned, softmax endings cut open, gradients from whichever backend computes."""
+"""Keras 3 models behind `wrap`: channels turned, softmax endings cut open, gradients of any backend."""
 
 import copy
 import functools

@@ -53,7 +53,7 @@ class _Through(torch.autograd.Function):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Jax:
-    """A model on JAX, compiled for 1, 2, 4, 8, ... rows: attacks drop rows, and each new shape would cost a compilation.
+    """A model on JAX, compiled for 1, 2, 4, 8, ... rows: attacks drop rows, and each new shape compiles.
 
     The weights are handed over at each call, so later training is seen.
 

@@ -1,4 +1,4 @@
-"""The softmax or sigmoid that a Keras model ends in, and the model without it: probabilities at 0 and 1 have no slope."""
+"""The softmax or sigmoid that a Keras model ends in, and the model without it: there is no slope at 0 and 1."""
 
 import contextlib
 import dataclasses
