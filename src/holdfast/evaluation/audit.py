@@ -363,7 +363,7 @@ def _expected(work: Work, request: Request) -> None:
 
 def facts_of_model(request: Request) -> ModelFacts:
     """What the document says about the model."""
-    model, names = request.model, tuple(request.data.classes)
+    model, names = request.model, tuple(request.data.classes) or request.model.names
     parameters = None if model.parameters is None else digest(model.parameters())
     return ModelFacts(
         name=model.name,

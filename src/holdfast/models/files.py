@@ -15,6 +15,7 @@ from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
 from holdfast.models.card import Card, card_of, path_of, read
 from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
+from holdfast.models.huggingface.folder import WEIGHTS, is_folder, open_folder
 from holdfast.models.keras import library as keras
 from holdfast.models.keras.file import FILES, open_keras
 from holdfast.models.model import Model
@@ -57,6 +58,8 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     if code.is_name(text) and not file.exists():
         found, note = code.open_name(text, trust)
         return _noted(_wrapped(found, Card(), text, bounds), note)
+    if is_folder(file):
+        return _from_folder(file, bounds)
     if not file.is_file():
         raise ModelError(
             "HF212",
@@ -145,6 +148,14 @@ def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | 
     note = code.require(file, trust)
     card = read(file) if path_of(file).is_file() else Card()
     return _noted(_wrapped(code.open_code(file), card, file.stem, bounds), note)
+
+
+def _from_folder(folder: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:
+    net, processor = open_folder(folder)
+    made = wrap(net, bounds, processor=processor, name=folder.name)
+    if bounds is None:
+        made = _noted(made, "bounds were not given: [0, 1] was taken")
+    return _noted(made, f"weights: {WEIGHTS} sha256 {sha256(folder / WEIGHTS)}")
 
 
 def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:

@@ -70,17 +70,22 @@ def wrap(
         return x
     if is_address(x):
         return endpoint(x, space, output=output, classes=classes, name=name)
+    if isinstance(x, list | tuple):
+        same = {
+            "output": output,
+            "mean": mean,
+            "std": std,
+            "classes": classes,
+            "layout": layout,
+            "processor": processor,
+        }
+        members = [wrap(one, space, **same) for one in x]
+        return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if keras.is_model(x):
         from holdfast.models.keras.adapter import from_keras
 
         _unused(x, processor=processor)
         return from_keras(x, space, output=kind, mean=mean, std=std, classes=classes, name=name, layout=layout)
-    if isinstance(x, list | tuple):
-        members = [
-            wrap(one, space, output=output, mean=mean, std=std, classes=classes, layout=layout, processor=processor)
-            for one in x
-        ]
-        return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if hugging_face.is_model(x):
         from holdfast.models.huggingface.adapter import from_hugging_face
 
@@ -89,14 +94,21 @@ def wrap(
     _unused(x, layout=layout, processor=processor)
     if isinstance(x, nn.Module):
         return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
+    return _by_answers(x, space, kind, mean, std, classes, name)
+
+
+def _by_answers(
+    x: Any, space: Box, output: Output | None, mean: Numbers, std: Numbers, classes: int | None, name: str | None
+) -> Model:
+    """A fitted estimator, or a function."""
     if mean is not None or std is not None:
         fix = "put the scaling into the function, or a StandardScaler into the Pipeline"
         raise _misplaced("mean= and std= are for torch modules", x, fix)
-    if (made := _estimator(x, space, kind, name)) is not None:
+    if (made := _estimator(x, space, output, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
         raise _unwrappable(x)
-    return from_function(x, space, output=kind, classes=classes, name=name)
+    return from_function(x, space, output=output, classes=classes, name=name)
 
 
 def _space(bounds: Any, space: Any) -> Box:

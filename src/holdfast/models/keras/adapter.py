@@ -50,19 +50,7 @@ def from_keras(
             HF206 for an impossible mean or std.
     """
     shape, inside = _checked(model)
-    ending = Ending(model) if output == "labels" else ending_of(model)
-    if ending.name and output == "logits":
-        raise ModelError(
-            "HF204",
-            f"The model ends in {ending.name}, so its outputs are no logits",
-            seen='output="logits"',
-            fix="leave output= away",
-        )
-    notes: tuple[str, ...] = ()
-    if ending.name:
-        notes, output = (f"the {ending.name} at the end was cut open: scores are what goes into it",), "logits"
-    elif output is None and ending.linear:
-        output = "logits"
+    ending, output, notes = _read(model, output)
     turn = Turn(layout=layout_of(model, layout), shape=shape)
     net = Called(_asked(ending), turn)
     ask = Normalized(net, numbers_of(mean, "mean"), numbers_of(std, "std"))
@@ -83,6 +71,21 @@ def from_keras(
             borrowed=functools.partial(borrowed, net),
         )
     )
+
+
+def _read(model: Any, output: Output | None) -> tuple[Ending, Output | None, tuple[str, ...]]:
+    """The model as it is asked, what it then returns, and what there is to remark."""
+    ending = Ending(model) if output == "labels" else ending_of(model)
+    if ending.name and output == "logits":
+        raise ModelError(
+            "HF204",
+            f"The model ends in {ending.name}, so its outputs are no logits",
+            seen='output="logits"',
+            fix="leave output= away",
+        )
+    if ending.name:
+        return ending, "logits", (f"the {ending.name} at the end was cut open: scores are what goes into it",)
+    return ending, "logits" if output is None and ending.linear else output, ()
 
 
 class Called(nn.Module):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils import dlpack
 
 from holdfast.core.extras import need
 from holdfast.models.keras.ending import Ending
@@ -41,13 +42,13 @@ class _Through(torch.autograd.Function):
     """`f(x)`, and backward `g -> J(x)^T g` by the other library; it may be asked several times."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, side: "Jax | TensorFlow") -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, side: "Jax | TensorFlow") -> Tensor:
         raw, ctx.pull = side.both(_own(x))
         return raw
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         return ctx.pull(_own(g)), None
 
 
@@ -168,13 +169,13 @@ def _to_jax(x: Tensor) -> Any:
 
 
 def _from_jax(x: Any) -> Tensor:
-    return torch.from_dlpack(x.block_until_ready()).clone()
+    return dlpack.from_dlpack(x.block_until_ready()).clone()
 
 
 def _to_tensorflow(x: Tensor) -> Any:
-    return need("tensorflow", "tf").experimental.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x))
+    return need("tensorflow", "tf").experimental.dlpack.from_dlpack(dlpack.to_dlpack(x))
 
 
 def _from_tensorflow(x: Any) -> Tensor:
-    found = torch.utils.dlpack.from_dlpack(need("tensorflow", "tf").experimental.dlpack.to_dlpack(x))
+    found = dlpack.from_dlpack(need("tensorflow", "tf").experimental.dlpack.to_dlpack(x))
     return found.clone()
