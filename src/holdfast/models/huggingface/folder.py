@@ -140,7 +140,7 @@ def _network(transformers: Any, told: dict[str, Any], folder: pathlib.Path) -> t
             expected="...ForImageClassification",
         )
     known: Any = getattr(transformers, name, None) if name.isidentifier() else None
-    if kind == "timm_wrapper" or not isinstance(known, type):
+    if kind == "timm_wrapper" or not hasattr(known, "config_class"):
         raise _refused(folder, "transformers has no such network", f"{kind!s:.40}, {name:.60}")
     rest = {key: value for key, value in told.items() if key not in ("model_type", "_name_or_path", "name_or_path")}
     config = transformers.AutoConfig.for_model(kind, **rest)

@@ -170,10 +170,15 @@ def digest_of(model: Any) -> bytes:
     """BLAKE2b of types, shapes and bytes of all weights in their order; the same on every backend."""
     made = hashlib.blake2b(digest_size=16)
     for variable in model.weights:
-        value = np.ascontiguousarray(library().ops.convert_to_numpy(variable.value))
-        made.update(f"{variable.dtype} {tuple(value.shape)}".encode())
-        made.update(value.tobytes())
+        made.update(f"{variable.dtype} {tuple(variable.shape)}".encode())
+        made.update(_bytes_of(variable.value))
     return made.digest()
+
+
+def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return np.ascontiguousarray(library().ops.convert_to_numpy(value)).tobytes()
 
 
 def _checked(model: Any) -> tuple[tuple[int | None, ...] | None, bool]:

@@ -173,7 +173,7 @@ def _from_jax(x: Any) -> Tensor:
 
 
 def _to_tensorflow(x: Tensor) -> Any:
-    return need("tensorflow", "tf").experimental.dlpack.from_dlpack(dlpack.to_dlpack(x))
+    return need("tensorflow", "tf").experimental.dlpack.from_dlpack(x.__dlpack__())
 
 
 def _from_tensorflow(x: Any) -> Tensor:
