@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from torch import nn
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import run
 from holdfast.core.errors import ModelError
+from holdfast.data.dataset import Dataset
+from holdfast.evaluation.audit import facts_of_model
 from holdfast.models.files import load_model
 from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
@@ -87,15 +90,14 @@ def test_logits_and_gradients_are_the_model_s(make, x):
     assert model.adapter == "hugging face"
 
 
-def test_names_of_classes_reach_the_record_and_the_report(x, tmp_path):
-    import holdfast as hf
-
+def test_names_of_classes_reach_the_report_where_the_data_have_none(x):
     model = wrap(vit())
     assert model.names == tuple(NAMES.values())
     assert wrap(res_net()).names == (), "LABEL_0 says nothing"
-    data = hf.data.Dataset(x, settle(model, x).predict(x))
-    outcomes = hf.audit(model, data, threat="linf:0.01", suite=[Pgd(steps=2)], out=tmp_path / "run")
-    assert outcomes.summary.model.class_names == tuple(NAMES.values())
+    for classes, wanted in (((), NAMES.values()), (("0", "1", "2"), NAMES.values()), (("a", "b", "c"), "abc")):
+        data = Dataset(x, torch.arange(8) % 3, classes=classes)
+        said = facts_of_model(SimpleNamespace(model=settle(model, x), data=data, fingerprint=""))
+        assert said.class_names == tuple(wanted)
 
 
 def test_pgd_breaks_it_in_pixels(x):

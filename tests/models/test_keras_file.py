@@ -178,32 +178,49 @@ def test_archives_that_are_not_whole(sound, tmp_path, unopened):
     ended("HF292", rewritten(sound, path, members={"model.weights.h5": None}), "model.weights.h5")
 
 
-def h5(fill):
+def h5(fill, other):
     """An HDF5 file in memory."""
     import h5py
 
+    with h5py.File(other, "w") as file:
+        file["a"] = np.zeros(10)
     made = io.BytesIO()
     with h5py.File(made, "w") as file:
-        fill(file, h5py)
+        fill(file, h5py, str(other))
     return made.getvalue()
 
 
-def packed(file, h5py):
+def packed(file, h5py, other):
     file.create_dataset("a", shape=(1 << 40,), dtype="f4", chunks=(1 << 20,), compression="gzip")
 
 
-def outside(file, h5py):
-    file["a"] = h5py.ExternalLink("/etc/passwd", "/a")
+def outside(file, h5py, other):
+    file["a"] = h5py.ExternalLink(other, "/a")
 
 
-def external(file, h5py):
-    file.create_dataset("a", shape=(10,), dtype="u1", external=[("/etc/passwd", 0, 10)])
+def external(file, h5py, other):
+    file.create_dataset("a", shape=(10,), dtype="u1", external=[(other, 0, 10)])
 
 
-@pytest.mark.parametrize("fill", [packed, outside, external, None])
-def test_numbers_that_are_not_plain_end_in_the_child(fill, sound, tmp_path, unopened):
-    body = b"\x89HDF\r\n\x1a\n" + bytes(3000) if fill is None else h5(fill)
-    ended("HF292", rewritten(sound, tmp_path / "evil.keras", members={"model.weights.h5": body}), "numbers")
+def virtual(file, h5py, other):
+    layout = h5py.VirtualLayout(shape=(10,), dtype="f8")
+    layout[:] = h5py.VirtualSource(other, "a", shape=(10,))
+    file.create_virtual_dataset("a", layout)
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        (packed, "are packed"),
+        (outside, "lead elsewhere"),
+        (external, "of its own"),
+        (virtual, "of its own"),
+        (None, "cannot be read"),
+    ],
+)
+def test_numbers_that_are_not_plain_end_in_the_child(fill, words, sound, tmp_path, unopened):
+    body = b"\x89HDF\r\n\x1a\n" + bytes(3000) if fill is None else h5(fill, tmp_path / "other.h5")
+    ended("HF292", rewritten(sound, tmp_path / "evil.keras", members={"model.weights.h5": body}), "numbers", words)
 
 
 def test_the_older_format_is_refused(tmp_path, unopened):
