@@ -1,5 +1,6 @@
 """One door for models: torch, Keras, Hugging Face, scikit-learn, boosted trees, predict functions, lists of them."""
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -71,15 +72,8 @@ def wrap(
     if is_address(x):
         return endpoint(x, space, output=output, classes=classes, name=name)
     if isinstance(x, list | tuple):
-        same = {
-            "output": output,
-            "mean": mean,
-            "std": std,
-            "classes": classes,
-            "layout": layout,
-            "processor": processor,
-        }
-        members = [wrap(one, space, **same) for one in x]
+        alike = functools.partial(wrap, output=output, mean=mean, std=std, classes=classes, layout=layout)
+        members = [alike(one, space, processor=processor) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
     if (made := _of_framework(x, space, kind, mean, std, classes, name, layout, processor)) is not None:
         return made
