@@ -5,9 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/made
 BENCH := .venv-bench/made
+KERAS := .venv-keras/made
 WORKERS ?= 2
 
-.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill masking slow bench-env clean
+.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill masking slow bench-env keras-test clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -76,6 +77,18 @@ $(BENCH): constraints.txt
 
 bench-env: $(BENCH) ## the other toolkits, for comparisons, in .venv-bench
 
+$(KERAS): pyproject.toml constraints.txt
+	test -x .venv-keras/bin/python || $(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
+	.venv-keras/bin/uv pip install --quiet --python .venv-keras/bin/python -c constraints.txt \
+	    -e '.[keras,jax,tf]' 'hypothesis>=6.110' 'pytest>=8.3' 'pytest-randomly>=3.15' 'pytest-timeout>=2.3'
+	touch $(KERAS)
+
+keras-test: $(KERAS) ## Keras models on torch, JAX and TensorFlow, in .venv-keras (3 GB); 3 minutes
+	for backend in torch jax tensorflow; do \
+	    KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 OMP_NUM_THREADS=1 \
+	        .venv-keras/bin/python -m pytest -q tests/models/test_keras.py tests/models/test_keras_file.py; done
+
 clean: ## remove what was made
-	rm -rf .venv .venv-bench .venv-wheel build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf .venv .venv-bench .venv-keras .venv-wheel build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache \
 	    .import_linter_cache .hypothesis

@@ -184,9 +184,9 @@ def test_missing_files_are_refused(name, tmp_path):
 
 
 def test_other_kinds_are_refused(tmp_path):
-    (tmp_path / "a.h5").write_bytes(b"1")
+    (tmp_path / "a.xyz").write_bytes(b"1")
     with pytest.raises(ModelError, match="HF212"):
-        load_model(tmp_path / "a.h5")
+        load_model(tmp_path / "a.xyz")
     with pytest.raises(ModelError, match="HF212"):
         save_model(network(), tmp_path / "a.pt", CARD)
 

@@ -364,6 +364,8 @@ def _expected(work: Work, request: Request) -> None:
 def facts_of_model(request: Request) -> ModelFacts:
     """What the document says about the model."""
     model, names = request.model, tuple(request.data.classes)
+    if model.names and names in ((), tuple(map(str, range(len(names))))):
+        names = model.names  # the data only count
     parameters = None if model.parameters is None else digest(model.parameters())
     return ModelFacts(
         name=model.name,

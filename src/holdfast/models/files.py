@@ -17,6 +17,9 @@ from holdfast.models.card import Card, card_of, path_of, read
 from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
 from holdfast.models.foreign import KINDS
 from holdfast.models.foreign import opened as opened_foreign
+from holdfast.models.huggingface.folder import WEIGHTS, is_folder, open_folder
+from holdfast.models.keras import library as keras
+from holdfast.models.keras.file import FILES, open_keras
 from holdfast.models.model import Model
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
@@ -38,16 +41,17 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
 
     Args:
         path: `.safetensors`, or `.pt` / `.pth` with a state dict, each with `NAME.card.json` beside it; `.onnx`,
-            `.skops`, XGBoost's `.json` and `.ubj`, LightGBM's `.txt`, CatBoost's `.cbm`, where a card may say more; a
-            bundled name (`digits-mlp`); with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or
-            `module:attribute`.
+            `.keras`, `.skops`, XGBoost's `.json` and `.ubj`, LightGBM's `.txt`, CatBoost's `.cbm`, where a card may say
+            more; a folder of Hugging Face's (`config.json` and `model.safetensors`); a bundled name (`digits-mlp`);
+            with trust also `.pkl`, `.joblib`, `.pt2`, a whole-module `.pt`, or `module:attribute`.
         trust: The same path (or module's file), where opening it runs code. Its digest is written into the notes.
         bounds: Lowest and highest value of an input, where the card does not say; [0, 1] where neither does.
 
     Raises:
         ModelError: HF211 no usable card, HF212 file not found or unreadable, HF213 code without trust, HF214 something
             else is trusted, HF215 no such Python object, HF217 weights that do not fit the card's network, HF202 and
-            HF216 for a network that cannot be built; of other libraries' files also HF275 to HF277.
+            HF216 for a network that cannot be built; of other libraries' files also HF275 to HF277, HF292 to HF294 for
+            a `.keras` file and HF297 for a folder that will not be opened.
         ResourceError: HF505 or HF506 from the child process that tries all but safetensors first, which costs 2 s.
     """
     text = os.fspath(path)
@@ -57,6 +61,8 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     if code.is_name(text) and not file.exists():
         found, note = code.open_name(text, trust)
         return _noted(_wrapped(found, Card(), text, bounds), note)
+    if is_folder(file):
+        return _from_folder(file, bounds)
     if not file.is_file():
         raise ModelError(
             "HF212",
@@ -68,11 +74,13 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         return _from_code(file, trust, bounds)
     if file.suffix in KINDS:
         return _foreign(file, trust, bounds)
+    if file.suffix in FILES:
+        return _keras(file, bounds)
     if file.suffix not in _WEIGHTS:
         raise ModelError(
             "HF212",
             f"Files of this kind cannot be read: '{file.name}'",
-            expected=", ".join((*_WEIGHTS, *KINDS, *code.CODE)),
+            expected=", ".join((*_WEIGHTS, ".keras", *KINDS, *code.CODE)),
             fix="save_model(net, 'model.safetensors', card)",
         )
     tensors = _safetensors(file) if file.suffix == ".safetensors" else state_dict(file)
@@ -152,10 +160,24 @@ def _foreign(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | No
     return _noted(_wrapped(found, card, file.stem, bounds), note or f"model: {file.name} sha256 {sha256(file)}")
 
 
+def _keras(file: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:
+    card = read(file) if path_of(file).is_file() else Card()
+    made = _wrapped(open_keras(file), card, file.stem, bounds)
+    return _noted(made, f"weights: {file.name} sha256 {sha256(file)}")
+
+
+def _from_folder(folder: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:
+    net, processor = open_folder(folder)
+    made = wrap(net, bounds, processor=processor, name=folder.name)
+    if bounds is None:
+        made = _noted(made, "bounds were not given: [0, 1] was taken")
+    return _noted(made, f"weights: {WEIGHTS} sha256 {sha256(folder / WEIGHTS)}")
+
+
 def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:
     if isinstance(found, Model):
         return found
-    torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) else {}
+    torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) or keras.is_model(found) else {}
     made = wrap(
         found,
         card.bounds or bounds,

@@ -205,6 +205,8 @@ def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:
     with torch.no_grad():
         try:
             answer = source.ask(x)
+        except ModelError:
+            raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise ModelError(
                 "HF221",

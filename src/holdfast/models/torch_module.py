@@ -56,8 +56,8 @@ def from_torch(
         )
     if ending and output != "labels":
         notes, output = (f"the {ending} at the end was cut open: scores are what goes into it",), "logits"
-    ask = Normalized(opened if output != "labels" else net, _numbers(mean, "mean"), _numbers(std, "std"))
-    stages = () if mean is None and std is None else (f"normalize(mean={_shown(mean, 0)}, std={_shown(std, 1)})",)
+    ask = Normalized(opened if output != "labels" else net, numbers_of(mean, "mean"), numbers_of(std, "std"))
+    stages = () if mean is None and std is None else (f"normalize(mean={shown(mean, 0)}, std={shown(std, 1)})",)
     source = Source(ask=ask, slope=None if output == "labels" else ask, output=output, classes=classes)
     return source.model(
         Model(
@@ -130,7 +130,12 @@ def _home(net: nn.Module, x: Tensor) -> tuple[torch.dtype, torch.device]:
     return (x.dtype if x.is_floating_point() else torch.float32), x.device
 
 
-def _numbers(values: Numbers, what: str) -> tuple[float, ...] | None:
+def numbers_of(values: Numbers, what: str) -> tuple[float, ...] | None:
+    """A mean or a deviation as numbers.
+
+    Raises:
+        ModelError: HF206 for what cannot be one.
+    """
     if values is None:
         return None
     found = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
@@ -156,6 +161,7 @@ def _spread(values: tuple[float, ...], x: Tensor, what: str) -> Tensor:
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(1, -1, *[1] * (x.dim() - 2))
 
 
-def _shown(values: Numbers, default: float) -> str:
+def shown(values: Numbers, default: float) -> str:
+    """A mean or a deviation as reports say it."""
     numbers = (default,) if values is None else torch.as_tensor(values, dtype=torch.float64).reshape(-1).tolist()
     return f"{numbers[0]:.4g}" if len(numbers) == 1 else "[" + ", ".join(f"{v:.4g}" for v in numbers) + "]"

@@ -1,9 +1,10 @@
-"""One door for models: torch modules, scikit-learn, boosted trees, ONNX, predict functions, lists of them."""
+"""One door for models: torch, Keras, Hugging Face, scikit-learn, boosted trees, ONNX, functions, lists of them."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -11,6 +12,8 @@ from holdfast.core.errors import ModelError
 from holdfast.models.endpoint import endpoint, is_address
 from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
+from holdfast.models.huggingface import library as hugging_face
+from holdfast.models.keras import library as keras
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.tables import takes_codes
@@ -33,28 +36,34 @@ def wrap(
     name: str | None = None,
     vote: Vote = "probabilities",
     weights: Sequence[float] | None = None,
+    layout: Literal["channels-first", "channels-last"] | None = None,
+    processor: Any = None,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
     Args:
-        x: A torch module, a classifier of scikit-learn, XGBoost, LightGBM or CatBoost, an ONNX model or a session of
-            onnxruntime, a function of a numpy batch, an address (`hf.endpoint` has more options), or a list of these.
+        x: A torch module, a Keras model, an image classifier of Hugging Face, a classifier of scikit-learn, XGBoost,
+            LightGBM or CatBoost, an ONNX model or a session of onnxruntime, a function of a numpy batch, an address
+            (`hf.endpoint` has more options), or a list of these.
         bounds: Lowest and highest value of an input in the data's own units; [0, 1] unless given. A schema or a space
             says more than bounds do, and may stand in their place.
         space: What an input is, where bounds do not say it: `Tabular(schema)` for a model of raw rows.
         output: What it returns: "logits", "log-probabilities", "probabilities" or "labels"; seen on the first batch
             unless given.
-        mean: Taken off an input inside, one number or one per channel (torch modules).
-        std: What the rest is divided by (torch modules).
+        mean: Taken off an input inside, one number or one per channel (torch modules and Keras models).
+        std: What the rest is divided by (as `mean`).
         classes: Number of classes; needed for functions that return bare labels.
         name: What reports call it.
         vote: How the members of a list decide together: mean of "probabilities" or "logits", or majority of "labels".
         weights: Of the members of a list, none negative; only their proportions count. Equal unless given.
+        layout: Where a Keras model has the channels of its pictures; seen in its layers unless given.
+        processor: The image processor of a Hugging Face model; its steps become part of the model.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
-            classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members.
+            classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members,
+            HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face model or processor.
     """
     space, kind = _space(bounds, space), check_output(output)
     if weights is not None and not isinstance(x, list | tuple):
@@ -63,21 +72,57 @@ def wrap(
         return x
     if is_address(x):
         return endpoint(x, space, output=output, classes=classes, name=name)
-    if isinstance(x, nn.Module):
-        return from_torch(x, space, output=kind, mean=mean, std=std, classes=classes, name=name)
     if isinstance(x, list | tuple):
-        members = [wrap(one, space, output=output, mean=mean, std=std, classes=classes) for one in x]
+        alike = functools.partial(wrap, output=output, mean=mean, std=std, classes=classes, layout=layout)
+        members = [alike(one, space, processor=processor) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
+    if (made := _of_framework(x, space, kind, mean, std, classes, name, layout, processor)) is not None:
+        return made
+    return _by_answers(x, space, kind, mean, std, classes, name)
+
+
+def _of_framework(
+    x: Any,
+    space: Box,
+    output: Output | None,
+    mean: Numbers,
+    std: Numbers,
+    classes: int | None,
+    name: str | None,
+    layout: str | None,
+    processor: Any,
+) -> Model | None:
+    """A network of Keras, transformers or torch; None for anything else."""
+    if keras.is_model(x):
+        from holdfast.models.keras.adapter import from_keras
+
+        _unused(x, processor=processor)
+        return from_keras(x, space, output=output, mean=mean, std=std, classes=classes, name=name, layout=layout)
+    if hugging_face.is_model(x):
+        from holdfast.models.huggingface.adapter import from_hugging_face
+
+        _unused(x, layout=layout, output=output, classes=classes)
+        return from_hugging_face(x, space, processor=processor, mean=mean, std=std, name=name)
+    _unused(x, layout=layout, processor=processor)
+    if isinstance(x, nn.Module):
+        return from_torch(x, space, output=output, mean=mean, std=std, classes=classes, name=name)
+    return None
+
+
+def _by_answers(
+    x: Any, space: Box, output: Output | None, mean: Numbers, std: Numbers, classes: int | None, name: str | None
+) -> Model:
+    """A fitted estimator, or a function."""
     if mean is not None or std is not None:
         fix = "put the scaling into the function, or a StandardScaler into the Pipeline"
         raise _misplaced("mean= and std= are for torch modules", x, fix)
-    if (made := _estimator(x, space, kind, name)) is not None:
+    if (made := _estimator(x, space, output, name)) is not None:
         return made
-    if (made := _onnx(x, space, kind, classes, name)) is not None:
+    if (made := _onnx(x, space, output, classes, name)) is not None:
         return made
     if isinstance(x, type) or not isinstance(x, Callable):  # type: ignore[arg-type]
         raise _unwrappable(x)
-    return from_function(x, space, output=kind, classes=classes, name=name)
+    return from_function(x, space, output=output, classes=classes, name=name)
 
 
 def _space(bounds: Any, space: Any) -> Box:
@@ -96,6 +141,24 @@ def _space(bounds: Any, space: Any) -> Box:
     return Box((0.0, 1.0) if told is None else (told[0], told[1]))
 
 
+def _unused(x: object, **options: Any) -> None:
+    """Refuse options that mean nothing for this kind of model.
+
+    Raises:
+        ModelError: HF207.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise _misplaced(f"{option}= is {_FOR[option]}", x, "leave it away")
+
+
+_FOR = {
+    "layout": "for Keras models",
+    "processor": "for image classifiers of Hugging Face",
+    **dict.fromkeys(("output", "classes"), "known of a Hugging Face model"),
+}
+
+
 def _misplaced(what: str, x: object, fix: str) -> ModelError:
     return ModelError("HF207", what, seen=type(x).__name__, fix=fix)
 
@@ -105,7 +168,7 @@ def _unwrappable(x: object) -> ModelError:
         "HF207",
         "This cannot be wrapped",
         seen=f"{x!r:.80} of type {type(x).__name__}",
-        expected="a torch module, a scikit-learn classifier, boosted trees, an ONNX model, a function, an address, "
+        expected="a torch module, a Keras or ONNX model, a classifier of a library, a function, an address, "
         "or a list of them",
         fix="hf.load_model(path) opens files" if isinstance(x, str | os.PathLike) else None,
     )

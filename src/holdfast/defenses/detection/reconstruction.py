@@ -15,6 +15,7 @@ from holdfast.defenses.autoencoder import given_back, learned
 from holdfast.defenses.detection._looks import NEAR, Look, log_probabilities, too_few
 from holdfast.defenses.fitting import Detector, Score
 from holdfast.models.function import Asked
+from holdfast.models.keras import library as keras
 from holdfast.models.model import Model
 from holdfast.models.stage import Gradient
 from holdfast.models.torch_module import Normalized
@@ -28,9 +29,9 @@ class Reconstruction(Detector):
         by="error"        score(x) = mean of |x - r(x)|^p                  in units of the box
         by="divergence"   score(x) = Jensen-Shannon divergence of the model's softmax(z(x) / temperature), r(x)'s same
 
-    The autoencoder is learned here, or `reconstruct` is one of yours: a torch module has its exact gradient. Any other
-    function (a Keras model, say) gets a numpy batch and has none: the slope is that with the reconstruction held still,
-    which leads toward it. Broken by Carlini and Wagner 2017, arXiv:1711.08478.
+    The autoencoder is learned here, or `reconstruct` is one of yours: a torch module or a Keras model, on any backend,
+    has its exact gradient. Any other function gets a numpy batch and has none: the slope is that with the
+    reconstruction held still, which leads toward it. Broken by Carlini and Wagner 2017, arXiv:1711.08478.
 
     Cost: one pass through the autoencoder; for the divergence two through the model. Learning: `updates` training steps
     of a network of five small convolutions.
@@ -60,7 +61,8 @@ class Reconstruction(Detector):
     @property
     def slope(self) -> Gradient:
         """Exact, but for a function that torch cannot differentiate."""
-        opaque = self.reconstruct is not None and not isinstance(self.reconstruct, nn.Module)
+        given = self.reconstruct
+        opaque = given is not None and not isinstance(given, nn.Module) and not keras.is_model(given)
         return "straight-through" if opaque else "exact"
 
     def learn(self, model: Model, data: Dataset, seed: int) -> Score:
@@ -68,7 +70,7 @@ class Reconstruction(Detector):
 
         Raises:
             DataError: HF138 where a reconstruction has another shape, HF139 for fewer than two samples.
-            ModelError: HF251 where the training diverges.
+            ModelError: HF251 where the training diverges, HF290 for a Keras model that cannot be asked.
         """
         back, space = self._back(model, data, seed), model.space
         look = log_probabilities(model, self.temperature)
@@ -87,6 +89,10 @@ class Reconstruction(Detector):
 
     def _back(self, model: Model, data: Dataset, seed: int) -> Look:
         given, space = self.reconstruct, model.space
+        if keras.is_model(given):
+            from holdfast.models.keras.adapter import mapping
+
+            return _Back(Normalized(mapping(given).eval().requires_grad_(False)), space)
         if isinstance(given, nn.Module):
             return _Back(Normalized(copy.deepcopy(given).eval().requires_grad_(False)), space)
         if given is not None:

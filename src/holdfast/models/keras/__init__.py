@@ -1,0 +1,1 @@
+"""Keras 3 models on any of its backends: torch, JAX, TensorFlow."""
