@@ -6,6 +6,7 @@ import torch
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.moeva2 import Moeva2
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.schema import Schema
@@ -27,6 +28,7 @@ SCHEMA = Schema(
 )
 SPACE = Tabular(SCHEMA)
 FEW = GraphSearch(steps=3, width=2, samples=40)
+BRED = Moeva2(steps=24, samples=5, index=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class TableCase:
 TABLES = [
     TableCase(FEW, Table(features=2)),
     TableCase(FEW, Table(cost=1.5, linf=1)),
+    TableCase(BRED, Table(features=2)),
+    TableCase(BRED, Table(cost=1.5, linf=1)),
     TableCase(Noise(samples=20), Table(features=2), control=True),
 ]
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 import holdfast as hf
+from holdfast.data.dataset import Splits
 from holdfast.data.shelf import folder
+from holdfast.data.tables.loading import profiled
 from holdfast.threats.literals import parse
 from holdfast.threats.tables.profiles.named import PROFILES
 
@@ -70,8 +72,9 @@ def test_what_does_not_fit_is_one_line(columns, code):
 def test_unknown_names_and_data_that_are_no_table():
     with pytest.raises(hf.ThreatError, match=r"HF310 .*did you mean intrusion"):
         hf.profile("intrusions")
+    plain = hf.Dataset(torch.zeros(2, 3), [0, 1])
     with pytest.raises(hf.ThreatError, match=r"HF311 .*none"):
-        hf.data.load("digits", profile="health")
+        profiled(Splits(plain, plain), hf.profile("health"))
 
 
 def test_a_constant_column_stays_and_immutable_ones_become_mutable():

@@ -20,6 +20,7 @@ from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
+from holdfast.attacks.evasion.moeva2 import Moeva2 as Moeva2
 from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool as NewtonFool
 from holdfast.attacks.evasion.noise import Noise as Noise
@@ -64,6 +65,7 @@ __all__ = [
     "Jsma",
     "Lbfgs",
     "LocalSearch",
+    "Moeva2",
     "Nes",
     "NewtonFool",
     "Noise",

@@ -63,6 +63,9 @@ EVIDENCE = {
     "Jsma": _forms("the least number of values on planes"),
     "Lbfgs": _forms("at most 2 % above the nearest point"),
     "LocalSearch": _beside("AutoAttack on nine networks: what is missed, and what is found beyond", "frugal"),
+    "Moeva2": _forms(
+        "nothing that a wide beam does not find where every row can be asked about", "tests/attacks/test_moeva2.py"
+    ),
     "Nes": _beside("Foolbox's PGD with evolution strategies, digits, 2,041 queries: broken 0.28, 0.06", "queries"),
     "NewtonFool": _beside("Foolbox, digits, 100 steps: median L2 0.561, 0.610; MNIST: found 0.96, 1.00", "minimal"),
     "Noise": _forms("what all others must beat"),

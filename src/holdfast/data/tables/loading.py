@@ -118,8 +118,8 @@ def profiled(found: Splits, assumed: Profile) -> Splits:
     Raises:
         ThreatError: HF311 where they are no table, or one whose columns the profile does not know.
     """
-    parts = [_under(part, assumed) for part in (found.train, found.test)]
-    return Splits(*parts, None if found.val is None else _under(found.val, assumed))
+    val = None if found.val is None else _under(found.val, assumed)
+    return Splits(_under(found.train, assumed), _under(found.test, assumed), val)
 
 
 def _under(part: Dataset, assumed: Profile) -> Dataset:
