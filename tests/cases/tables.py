@@ -5,6 +5,7 @@ import dataclasses
 import torch
 
 from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.attacks.evasion.moeva2 import Moeva2
 from holdfast.attacks.evasion.noise import Noise
@@ -48,6 +49,8 @@ TABLES = [
     TableCase(FEW, Table(cost=1.5, linf=1)),
     TableCase(BRED, Table(features=2)),
     TableCase(BRED, Table(cost=1.5, linf=1)),
+    TableCase(Capgd(steps=8), Table(features=2)),
+    TableCase(Capgd(steps=8), Table(cost=1.5, linf=1)),
     TableCase(Noise(samples=20), Table(features=2), control=True),
 ]
 

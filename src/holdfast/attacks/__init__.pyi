@@ -5,6 +5,7 @@ from holdfast.attacks.evasion.alma import Alma as Alma
 from holdfast.attacks.evasion.apgd import Apgd as Apgd
 from holdfast.attacks.evasion.boundary import Boundary as Boundary
 from holdfast.attacks.evasion.brendel_bethge import BrendelBethge as BrendelBethge
+from holdfast.attacks.evasion.capgd import Capgd as Capgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
@@ -48,6 +49,7 @@ __all__ = [
     "Apgd",
     "Boundary",
     "BrendelBethge",
+    "Capgd",
     "CarliniWagner",
     "CarliniWagnerL0",
     "CarliniWagnerLinf",

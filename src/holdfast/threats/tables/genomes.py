@@ -29,6 +29,7 @@ class Genomes:
         way = {"both": 0, "up": 1, "down": -1}
         self.way = torch.tensor([way[feature.direction] for feature in features])
         self.low, self.high = self._reach()
+        self.unit = torch.tensor([float(f.step or 0) for f in features], dtype=torch.float64)
 
     def _reach(self) -> tuple[Tensor, Tensor]:
         """Least and greatest code of each column that direction and limits allow by themselves: `(batch, features)`."""
@@ -65,7 +66,7 @@ class Genomes:
         step = torch.where(u < 0.5, (2 * u) ** power - 1, 1 - (2 * (1 - u)) ** power)
         number = torch.minimum(torch.maximum(x.nan_to_num(0.0) + step * width, low), high)
         fine = torch.stack([f.snap(number[:, j]) for j, f in enumerate(self.region.schema.features)], 1)
-        beside = torch.where(step > 0, 1.0, -1.0) * self._unit
+        beside = torch.where(step > 0, 1.0, -1.0) * self.unit
         number = torch.where(fine == x, torch.minimum(torch.maximum(x + beside, low), high), number)
         level = (low + ((high - low + 1) * (u * 7919 % 1)).floor()).clamp(max=high)
         made = torch.where(self.numbers, number, level)
@@ -73,11 +74,6 @@ class Genomes:
             made[:, columns] = torch.nn.functional.one_hot(u[:, columns].argmax(1), len(columns)).double()
         gone = self.gaps & (u * 104729 % 1 < 0.1) & ~x.isnan()
         return torch.where(gone, torch.nan, made)
-
-    @property
-    def _unit(self) -> Tensor:
-        """One step of each column, 0 where it has none."""
-        return torch.tensor([float(f.step or 0) for f in self.region.schema.features], dtype=torch.float64)
 
     def _fewer(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
         """With random slots as they were where more have changed than may: `(n, features)`."""
