@@ -202,8 +202,8 @@ def test_13_budget_is_exact(case, budget):
 def test_14_control(case):
     """The rows that a search breaks are more than those that plain noise of as many queries breaks."""
     model, x = model_of(), rows(60)
-    y, threat = model.labels(x), dataclasses.replace(case.threat, queries=20)
-    noise = run(TABLES[-1].attack, model, x, y, threat)
+    y, threat = model.labels(x), dataclasses.replace(case.threat, queries=case.queries)
+    noise = run(dataclasses.replace(TABLES[-1].attack, samples=case.queries), model, x, y, threat)
     assert case.control or run(case.attack, model, x, y, threat).success.sum() > noise.success.sum()
 
 
