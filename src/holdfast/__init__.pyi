@@ -45,8 +45,8 @@ from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Evade as Evade
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
+from holdfast.threats.profiles.named import profile as profile
 from holdfast.threats.tables.feature import Feature as Feature
-from holdfast.threats.tables.profiles.named import profile as profile
 from holdfast.threats.tables.schema import Schema as Schema
 from holdfast.threats.tables.tabular import Tabular as Tabular
 from holdfast.threats.tables.threat import Table as Table

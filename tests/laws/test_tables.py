@@ -71,7 +71,7 @@ def test_03_nearest_ever_asked_is_returned(case):
     y = base.labels(x)
     for i in range(len(x)):
         seen = []
-        spy = model_of(lambda z, seen=seen: seen.append(z) or base.scores(z))
+        spy = model_of(lambda z, seen=seen: seen.append(z.detach()) or base.scores(z))
         out = run(case.attack, spy, x[i : i + 1], y[i : i + 1], case.threat, perturb=True)
         z = torch.cat(seen)
         region = case.threat.around(x[i : i + 1].expand(len(z), -1), SPACE)
@@ -174,7 +174,7 @@ def test_10_targets_evasion_and_detectors(case):
 def test_11_ranges(case):
     for p in parameters(type(case.attack)):
         with pytest.raises(ParameterError, match=f"HF001 The '{p.name}' parameter"):
-            dataclasses.replace(case.attack, **{p.name: 0})
+            dataclasses.replace(case.attack, **{p.name: -1})
 
 
 @every

@@ -8,7 +8,7 @@ from holdfast.data.dataset import Splits
 from holdfast.data.shelf import folder
 from holdfast.data.tables.loading import profiled
 from holdfast.threats.literals import parse
-from holdfast.threats.tables.profiles.named import PROFILES
+from holdfast.threats.profiles.named import PROFILES
 
 real = pytest.mark.skipif(folder() is None, reason="HOLDFAST_DATA names no folder")
 SETS = [("fraud", "german_credit"), ("health", "heart_disease_sites"), ("spam", "spambase")]

@@ -110,7 +110,7 @@ def threats() -> list[Row]:
 
 def profiles() -> list[Row]:
     """One row a profile: whose assumptions, the threat to begin with, the tables it knows, a column for each role."""
-    from holdfast.threats.tables.profiles.named import PROFILES
+    from holdfast.threats.profiles.named import PROFILES
 
     return [
         {

@@ -95,7 +95,7 @@ def default_threat(dataset: "Dataset", profile: str = "") -> str:
     Raises:
         UsageError: HF808 where they do not: nobody can guess what an attacker may do to a table.
     """
-    from holdfast.threats.tables.profiles import named
+    from holdfast.threats.profiles import named
     from holdfast.threats.threats import Linf
 
     if profile:

@@ -11,8 +11,8 @@ from holdfast.core.errors import DataError
 from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files, loading
-from holdfast.threats.tables.profiles import named
-from holdfast.threats.tables.profiles.profile import Profile
+from holdfast.threats.profiles import named
+from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.schema import Schema
 
 BUILTIN: dict[str, Callable[[], Splits]] = {

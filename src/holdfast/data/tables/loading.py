@@ -13,7 +13,7 @@ from holdfast.core.errors import DataError, ThreatError
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
 from holdfast.data.tables.guessing import PARTS, infer, is_split
-from holdfast.threats.tables.profiles.profile import Profile
+from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular

@@ -1,6 +1,6 @@
 """Intrusion: who sends, and what the network makes of it."""
 
-from holdfast.threats.tables.profiles.profile import Known, Profile, Role
+from holdfast.threats.profiles.profile import Known, Profile, Role
 
 INTRUSION = Profile(
     name="intrusion",

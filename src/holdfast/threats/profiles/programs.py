@@ -1,6 +1,6 @@
 """Malware: programs that must still run, so that things are added."""
 
-from holdfast.threats.tables.profiles.profile import Known, Profile, Role
+from holdfast.threats.profiles.profile import Known, Profile, Role
 
 MALWARE = Profile(
     name="malware",

@@ -1,6 +1,6 @@
 """Phishing and spam: pages and messages, whose author writes what he likes, though not what others say of them."""
 
-from holdfast.threats.tables.profiles.profile import Known, Profile, Role
+from holdfast.threats.profiles.profile import Known, Profile, Role
 
 PHISHING = Profile(
     name="phishing",

@@ -3,12 +3,12 @@
 import difflib
 
 from holdfast.core.errors import ThreatError
-from holdfast.threats.tables.profiles.measured import HEALTH
-from holdfast.threats.tables.profiles.money import FRAUD
-from holdfast.threats.tables.profiles.network import INTRUSION
-from holdfast.threats.tables.profiles.posted import PHISHING, SPAM
-from holdfast.threats.tables.profiles.profile import Profile
-from holdfast.threats.tables.profiles.programs import MALWARE
+from holdfast.threats.profiles.measured import HEALTH
+from holdfast.threats.profiles.money import FRAUD
+from holdfast.threats.profiles.network import INTRUSION
+from holdfast.threats.profiles.posted import PHISHING, SPAM
+from holdfast.threats.profiles.profile import Profile
+from holdfast.threats.profiles.programs import MALWARE
 
 PROFILES = {found.name: found for found in (INTRUSION, MALWARE, PHISHING, SPAM, FRAUD, HEALTH)}
 

@@ -1,6 +1,6 @@
 """Health: noise of measurements and what patients say, no adversary with a keyboard."""
 
-from holdfast.threats.tables.profiles.profile import Known, Profile, Role
+from holdfast.threats.profiles.profile import Known, Profile, Role
 
 HEALTH = Profile(
     name="health",

@@ -1,6 +1,6 @@
 """Fraud: what applicants and earners say of themselves. Both sets are stand-ins: no row of them was a fraud."""
 
-from holdfast.threats.tables.profiles.profile import Known, Profile, Role
+from holdfast.threats.profiles.profile import Known, Profile, Role
 
 FRAUD = Profile(
     name="fraud",
