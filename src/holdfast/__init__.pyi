@@ -46,6 +46,7 @@ from holdfast.threats.goals import Accepted as Accepted
 from holdfast.threats.goals import Evade as Evade
 from holdfast.threats.goals import Target as Target
 from holdfast.threats.goals import Wrong as Wrong
+from holdfast.threats.profiles.named import profile as profile
 from holdfast.threats.tables.feature import Feature as Feature
 from holdfast.threats.tables.schema import Schema as Schema
 from holdfast.threats.tables.tabular import Tabular as Tabular
@@ -106,6 +107,7 @@ __all__ = [
     "load_model",
     "models",
     "open_run",
+    "profile",
     "run",
     "spatial",
     "threats",

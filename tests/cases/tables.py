@@ -5,7 +5,9 @@ import dataclasses
 import torch
 
 from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.moeva2 import Moeva2
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.schema import Schema
@@ -27,15 +29,17 @@ SCHEMA = Schema(
 )
 SPACE = Tabular(SCHEMA)
 FEW = GraphSearch(steps=3, width=2, samples=40)
+BRED = Moeva2(steps=10, samples=5, index=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class TableCase:
-    """An attack under a table threat; `control` for the noise that the others must beat."""
+    """An attack under a table threat; `control` for the noise that the others must beat with so many queries."""
 
     attack: Attack
     threat: Table
     control: bool = False
+    queries: int = 20
 
     def __str__(self) -> str:
         return f"{type(self.attack).__name__}-{self.threat.measure}"
@@ -44,6 +48,9 @@ class TableCase:
 TABLES = [
     TableCase(FEW, Table(features=2)),
     TableCase(FEW, Table(cost=1.5, linf=1)),
+    TableCase(BRED, Table(features=2), queries=40),
+    TableCase(Capgd(steps=8), Table(features=2)),
+    TableCase(Capgd(steps=8), Table(cost=1.5, linf=1)),
     TableCase(Noise(samples=20), Table(features=2), control=True),
 ]
 

@@ -5,6 +5,7 @@ from holdfast.attacks.evasion.alma import Alma as Alma
 from holdfast.attacks.evasion.apgd import Apgd as Apgd
 from holdfast.attacks.evasion.boundary import Boundary as Boundary
 from holdfast.attacks.evasion.brendel_bethge import BrendelBethge as BrendelBethge
+from holdfast.attacks.evasion.capgd import Capgd as Capgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
@@ -20,6 +21,7 @@ from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
+from holdfast.attacks.evasion.moeva2 import Moeva2 as Moeva2
 from holdfast.attacks.evasion.nes import Nes as Nes
 from holdfast.attacks.evasion.newton_fool import NewtonFool as NewtonFool
 from holdfast.attacks.evasion.noise import Noise as Noise
@@ -47,6 +49,7 @@ __all__ = [
     "Apgd",
     "Boundary",
     "BrendelBethge",
+    "Capgd",
     "CarliniWagner",
     "CarliniWagnerL0",
     "CarliniWagnerLinf",
@@ -64,6 +67,7 @@ __all__ = [
     "Jsma",
     "Lbfgs",
     "LocalSearch",
+    "Moeva2",
     "Nes",
     "NewtonFool",
     "Noise",

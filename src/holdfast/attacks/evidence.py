@@ -44,6 +44,7 @@ EVIDENCE = {
     "BrendelBethge": _beside(
         "Foolbox, 100 digits, 200 steps: median Linf 0.107, 0.107; L2 0.534, 0.537; L1 1.42, 1.40", "minimal"
     ),
+    "Capgd": _forms("the row that plain thinking finds on linear scores", "tests/attacks/test_capgd.py"),
     "CarliniWagner": TWICE,
     "CarliniWagnerL0": _forms("at most one value more than the least; ART's stops by other rules, so no equal budget"),
     "CarliniWagnerLinf": _beside("adv_lib, digits, budgets not equal: median 0.097, 0.167", "minimal"),
@@ -63,6 +64,9 @@ EVIDENCE = {
     "Jsma": _forms("the least number of values on planes"),
     "Lbfgs": _forms("at most 2 % above the nearest point"),
     "LocalSearch": _beside("AutoAttack on nine networks: what is missed, and what is found beyond", "frugal"),
+    "Moeva2": _forms(
+        "nothing that a wide beam does not find where every row can be asked about", "tests/attacks/test_moeva2.py"
+    ),
     "Nes": _beside("Foolbox's PGD with evolution strategies, digits, 2,041 queries: broken 0.28, 0.06", "queries"),
     "NewtonFool": _beside("Foolbox, digits, 100 steps: median L2 0.561, 0.610; MNIST: found 0.96, 1.00", "minimal"),
     "Noise": _forms("what all others must beat"),

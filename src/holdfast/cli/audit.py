@@ -53,6 +53,7 @@ class Request:
     seeds: int = 1
     replay: str | None = None
     evade: str = ""
+    profile: str = ""
     deadline: str = ""
     part: bool = False  # one of several audits: the result is not shown
 
@@ -76,6 +77,7 @@ def command(
     transfer_to: options.TransferTo = None,
     replay: options.Replay = None,
     evade: options.Evade = "",
+    profile: options.Profile = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     device: options.Device = "cpu",
@@ -115,9 +117,11 @@ def run(request: Request) -> int:
     from holdfast.report.run import Run
 
     deadline_of(request.deadline, began)
-    dataset = of_source(load_data(request.data, request.split, request.bounds), request.evade)
+    dataset = of_source(load_data(request.data, request.split, request.bounds, request.profile), request.evade)
     model = load_model(request.model, request.trust, limits or space_of(dataset))
-    request = dataclasses.replace(request, threat=request.threat or (default_threat(dataset),), out=str(folder))
+    request = dataclasses.replace(
+        request, threat=request.threat or (default_threat(dataset, request.profile),), out=str(folder)
+    )
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
@@ -252,6 +256,7 @@ def reproducing(request: Request) -> str:
         "transfer_to",
         "replay",
         "evade",
+        "profile",
         "trust",
         "out",
     ):

@@ -21,11 +21,14 @@ Row = dict[str, Any]
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="attacks, defenses, threats, data, models, suites, networks, codes.")
+        str,
+        typer.Argument(
+            metavar="WHAT", help="attacks, defenses, threats, profiles, data, models, suites, networks, codes."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List what there is: attacks, defenses, threats, data, models, suites, networks, codes (exit and error codes)."""
+    """List what there is: attacks, defenses, threats, profiles, data, models, suites, networks, codes."""
     if what not in LISTS:
         raise UsageError(
             "HF807",
@@ -105,6 +108,22 @@ def threats() -> list[Row]:
     ]
 
 
+def profiles() -> list[Row]:
+    """One row a profile: whose assumptions, the threat to begin with, the tables it knows, a column for each role."""
+    from holdfast.threats.profiles.named import PROFILES
+
+    return [
+        {
+            "name": found.name,
+            "attacker": found.attacker,
+            "threat": found.threat,
+            "tables": [table.name for table in found.tables],
+            "roles": [f"{role.name}:{role.moves}" for role in found.roles],
+        }
+        for found in PROFILES.values()
+    ]
+
+
 def data() -> list[Row]:
     """One row a data set that can be loaded by name here; those of HOLDFAST_DATA come with the folder."""
     from holdfast.data.sources import BUILTIN, names
@@ -166,6 +185,7 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "attacks": attacks,
     "defenses": defenses,
     "threats": threats,
+    "profiles": profiles,
     "data": data,
     "models": models,
     "suites": suites,

@@ -94,6 +94,10 @@ Evade = Annotated[
     str,
     typer.Option("--evade", metavar="SOURCE:INTO", help="Samples of one class alone, to pass for the other one."),
 ]
+Profile = Annotated[
+    str,
+    typer.Option("--profile", metavar="NAME", help="What an attacker of a table can do: holdfast list profiles."),
+]
 Trust = Annotated[
     str,
     typer.Option("--trust", metavar="FILE", help="Run this file's code to get at the model. Its digest is recorded."),

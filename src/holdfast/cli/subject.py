@@ -24,6 +24,7 @@ class Words:
     data: str = ""
     split: str = ""
     bounds: str = ""
+    profile: str = ""
 
 
 def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str) -> Words:
@@ -45,6 +46,7 @@ def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str)
         data=data or (told[3] if known else ""),
         split=split or option("--split") or "test",
         bounds=bounds or option("--bounds"),
+        profile=option("--profile"),
     )
     if not found.model or not found.data:
         raise UsageError(
@@ -53,11 +55,11 @@ def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str)
     return found
 
 
-def load_data(name: str, split: str, bounds: str) -> "Dataset":
+def load_data(name: str, split: str, bounds: str, profile: str = "") -> "Dataset":
     """The part of the data that is asked for."""
     from holdfast.data import load
 
-    return load(name, bounds=bounds_of(bounds), split=split)
+    return load(name, bounds=bounds_of(bounds), split=split, profile=profile)
 
 
 def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
@@ -72,7 +74,7 @@ def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model"
 
 def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
     """The data, and the model in the same units."""
-    dataset = load_data(words.data, words.split, words.bounds)
+    dataset = load_data(words.data, words.split, words.bounds, words.profile)
     return load_model(words.model, trust, bounds_of(words.bounds) or space_of(dataset)), dataset
 
 
@@ -87,14 +89,17 @@ def scalar(bounds: object) -> tuple[float, float] | None:
     return (float(low), float(high)) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
-def default_threat(dataset: "Dataset") -> str:
-    """`linf:8/255` in units of the data's range, where all features share one.
+def default_threat(dataset: "Dataset", profile: str = "") -> str:
+    """That of the profile; else `linf:8/255` in units of the data's range, where all features share one.
 
     Raises:
         UsageError: HF808 where they do not: nobody can guess what an attacker may do to a table.
     """
+    from holdfast.threats.profiles import named
     from holdfast.threats.threats import Linf
 
+    if profile:
+        return named.profile(profile).threat
     limits = scalar(dataset.bounds)
     if dataset.schema is not None:
         raise UsageError(

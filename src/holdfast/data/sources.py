@@ -11,6 +11,8 @@ from holdfast.core.errors import DataError
 from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files, loading
+from holdfast.threats.profiles import named
+from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.schema import Schema
 
 BUILTIN: dict[str, Callable[[], Splits]] = {
@@ -34,6 +36,7 @@ def load(
     schema: Schema | Path | None = None,
     label: str = "",
     repeats: bool = True,
+    profile: str | Profile = "",
 ) -> Splits: ...
 @overload
 def load(
@@ -45,6 +48,7 @@ def load(
     schema: Schema | Path | None = None,
     label: str = "",
     repeats: bool = True,
+    profile: str | Profile = "",
 ) -> Dataset: ...
 def load(
     source: Path,
@@ -55,6 +59,7 @@ def load(
     schema: Schema | Path | None = None,
     label: str = "",
     repeats: bool = True,
+    profile: str | Profile = "",
 ) -> Splits | Dataset:
     """Data by name or path; names come first, so write `./digits` for a folder of that name.
 
@@ -69,11 +74,15 @@ def load(
         schema: What the rows of a table file may be, or the TOML file that says so; read off the rows unless given.
         label: The column of a table file that is to be told, where neither the schema nor its name says.
         repeats: Keep rows of a table's test part that its training part has too; the part's notes count them.
+        profile: What an attacker of a table can do, by name (`holdfast list profiles`); else what the schema says.
 
     Raises:
         DataError: HF107 unknown, HF108 no such part, HF110 unreadable, HF111 refused pickle, HF144 to HF147 tables.
+        ThreatError: HF310 no such profile, HF311 a profile of other tables.
     """
     found = _found(str(source), bounds, size, Table(schema, label, repeats))
+    if profile:
+        found = loading.profiled(found, named.profile(profile) if isinstance(profile, str) else profile)
     return found if split is None else found.part(split)
 
 

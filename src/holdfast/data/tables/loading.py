@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, ThreatError
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
 from holdfast.data.tables.guessing import PARTS, infer, is_split
+from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
@@ -108,12 +109,39 @@ def _noted(part: Dataset, train: Dataset, repeats: bool) -> Dataset:
             done = "" if repeats else " and were taken out"
             notes.append(f"{int(twice.sum())} of {n} rows ({float(twice.double().mean()):.1%}) are in train too{done}")
             part = part if repeats else part.take(~twice)
-    if part.schema is not None and len(part):
-        judged = part.schema.validate(part.x)
-        bad = (~judged.valid).nonzero()[:, 0].tolist()
-        if bad:
-            notes.append(f"{len(bad)} of {len(part)} rows break the schema, first {judged.reasons[bad[0]][0]}")
-    return dataclasses.replace(part, notes=tuple(notes))
+    return dataclasses.replace(part, notes=(*notes, *_broken(part)))
+
+
+def profiled(found: Splits, assumed: Profile) -> Splits:
+    """The same parts under a schema that says what an attacker of this profile can do.
+
+    Raises:
+        ThreatError: HF311 where they are no table, or one whose columns the profile does not know.
+    """
+    val = None if found.val is None else _under(found.val, assumed)
+    return Splits(_under(found.train, assumed), _under(found.test, assumed), val)
+
+
+def _under(part: Dataset, assumed: Profile) -> Dataset:
+    if part.schema is None:
+        raise ThreatError(
+            "HF311",
+            f"The profile {assumed.name!r} is about the columns of a table",
+            seen=f"{part.name}, which is none",
+            expected=" or ".join(table.name for table in assumed.tables),
+        )
+    made = dataclasses.replace(part, schema=assumed.of(part.schema))
+    notes = [note for note in part.notes if note not in _broken(part)]
+    return dataclasses.replace(made, notes=(*notes, *_broken(made)))
+
+
+def _broken(part: Dataset) -> tuple[str, ...]:
+    """How many rows break their own schema, where some do."""
+    if part.schema is None or not len(part):
+        return ()
+    judged = part.schema.validate(part.x)
+    bad = (~judged.valid).nonzero()[:, 0].tolist()
+    return (f"{len(bad)} of {len(part)} rows break the schema, first {judged.reasons[bad[0]][0]}",) if bad else ()
 
 
 def _plain(x: Tensor) -> Any:

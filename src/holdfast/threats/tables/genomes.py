@@ -1,0 +1,102 @@
+"""Rows that are bred: crossed, mutated column by column, cut to what a threat allows, and made possible."""
+
+import torch
+from torch import Tensor
+
+from holdfast.geometry.rows import pick
+from holdfast.threats.tables.region import TableRegion
+
+
+class Genomes:
+    """What an evolutionary search does to rows; all of them flat, `(n, features)`, with whose they are.
+
+    Args:
+        region: Originals, limits and schema.
+        index: Of the polynomial mutation.
+        mutation: Columns that mutate, on average.
+    """
+
+    def __init__(self, region: TableRegion, index: float, mutation: float):
+        self.region, self.index, self.mutation = region, index, mutation
+        ruler, features = region.ruler, region.schema.features
+        self.slot = torch.zeros(len(features), dtype=torch.long)  # of each column
+        for k, slot in enumerate(ruler.slots):
+            self.slot[list(slot)] = k
+        self.movable = region.movable
+        single = torch.tensor([len(ruler.slots[k]) == 1 for k in self.slot.tolist()])
+        self.numbers = ruler.ordered[self.slot] & single
+        self.gaps = torch.tensor([feature.missing for feature in features])
+        way = {"both": 0, "up": 1, "down": -1}
+        self.way = torch.tensor([way[feature.direction] for feature in features])
+        self.low, self.high = self._reach()
+        self.unit = torch.tensor([float(f.step or 0) for f in features], dtype=torch.float64)
+
+    def _reach(self) -> tuple[Tensor, Tensor]:
+        """Least and greatest code of each column that direction and limits allow by themselves: `(batch, features)`."""
+        region, x0 = self.region, self.region.x0
+        low, high = region.low.double(), region.high.double()
+        start = x0.nan_to_num(0.0)
+        room = torch.where(x0.isnan(), torch.inf, region.room(x0, slice(None))[:, self.slot] * region.schema.scales)
+        low = torch.where(self.numbers, torch.maximum(low, start - room), low)
+        high = torch.where(self.numbers, torch.minimum(high, start + room), high)
+        there = ~x0.isnan()
+        low = torch.where((self.way > 0) & there, torch.maximum(low, x0), low)
+        return low, torch.where((self.way < 0) & there, torch.minimum(high, x0), high)
+
+    def crossed(self, first: Tensor, second: Tensor, ends: Tensor) -> Tensor:
+        """The first with a stretch of slots as in the second; `ends` are two shares of the width, `(batch, n, 2)`."""
+        cut = (ends.flatten(0, 1).sort(1).values * (len(self.movable) + 1)).long()
+        inside = (self.slot >= cut[:, :1]) & (self.slot < cut[:, 1:])
+        return torch.where(inside, second, first)
+
+    def mutated(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
+        """The rows with some slots moved, and none beyond the number that may change; `u` is `(n, 3, features)`."""
+        at = self.region.ruler.columns
+        free = max(int(self.movable.sum()), 1)
+        chosen = (u[:, 0, at] < self.mutation / free) & self.movable
+        forced = torch.where(self.movable, u[:, 0, at], torch.inf).argmin(1)  # at least one moves
+        chosen |= (torch.nn.functional.one_hot(forced, len(self.movable)) > 0) & self.movable
+        moved = torch.where(chosen[:, self.slot], self._stepped(x, whose, u[:, 1]), x)
+        return self._fewer(moved, whose, u[:, 2, at])
+
+    def _stepped(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
+        """Every column moved: a polynomial step for numbers, any level for others, now and then a gap."""
+        low, high = self.low[whose], self.high[whose]
+        width, power = high - low, 1 / (self.index + 1)
+        step = torch.where(u < 0.5, (2 * u) ** power - 1, 1 - (2 * (1 - u)) ** power)
+        number = torch.minimum(torch.maximum(x.nan_to_num(0.0) + step * width, low), high)
+        fine = torch.stack([f.snap(number[:, j]) for j, f in enumerate(self.region.schema.features)], 1)
+        beside = torch.where(step > 0, 1.0, -1.0) * self.unit
+        number = torch.where(fine == x, torch.minimum(torch.maximum(x + beside, low), high), number)
+        level = (low + ((high - low + 1) * (u * 7919 % 1)).floor()).clamp(max=high)
+        made = torch.where(self.numbers, number, level)
+        for columns in map(list, self.region.schema.groups):
+            made[:, columns] = torch.nn.functional.one_hot(u[:, columns].argmax(1), len(columns)).double()
+        gone = self.gaps & (u * 104729 % 1 < 0.1) & ~x.isnan()
+        return torch.where(gone, torch.nan, made)
+
+    def _fewer(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
+        """With random slots as they were where more have changed than may: `(n, features)`."""
+        for place, (measure, _) in enumerate(self.region.limits):
+            if measure != "features":
+                continue
+            x0 = self.region.x0[whose]
+            changed = self.region.ruler.changes(x, x0) > 0
+            rank = torch.where(changed, u, 2.0).argsort(1).argsort(1)
+            back = (changed & (rank >= self.region.limit(place, whose)[:, None]))[:, self.slot]
+            x = torch.where(back, x0, x)
+        return x
+
+    def made(self, x: Tensor, whose: Tensor) -> Tensor:
+        """The possible rows within all limits that these become: `(n, features)`."""
+        region = self.region
+        found = region.schema.repair(x, region.x0[whose]).rows
+        out = (~region.contains(found, whose)).nonzero()[:, 0]
+        if len(out):
+            of = whose[out]
+            part = TableRegion(
+                region.x0[of], region.radius[of], region.low[of], region.high[of],
+                schema=region.schema, limits=region.limits,
+            )  # fmt: skip
+            found = found.index_put((out,), part.project(x[out]))
+        return pick(region.contains(found, whose), found, region.x0[whose])
