@@ -140,4 +140,5 @@ TRAINING = [
         off=AdversarialRounds(of=FOREST, rounds=0),
         attack=FEW,
     ),
+    Case(AdversarialRounds(of=FOREST, threat=Linf(0.1)), FOREST, 0.6, why="another row says it", attack=FEW),
 ]
