@@ -80,12 +80,13 @@ class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def predict(self, x: Array) -> Array:
         """The class with the higher mean share, `(n,)`."""
-        found: Array = self.classes_[self.predict_proba(X).argmax(1)]
+        found: Array = self.classes_[self.predict_proba(x).argmax(1)]
         return found
 
     def _tree(self, x: Array, code: Array, reach: Array, draw: np.random.Generator) -> Tree:
         """One tree, its nodes in the order of growth."""
-        feature, threshold, left, right, value = [], [], [], [], []
+        feature, threshold, left, right = list[int](), list[float](), list[int](), list[int]()
+        value = list[Array]()
         whole = _Node(x - reach, x, x + reach, code)
         waiting = [(whole, 0, -1, False)]
         while waiting:
@@ -125,8 +126,8 @@ class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         for k, f in enumerate(order.tolist()):
             if k >= tried and found is not None:
                 break
-            ends = (np.ascontiguousarray(values[:, f]) for values in (node.low, node.at, node.high))
-            impurity, cut, zero, one = split(*ends, node.code, float(self.leaf))
+            low, at, high = (np.ascontiguousarray(values[:, f]) for values in (node.low, node.at, node.high))
+            impurity, cut, zero, one = split(low, at, high, node.code, float(self.leaf))
             if impurity < best:
                 best, found = impurity, (f, cut, zero, one)
         return found
