@@ -121,7 +121,7 @@ def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
     folder = given.runs / (
         f"{data}-{name}-{given.features}" + (f"-hard-{given.rounds}-{given.attacked}" if hard else "")
     )
-    kept = folder.with_suffix(".txt")
+    kept = folder.with_name(f"{folder.name}-{given.samples}-{given.rows}.txt")
     if kept.is_file():
         return kept.read_text()
     began, found = time.perf_counter(), hf.data.load(data)

@@ -58,6 +58,7 @@ from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentatio
 from holdfast.defenses.training.mart import Mart as Mart
 from holdfast.defenses.training.multi_norm import MultiNorm as MultiNorm
 from holdfast.defenses.training.robust_splitting import RobustSplitting as RobustSplitting
+from holdfast.defenses.training.robust_stumps import RobustStumps as RobustStumps
 from holdfast.defenses.training.trades import Trades as Trades
 from holdfast.defenses.training.wasserstein_robust import WassersteinRobust as WassersteinRobust
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation as WeightPerturbation
@@ -117,6 +118,7 @@ __all__ = [
     "ResizePad",
     "RobustDistillation",
     "RobustSplitting",
+    "RobustStumps",
     "SpectralNormalization",
     "Stacking",
     "Thermometer",
