@@ -23,8 +23,8 @@ class RobustStumps(Learner):
     afterwards: the model's `least_margin` is a certificate where it is positive and a break where it is negative, and
     agrees with `hf.exact_distance`. Stumps know no interplay of columns: where that is needed they cost accuracy.
 
-    Cost: `stumps` * columns * `thresholds` * samples * 60 additions, with the extra `trees` seconds for 50 stumps on 500
-    samples of 30 columns. No attack is run.
+    Cost: `stumps` * columns * `thresholds` * samples * 60 additions: with the extra `trees` seconds for 50 stumps on
+    500 samples of 30 columns. No attack is run.
 
     Deviations: cuts are tried at drawn places, stumps are shrunk by `rate`, and only two classes are told apart. The
     paper's deeper trees, with an upper bound for the loss, are not here.
