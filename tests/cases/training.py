@@ -17,6 +17,8 @@ from holdfast.defenses.training.free_adversarial_training import FreeAdversarial
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation
 from holdfast.defenses.training.mart import Mart
 from holdfast.defenses.training.multi_norm import MultiNorm
+from holdfast.defenses.training.robust_splitting import RobustSplitting
+from holdfast.defenses.training.robust_stumps import RobustStumps
 from holdfast.defenses.training.trades import Trades
 from holdfast.defenses.training.wasserstein_robust import WassersteinRobust
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation
@@ -140,4 +142,13 @@ TRAINING = [
         off=AdversarialRounds(of=FOREST, rounds=0),
         attack=FEW,
     ),
+    Case(
+        RobustSplitting(threat=Linf(0.1), trees=5, depth=3),
+        FOREST,
+        0.8,
+        why="at radius 0 it is another CART",
+        attack=FEW,
+    ),
+    Case(RobustStumps(threat=Linf(0.1), stumps=8), FOREST, 0.8, why="at radius 0 it is other boosting", attack=FEW),
+    Case(AdversarialRounds(of=FOREST, threat=Linf(0.1)), FOREST, 0.6, why="another row says it", attack=FEW),
 ]

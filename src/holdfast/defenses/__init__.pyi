@@ -57,6 +57,8 @@ from holdfast.defenses.training.free_adversarial_training import FreeAdversarial
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation as GaussianAugmentation
 from holdfast.defenses.training.mart import Mart as Mart
 from holdfast.defenses.training.multi_norm import MultiNorm as MultiNorm
+from holdfast.defenses.training.robust_splitting import RobustSplitting as RobustSplitting
+from holdfast.defenses.training.robust_stumps import RobustStumps as RobustStumps
 from holdfast.defenses.training.trades import Trades as Trades
 from holdfast.defenses.training.wasserstein_robust import WassersteinRobust as WassersteinRobust
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation as WeightPerturbation
@@ -115,6 +117,8 @@ __all__ = [
     "Rescale",
     "ResizePad",
     "RobustDistillation",
+    "RobustSplitting",
+    "RobustStumps",
     "SpectralNormalization",
     "Stacking",
     "Thermometer",

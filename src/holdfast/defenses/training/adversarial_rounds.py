@@ -3,13 +3,14 @@
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
-from holdfast.attacks.run import run
+from holdfast.core.errors import DataError
 from holdfast.core.params import Count, Natural
 from holdfast.core.progress import Listener, Note, silent
 from holdfast.data.dataset import Dataset
+from holdfast.defenses.training._broken import broken
 from holdfast.defenses.training._rows import enlarged
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
@@ -24,23 +25,33 @@ class AdversarialRounds(Learner):
         `rounds` times:   data <- data + {(x', y) : the attack on the current model has broken (x, y) by x'}
 
     Rows come from a real attack on the real model, verified by it and inside the threat; rows of earlier rounds stay.
-    A model that shows nothing but decisions will do: the attack decides what it asks for.
+    Trees under Linf are searched exactly (`hf.exact_distance`), so that no row that can be broken is missed, and each
+    witness goes on to where the margin is lower. Tables are searched by GraphSearch, networks and linear models by Pgd,
+    anything else by HopSkipJump, unless `attack` says otherwise.
+
+    Trees learned anew have cuts elsewhere, which the next search finds: on the 30 columns of breast cancer under Linf
+    0.05 six rounds changed the exact robust accuracy of a forest (69 %) and of boosting (80 %) by +2 and -6 points.
+    Robust splitting reaches what rounds do not (arXiv:1902.10660).
 
     Cost: `rounds` + 1 times what the learner costs, on data that grow, and `rounds` attacks on `samples` rows.
+
+    Deviations: the paper adds rows before each next tree of one boosting, we learn the whole model anew.
 
     Args:
         of: Who learns; its checkpoint, where it has one, must be a folder, for its data change.
         threat: What the model shall withstand.
         rounds: Attacks, each followed by learning anew.
-        attack: Any of the catalog that fits the threat and the model.
+        attack: Any of the catalog that fits the threat and the model; chosen by the model unless given.
         samples: Original rows attacked in each round, a random part; all where there are fewer.
+        source: The class that somebody wants to hide, by name or number: only its rows are attacked. All unless given.
     """
 
     of: Learner = Train()
     threat: Threat = Linf(8 / 255)
     rounds: Natural = 3
-    attack: Attack = HopSkipJump()
+    attack: Attack | None = None
     samples: Count = 1_000
+    source: str = ""
 
     def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
         """A settled model, as the learner's; ends early where the attack breaks nothing any more.
@@ -51,18 +62,32 @@ class AdversarialRounds(Learner):
             on_event: Told what the learner tells, and how many rows each round has added; may raise `holdfast.Stop`.
 
         Raises:
-            ThreatError: HF303 or HF304 where the attack does not fit the threat or the model.
+            ThreatError: HF303, HF304, HF307 or HF308 where the attack, the threat and the model do not fit each other.
+            DataError: HF154 for a source that is no class of the data.
         """
+        attacked = self._attacked(dataset)
         draw = torch.Generator().manual_seed(seed)
         whole, model = dataset, self.of.fit(dataset, seed, on_event)
         for k in range(self.rounds):
-            rows = torch.randperm(len(dataset), generator=draw)[: self.samples].sort().values
-            part = dataset.take(rows)
-            out = run(self.attack, model, part.x, part.y, self.threat, seed=seed + k, ids=part.ids)
-            won = out.success.nonzero()[:, 0]
+            rows = attacked[torch.randperm(len(attacked), generator=draw)[: self.samples].sort().values]
+            won, x = broken(model, dataset.take(rows), self.threat, self.attack, seed + k)
             on_event(Note(f"round {k + 1} of {self.rounds}: {len(won)} of {len(rows)} rows broken and added"))
             if not len(won):
                 break
-            whole = enlarged(whole, rows[won], out.adversarial[won])
+            whole = enlarged(whole, rows[won], x)
             model = self.of.fit(whole, seed, on_event)
         return model
+
+    def _attacked(self, dataset: Dataset) -> Tensor:
+        """Positions of the rows that are attacked."""
+        if not self.source:
+            return torch.arange(len(dataset))
+        known = {**{str(i): i for i in range(dataset.n_classes)}, **{c: i for i, c in enumerate(dataset.classes)}}
+        if self.source not in known:
+            raise DataError(
+                "HF154",
+                "The class that shall not be hidden is none of the data",
+                seen=repr(self.source),
+                expected=", ".join(dataset.classes[:8]),
+            )
+        return (dataset.y == known[self.source]).nonzero()[:, 0]

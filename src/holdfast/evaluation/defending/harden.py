@@ -145,7 +145,7 @@ def _trainable(model: Model) -> Model:
             "Only a torch network alone can be hardened",
             seen=repr(model),
             expected="hf.wrap(net, bounds=...)",
-            fix="harden the network, then put stages in front of it",
+            fix="stages go in front of a hardened network; trees and tables have hf.defenses.AdversarialRounds",
         )
     return model
 

@@ -26,7 +26,7 @@ def read(model: Any) -> Trees:
 
     Args:
         model: A tree, forest, gradient boosting or AdaBoost classifier of scikit-learn; a Booster or classifier of
-            XGBoost or LightGBM; a CatBoostClassifier.
+            XGBoost or LightGBM; a CatBoostClassifier; a robust forest of holdfast.learning.
 
     Raises:
         ModelError: HF270 for anything else, and for what the form does not hold.
@@ -37,6 +37,9 @@ def read(model: Any) -> Trees:
     library = library_of(model)
     if library is None:
         raise refused(type(model).__module__.partition(".")[0], type(model).__name__, "a classifier made of trees")
+    if library == "holdfast":
+        found: Trees = model.trees_
+        return found
     readers = {"sklearn": sklearn.read, "xgboost": xgboost.read, "lightgbm": lightgbm.read, "catboost": catboost.read}
     return readers[library](model)
 
@@ -52,4 +55,6 @@ _KNOWN = {
     ("lightgbm", "Booster"),
     ("lightgbm", "LGBMClassifier"),
     ("catboost", "CatBoostClassifier"),
+    ("holdfast", "RobustForestClassifier"),
+    ("holdfast", "RobustStumpsClassifier"),
 }
