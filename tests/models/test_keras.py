@@ -122,6 +122,24 @@ def test_one_sigmoid_is_two_classes(x):
     assert torch.equal(made.labels(x), (z > 0).long())
 
 
+class Turned(layers.Dense):
+    """A layer of the author's own, which goes on behind its activation."""
+
+    def call(self, x, training=None):
+        return 1 - super().call(x)
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")  # Keras's own, of one column
+def test_only_endings_that_are_the_last_word_are_cut(x):
+    flat = [keras.Input(SHAPE[1:] + SHAPE[:1]), layers.Flatten()]
+    own = keras.Sequential([*flat, Turned(3, activation="sigmoid")])
+    rows = keras.ops.convert_to_tensor(x.movedim(1, -1).numpy())
+    said = keras.ops.convert_to_numpy(own(rows, training=False)).argmax(1)
+    assert settle(wrap(own, output="probabilities"), x).predict(x).tolist() == said.tolist()
+    one = keras.Sequential([*flat, layers.Dense(1, activation="softmax")])
+    assert set(settle(wrap(one, output="probabilities"), x).predict(x).tolist()) == {1}, "a share of one is always 1"
+
+
 def test_probabilities_of_zero_keep_their_gradient(x):
     net = conv_net()
     net.set_weights([500 * w for w in net.get_weights()])
@@ -183,6 +201,12 @@ def test_channels():
     bare = keras.Sequential([keras.Input((6, 6, 2)), layers.Dense(3)])
     assert layout_of(bare) == "channels-last", "as keras.config says"
     assert layout_of(bare, "channels-first") == "channels-first"
+    table = keras.Sequential([keras.Input((72,)), layers.Dense(3)])
+    same = keras.Sequential([keras.Input((6, 6, 2)), layers.Flatten(), table.layers[-1]])
+    picture = torch.rand(4, 2, 6, 6)
+    assert torch.allclose(wrap(table).scores(picture), wrap(same).scores(picture)), "pictures for rows, as Flatten does"
+    turn, like = Turn(layout="channels-last", shape=(72,)), picture
+    assert torch.equal(turn.back(turn.into(like), like), like)
     turn, like = Turn(layout="channels-last", shape=(None, None, 2)), torch.rand(3, 2, 5, 4)
     assert turn.into(like).shape == (3, 5, 4, 2)
     assert torch.equal(turn.back(turn.into(like), like), like)

@@ -42,6 +42,7 @@ class Turn:
 
         channels-last    (n, c, h, w) -> (n, h, w, c), and so with one or three axes after the channels
         one channel      (n, 1, h, w) -> (n, h, w) for a model that has no axis for channels
+        rows             (n, c, h, w) -> (n, h * w * c), or c * h * w, for a model of vectors, as Flatten does
         all else         as it is: vectors, sequences, and everything for channels-first
 
     Args:
@@ -63,6 +64,8 @@ class Turn:
             return turned
         if len(self.shape) == x.dim() - 2 and x.shape[1] == 1 and x.dim() >= 4:
             turned = x[:, 0]
+        elif len(self.shape) == 1 and x.dim() >= 4:
+            turned = turned.reshape(len(x), -1)
         found = tuple(turned.shape[1:])
         if len(found) != len(self.shape) or any(
             want not in (None, has) for want, has in zip(self.shape, found, strict=True)
@@ -78,6 +81,9 @@ class Turn:
 
     def back(self, y: Tensor, like: Tensor) -> Tensor:
         """An answer in the form of the inputs as holdfast has them: what `into` did to `like` is undone."""
+        if y.dim() == 2 and like.dim() >= 4 and y.numel() == like.numel():
+            turned = like.movedim(1, -1) if self.layout == "channels-last" else like
+            y = y.reshape(turned.shape)
         if self.layout == "channels-last" and y.dim() == like.dim() >= 4:
             return y.movedim(-1, 1)
         return y[:, None] if y.dim() == like.dim() - 1 >= 3 else y
