@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.tree import DecisionTreeClassifier
 
 import holdfast as hf
 from cases.training import hints
-from holdfast.core.errors import DataError, ThreatError
+from holdfast.core.errors import DataError, ParameterError, ThreatError
 from holdfast.defenses.training.robust_splitting import RobustSplitting
+from holdfast.defenses.training.robust_stumps import RobustStumps
 from holdfast.learning.robust_forest import RobustForestClassifier
 from holdfast.learning.robust_split import split, worst
+from holdfast.learning.robust_stumps import RobustStumpsClassifier
 
 GRID = np.linspace(0, 1, 41)
 
@@ -107,3 +110,24 @@ def test_other_threats_and_classes_are_one_line():
     three = hf.Dataset(data.x, torch.arange(40) % 3)
     with pytest.raises(DataError, match="^HF155 "):
         RobustSplitting(trees=1).fit(three)
+
+
+def test_a_class_without_samples_takes_no_other_ones_name():
+    """Of the classes 0, 1, 2 the trees would call the last 1."""
+    data = hints(40)
+    gap = hf.Dataset(data.x, data.y * 2, classes=("a", "b", "c"))
+    for learner in (RobustSplitting(trees=1), RobustStumps(stumps=1)):
+        with pytest.raises(DataError, match="^HF155 .*3 classes"):
+            learner.fit(gap)
+
+
+@pytest.mark.parametrize("estimator", [RobustForestClassifier(trees=1), RobustStumpsClassifier(stumps=1)], ids=str)
+def test_rows_and_labels_and_radii_that_do_not_fit(estimator):
+    x, y = hints(40).x.double().numpy(), hints(40).y.numpy()
+    with pytest.raises(ValueError, match="inconsistent"):
+        clone(estimator).fit(x, y[:30])
+    for radius in (-0.1, np.nan, np.inf, np.ones(3)):
+        with pytest.raises(ParameterError, match="^HF001 The 'radius' parameter"):
+            clone(estimator).set_params(radius=radius).fit(x, y)
+    with pytest.raises(NotFittedError):
+        clone(estimator).predict(x)

@@ -43,6 +43,24 @@ def test_rows_of_known_sets_stay_possible_and_every_column_has_a_role(name, data
     assert any(not feature.immutable for feature in after.schema.features)
 
 
+@real
+@pytest.mark.parametrize("data", ["heart_disease_sites", "pima_diabetes"])
+def test_no_noise_of_the_limit_makes_a_value_of_what_was_not_measured(data):
+    profile = hf.profile("health")
+    part = hf.data.load(data, split="train", profile="health")
+    (_, noise), *_ = parse(profile.threat).limits
+    names = [text.split(" == 0")[0] for table in profile.tables if table.name == data for text in table.relations]
+    assert len(names) >= 2
+    for j, feature in enumerate(part.schema.features):
+        absent = part.x[:, j] == 0
+        if feature.immutable or not absent.any() or feature.name in ("oldpeak", "exang", "pregnancies"):
+            continue  # fixed, or 0 is a value
+        assert feature.name in names
+        rows = part.x[absent][:1].repeat(int(noise * feature.scale), 1)
+        rows[:, j] = torch.arange(1, len(rows) + 1).to(rows)
+        assert not part.schema.validate(rows).valid.any()
+
+
 def net():
     columns = [hf.Feature("bytes_out", "integer", low=0, high=100, scale=10), hf.Feature("rate", low=0, high=1)]
     return hf.Schema((*columns, hf.Feature("kind", "categorical", levels=("a", "b"))), name="net")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, ParameterError
 from holdfast.learning.robust_split import split
 from holdfast.models.trees.form import Trees
 from holdfast.models.trees.planting import Tree, plant
@@ -57,13 +57,14 @@ class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         """Learn from rows `(n, features)` and labels `(n,)`.
 
         Raises:
+            ParameterError: HF001 for a radius that is none.
             DataError: HF155 for other than two classes.
         """
-        rows, label = np.asarray(check_array(x), np.float64), np.asarray(y)
+        rows, label = check_X_y(x, y, dtype=np.float64)
         self.classes_, code = two(label)
         self.n_features_in_ = rows.shape[1]
         draw = np.random.default_rng(self.seed)
-        reach = np.broadcast_to(np.asarray(self.radius, np.float64), rows.shape[1])
+        reach = reach_of(self.radius, rows.shape[1])
         made = []
         for _ in range(self.trees):
             own = draw.integers(0, len(rows), len(rows)) if self.trees > 1 else np.arange(len(rows))
@@ -80,7 +81,8 @@ class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def predict(self, x: Array) -> Array:
         """The class with the higher mean share, `(n,)`."""
-        found: Array = self.classes_[self.predict_proba(x).argmax(1)]
+        best = self.predict_proba(x).argmax(1)
+        found: Array = self.classes_[best]
         return found
 
     def _tree(self, x: Array, code: Array, reach: Array, draw: np.random.Generator) -> Tree:
@@ -170,11 +172,33 @@ def two(label: Array) -> tuple[Array, Array]:
     """
     classes, code = np.unique(label, return_inverse=True)
     if len(classes) != 2:
-        raise DataError(
-            "HF155",
-            "Trees that are robust by their splits tell two classes apart",
-            seen=f"{len(classes)} classes",
-            expected="two",
-            fix="AdversarialRounds serves any number of classes",
-        )
+        raise not_two(len(classes))
     return classes, code.reshape(-1).astype(np.int64)
+
+
+def not_two(classes: int) -> DataError:
+    """HF155, for that many classes."""
+    return DataError(
+        "HF155",
+        "Trees that are robust by their splits tell two classes apart",
+        seen=f"{classes} classes",
+        expected="two",
+        fix="AdversarialRounds serves any number of classes",
+    )
+
+
+def reach_of(radius: float | Array, columns: int) -> Array:
+    """How far each column may move, `(columns,)`.
+
+    Raises:
+        ParameterError: HF001 for a radius that is negative or no number, or another number of them.
+    """
+    found = np.asarray(radius, np.float64)
+    if found.shape not in ((), (columns,)) or not (np.isfinite(found) & (found >= 0)).all():
+        raise ParameterError(
+            "HF001",
+            "The 'radius' parameter says how far columns move",
+            seen=f"{radius!r:.80}",
+            expected=f"a finite number from 0 up, or one for each of {columns} columns",
+        )
+    return np.broadcast_to(found, columns).copy()

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from holdfast.learning.robust_forest import LIBRARY, two
+from holdfast.learning.robust_forest import LIBRARY, reach_of, two
 from holdfast.models.trees.compiled import compiled
 from holdfast.models.trees.form import Trees
 from holdfast.models.trees.planting import Tree, plant
@@ -44,13 +44,14 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         """Learn from rows `(n, features)` and labels `(n,)`.
 
         Raises:
+            ParameterError: HF001 for a radius that is none.
             DataError: HF155 for other than two classes.
         """
-        rows = np.asarray(check_array(x), np.float64)
-        self.classes_, code = two(np.asarray(y))
+        rows, label = check_X_y(x, y, dtype=np.float64)
+        self.classes_, code = two(label)
         self.n_features_in_ = rows.shape[1]
         sign = 2.0 * code - 1.0
-        self.reach_ = np.broadcast_to(np.asarray(self.radius, np.float64), rows.shape[1]).copy()
+        self.reach_ = reach_of(self.radius, rows.shape[1])
         draw = np.random.default_rng(self.seed)
         columns = [_Column(rows[:, f], self.reach_[f], sign, self.thresholds, draw) for f in range(rows.shape[1])]
         least = np.stack([column.least() for column in columns])
@@ -80,7 +81,8 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
     def predict(self, x: Array) -> Array:
         """The class that the sign of the sum says, `(n,)`."""
-        found: Array = self.classes_[self.predict_proba(x).argmax(1)]
+        best = self.predict_proba(x).argmax(1)
+        found: Array = self.classes_[best]
         return found
 
     def least_margin(self, x: Array, y: Array, radius: float | Array | None = None) -> Array:
@@ -94,7 +96,7 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         check_is_fitted(self)
         rows, trees = np.asarray(check_array(x), np.float64), self.trees_
         sign = np.where(np.asarray(y) == self.classes_[1], 1.0, -1.0)
-        reach = np.broadcast_to(self.reach_ if radius is None else np.asarray(radius, np.float64), rows.shape[1])
+        reach = self.reach_ if radius is None else reach_of(radius, self.n_features_in_)
         total = np.zeros(len(rows))
         roots = trees.roots
         for f in range(rows.shape[1]):

@@ -70,11 +70,14 @@ class RobustSplitting(Learner):
 
 
 def ball(threat: Threat, dataset: Dataset) -> float:
-    """The radius of a ball of Linf.
+    """The radius of a ball of Linf around samples of two classes.
 
     Raises:
         ThreatError: HF316 for another threat, HF307 where the data have a schema.
+        DataError: HF155 for data of other than two classes, also where only two of them have samples.
     """
+    from holdfast.learning.robust_forest import not_two
+
     belongs(threat, dataset.space)
     if not isinstance(threat, Linf) or not threat.bounded:
         raise ThreatError(
@@ -84,4 +87,6 @@ def ball(threat: Threat, dataset: Dataset) -> float:
             expected="linf:RADIUS, with a radius",
             fix="AdversarialRounds serves any threat that an attack serves",
         )
+    if dataset.n_classes != 2:
+        raise not_two(dataset.n_classes)
     return float(threat.radius)

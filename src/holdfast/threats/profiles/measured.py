@@ -10,7 +10,8 @@ HEALTH = Profile(
         Role(
             "measured", "both", "devices and days differ; a quarter of a standard deviation is 5 mmHg of blood pressure"
         ),
-        Role("answered", "both", "the patient says so, and it may be wrong; a limit of at least 1 lets it change"),
+        Role("answered", "both", "the patient says so, and it may be wrong; a limit of 1.1 lets every answer change"),
+        Role("patchy", "no", "0 is not measured, in half of the rows, and lies within noise of the least values"),
         Role("known", "no", "who the patient is, and what needed a catheter or a camera"),
     ),
     tables=(
@@ -26,15 +27,15 @@ HEALTH = Profile(
         Known(
             "pima_diabetes",
             {
-                "measured": ("glucose", "blood_pressure", "skin_thickness", "insulin", "bmi"),
+                "measured": ("glucose", "blood_pressure", "skin_thickness", "bmi"),
                 "answered": ("pregnancies",),
+                "patchy": ("insulin",),
                 "known": ("pedigree", "age"),
             },
             (
                 "glucose == 0 or glucose >= 40",
                 "blood_pressure == 0 or blood_pressure >= 20",
                 "skin_thickness == 0 or skin_thickness >= 5",
-                "insulin == 0 or insulin >= 10",
                 "bmi == 0 or bmi >= 15",
             ),
         ),
