@@ -31,13 +31,13 @@ CLASSES = 10  # nine targets
 
 def main() -> None:
     """One row for each component."""
-    import torchattacks as ta
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--data", choices=MODELS, default="mnist")
     parser.add_argument("--limit", type=int, default=128)
     options = parser.parse_args()
+    import torchattacks as ta
+
     torch.set_num_threads(1)
     file, eps = MODELS[options.data]
     model = load_model(options.runs / file)

@@ -14,7 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tables import MODELS, WAYS, fitted
+from tables import MODELS, WAYS, Once, unfitted
 
 import holdfast as hf
 from holdfast.attacks import Capgd, GraphSearch, Moeva2
@@ -30,7 +30,7 @@ ATTACKS = {
 def model_of(name: str, train: hf.Dataset) -> Any:
     """A classifier of raw rows, or of codes where it is to show gradients."""
     if name != "exact":
-        return hf.wrap(fitted(name, train), train.schema)
+        return Once(estimator=unfitted(name, train.schema)).fit(train)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     return hf.wrap(pipeline.fit(hf.Tabular(train.schema).frame(train.x), train.y.numpy()), train.schema)
 

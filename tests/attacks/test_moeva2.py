@@ -13,7 +13,7 @@ from holdfast.attacks.run import run
 from holdfast.geometry.niches import directions, fronts, survivors
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
-from holdfast.threats.tables.genomes import Genomes
+from holdfast.threats.tables.genomes import DRAWS, Genomes
 
 
 def test_fronts_are_those_of_the_definition():
@@ -63,9 +63,9 @@ def test_several_columns_together_that_no_single_move_hints_at():
 def test_children_are_possible_and_within_the_limits(literal):
     x = possible_rows()[::97]
     region = parse(literal).around(x, hf.Tabular(SCHEMA))
-    pool, whose = Genomes(region, 1.0, 3.0), torch.arange(len(x))
-    u = torch.rand((len(x), 3, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    made = pool.made(pool.mutated(x, whose, u), whose)
+    pool, whose = Genomes(region), torch.arange(len(x))
+    u = torch.rand((len(x), DRAWS, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    made = pool.made(pool.mutated(x, whose, u, 1.0, 3.0), whose)
     assert region.contains(made).all()
     assert ((made != x) & ~(made.isnan() & x.isnan())).any()
     assert torch.equal(made[:, 4], x[:, 4])

@@ -85,3 +85,10 @@ def test_a_range_contains_what_its_text_says(low, width, value, left, right):
 def test_the_text_of_a_range():
     assert str(Range(1)) == "[1, inf]"
     assert str(Range(0, 1, open_low=True)) == "(0, 1]"
+
+
+def test_a_long_value_is_told_by_its_beginning_and_its_type():
+    with pytest.raises(ParameterError) as caught:
+        Method(steps=list(range(1000)))
+    assert "... of type list" in str(caught.value)
+    assert len(str(caught.value)) < 200

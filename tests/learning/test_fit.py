@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from holdfast.core.errors import ModelError
 from holdfast.data import Dataset, load
 from holdfast.learning.fit import Fit
+from holdfast.learning.robust_forest import RobustForestClassifier
 
 
 def test_wine_is_learned_and_the_estimator_stays_unfitted():
@@ -35,6 +36,14 @@ def test_the_seed_decides():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert np.array_equal(np.random.get_state()[1], before)
+
+
+def test_estimators_that_call_it_seed_get_it_too():
+    data = load("breast_cancer").train.take(slice(0, 60))
+    learner = Fit(estimator=RobustForestClassifier(radius=0.0, trees=3, depth=2))
+    first, again, other = (learner.fit(data, seed=s).scores(data.x) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 def test_a_class_without_samples_is_refused():

@@ -80,3 +80,8 @@ def test_other_threats_and_classes_are_one_line():
         RobustStumps(threat=hf.L2(0.1)).fit(data)
     with pytest.raises(DataError, match="^HF155 "):
         RobustStumps(stumps=1).fit(hf.Dataset(data.x, torch.arange(40) % 3))
+
+
+def test_a_certificate_for_a_label_that_was_not_learned_is_refused(made):
+    with pytest.raises(ThreatError, match="HF305"):
+        made.least_margin(TEST.x.double().numpy()[:2], [0, 7])

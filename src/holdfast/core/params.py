@@ -90,8 +90,13 @@ def check(record: Any) -> None:
         value = getattr(record, p.name)
         if not _fits(p, value):
             raise ParameterError(
-                "HF001", f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {value!r}"
+                "HF001", f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {_short(value)}"
             )
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:60]} ... of type {type(value).__name__}"
 
 
 def told(record: Any) -> str:

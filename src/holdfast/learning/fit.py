@@ -15,6 +15,8 @@ from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
 from holdfast.threats.tables.tabular import Tabular
 
+SEEDS = ("random_state", "seed")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit(Learner):
@@ -23,7 +25,7 @@ class Fit(Learner):
     Where the data have a schema, it is fitted on the raw rows, as a data frame.
 
     Args:
-        estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` in it gets the seed.
+        estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` and `seed` in it gets the seed.
     """
 
     estimator: object
@@ -40,7 +42,7 @@ class Fit(Learner):
 
         Args:
             dataset: What to learn from.
-            seed: Of every `random_state`.
+            seed: Of every `random_state` and `seed` of the estimator.
             on_event: Not told anything: scikit-learn says nothing on its way.
             weights: Of the samples, `(n,)`, where the estimator is `weighable`.
 
@@ -59,7 +61,7 @@ class Fit(Learner):
                 expected=f"at least one sample of each of {dataset.n_classes} classes",
             )
         estimator: Any = clone(self.estimator)
-        names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
+        names = [name for name in estimator.get_params() if name.rpartition("__")[2] in SEEDS]
         estimator.set_params(**dict.fromkeys(names, seed % 2**32))
         more = {} if weights is None else {"sample_weight": weights.double().numpy()}
         space = dataset.space

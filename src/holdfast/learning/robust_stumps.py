@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
+from holdfast.core.errors import ThreatError
 from holdfast.learning.robust_forest import LIBRARY, reach_of, two
 from holdfast.models.trees.compiled import compiled
 from holdfast.models.trees.form import Trees
@@ -86,16 +87,27 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         return found
 
     def least_margin(self, x: Array, y: Array, radius: float | Array | None = None) -> Array:
-        """The lowest y F in the ball around each row, `(n,)`, exactly: positive is a certificate, negative a break.
+        """The lowest y F in the ball around each row, `(n,)`, exactly: positive is a certificate.
+
+        Negative is a break, where the data do not end before the ball does.
 
         Args:
             x: Rows `(n, features)`.
             y: Labels, `(n,)`.
             radius: Of the ball; the one that was learned against unless given.
+
+        Raises:
+            ParameterError: HF001 for a radius that is none.
+            ThreatError: HF305 for labels that were not learned.
         """
         check_is_fitted(self)
-        rows, trees = np.asarray(check_array(x), np.float64), self.trees_
-        sign = np.where(np.asarray(y) == self.classes_[1], 1.0, -1.0)
+        rows, trees, label = np.asarray(check_array(x), np.float64), self.trees_, np.asarray(y)
+        strange = label[~np.isin(label, self.classes_)]
+        if len(strange):
+            raise ThreatError(
+                "HF305", "A label that was not learned", seen=strange[:3], expected=self.classes_.tolist()
+            )
+        sign = np.where(label == self.classes_[1], 1.0, -1.0)
         reach = self.reach_ if radius is None else reach_of(radius, self.n_features_in_)
         total = np.zeros(len(rows))
         roots = trees.roots

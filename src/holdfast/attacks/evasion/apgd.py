@@ -74,20 +74,14 @@ class Apgd(Attack):
                 climb(probe, aim)
 
     def _climb(self, probe: Probe, aim: Loss) -> None:
-        region, ends, zero = probe.region, checkpoints(self.steps), torch.zeros_like(probe.clean[:, 0])
-        x = before = best = g_best = region.sample(probe.draw)
-        top, top_then, last, step, rose = zero - math.inf, zero - math.inf, zero + math.inf, zero + 2, zero
-        halved = torch.ones_like(probe.alive)
+        region = probe.region
+        x = before = region.sample(probe.draw)
+        control = Halving(self.steps, self.rising, 2.0, x, torch.zeros_like(probe.clean[:, 0]))
         for i in probe.steps(self.steps):
             g, loss, _ = probe.slope(x, aim)
-            rose, last, better = rose + (loss > last), loss, loss > top
-            best, g_best, top = pick(better, x, best), pick(better, g, g_best), torch.where(better, loss, top)
-            if i in ends:
-                halved = (rose <= self.rising * ends[i]) | (~halved & (top <= top_then))
-                step, rose, top_then = torch.where(halved, step / 2, step), torch.zeros_like(rose), top
-                x, g = pick(halved, best, x), pick(halved, g_best, g)
+            x, g = control.judged(i, x, g, g, loss)
             way = g.sign() if region.p == math.inf else unit(g)
-            z, m = region.project(x + expand(step * region.radius, x).to(x) * way), self.momentum if i else 0.0
+            z, m = region.project(x + expand(control.step * region.radius, x).to(x) * way), self.momentum if i else 0.0
             x, before = region.project(x + (1 - m) * (z - x) + m * (x - before)), x
         probe.margin(x)
 
@@ -127,6 +121,37 @@ def _alike(g: Tensor, kept: Tensor) -> Tensor:
     last = (kept.ceil().long().clamp(1, size.shape[1]) - 1)[:, None]
     least = size.sort(1, descending=True).values.gather(1, last)
     return unit(torch.where(size >= least, g.flatten(1).sign(), 0), p=1).reshape(g.shape)
+
+
+class Halving:
+    """Step control of APGD: the step halves, and the climb goes on from its best point, where progress was too slow.
+
+    Args:
+        steps: Of the climb.
+        rising: Share of the steps between checkpoints that must raise the loss.
+        step: The first step.
+        x: Where the climb begins, `(batch, ...)`.
+        zero: `(batch,)`, of the loss's type.
+    """
+
+    def __init__(self, steps: int, rising: float, step: float, x: Tensor, zero: Tensor):
+        self._ends, self._rising = checkpoints(steps), rising
+        self.step, self._rose, self._top, self._then = zero + step, zero, zero - math.inf, zero - math.inf
+        self._last, self._halved = zero + math.inf, torch.ones_like(zero, dtype=torch.bool)
+        self._best = self._slope = x
+
+    def judged(self, i: int, x: Tensor, slope: Tensor, way: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """Where to step from and which way, after step `i` has found `slope` and `loss` at `x` and would go `way`."""
+        better = loss > self._top
+        self._rose, self._last = self._rose + (loss > self._last), loss
+        self._best, self._slope = pick(better, x, self._best), pick(better, slope, self._slope)
+        self._top = torch.where(better, loss, self._top)
+        if i not in self._ends:
+            return x, way
+        slow, stuck = self._rose <= self._rising * self._ends[i], ~self._halved & (self._top <= self._then)
+        self._halved, self._rose, self._then = slow | stuck, torch.zeros_like(self._rose), self._top
+        self.step = torch.where(self._halved, self.step / 2, self.step)
+        return pick(self._halved, self._best, x), pick(self._halved, self._slope, way)
 
 
 def checkpoints(steps: int) -> dict[int, int]:

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import TOGETHER, Probe
-from holdfast.core.errors import ThreatError
 from holdfast.core.params import Count
 from holdfast.threats.tables.moves import Candidates, Moves, places
-from holdfast.threats.tables.region import TableRegion
+from holdfast.threats.tables.region import TableRegion, table
 
 TIED = 1e-9
 """Relative: guesses nearer to each other are put in a random order."""
@@ -59,9 +58,7 @@ class GraphSearch(Attack):
 
     def search(self, probe: Probe) -> None:
         """Move up to `steps` times."""
-        region = probe.limit
-        if not isinstance(region, TableRegion):
-            raise ThreatError("HF303", "GraphSearch is written for tables", seen=type(region).__name__)
+        region = table(probe.limit)
         moves, every = Moves(region, self.values), torch.arange(len(probe.x0))
         states, whose = probe.x0, every
         margins, seen = probe.clean.amin(1).double(), moves.mark(probe.x0, every)
@@ -84,8 +81,7 @@ class GraphSearch(Attack):
         """What counts now: where the nearest row is sought, only what is nearer than the best one."""
         if probe.stop or bool(torch.isfinite(region.radius).any()):
             return region
-        radius = torch.minimum(region.radius, probe.distance)
-        return TableRegion(region.x0, radius, region.low, region.high, schema=region.schema, limits=region.limits)
+        return region.nearer(torch.minimum(region.radius, probe.distance))
 
     def _nearer(self, probe: Probe, near: TableRegion, found: Candidates) -> Tensor:
         """Whether each is nearer than the best one so far, where that is asked for: `(n,)`."""

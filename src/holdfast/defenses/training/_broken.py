@@ -14,6 +14,7 @@ from holdfast.attacks.run import belongs, run
 from holdfast.attacks.trees.exact import exact_distance
 from holdfast.data.dataset import Dataset
 from holdfast.models.model import Argmax, Model
+from holdfast.threats.goals import Wrong, overall
 from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Linf, Threat
 
@@ -88,8 +89,6 @@ def _worse(model: Model, x0: Tensor, x: Tensor, y: Tensor, radius: float) -> Ten
 
 
 def _margin(model: Model, x: Tensor, y: Tensor) -> Tensor:
-    """The lead of the right class, `(n,)`; negative where another decides."""
+    """The margin that an attacker lowers, `(n,)`; negative where another class decides."""
     with model.borrowed(), torch.no_grad():
-        scores = model.answer(x).scores.double()
-    own = scores.gather(1, y[:, None])[:, 0]
-    return own - scores.scatter(1, y[:, None], -torch.inf).amax(1)
+        return overall(Wrong(y).margins(model.answer(x)))

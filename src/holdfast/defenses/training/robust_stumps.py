@@ -20,7 +20,7 @@ class RobustStumps(Learner):
         stump <- argmin  sum over samples of exp(-min over the ball of y (F + stump))
 
     Every stump looks at one column, so the worst point is found column by column in closed form, while it learns and
-    afterwards: the model's `least_margin` is a certificate where it is positive and a break where it is negative, and
+    afterwards: the model's `least_margin` is a certificate where it is positive, and
     agrees with `hf.exact_distance`. Stumps know no interplay of columns: where that is needed they cost accuracy.
 
     Cost: `stumps` * columns * `thresholds` * samples * 60 additions: with the extra `trees` seconds for 50 stumps on

@@ -6,18 +6,22 @@ from torch import Tensor
 from holdfast.geometry.rows import pick
 from holdfast.threats.tables.region import TableRegion
 
+DRAWS = 5
+"""Random numbers for each column of a row that mutates."""
+
+GAPS = 0.1
+"""Share of the mutations of a column with gaps that make one."""
+
 
 class Genomes:
     """What an evolutionary search does to rows; all of them flat, `(n, features)`, with whose they are.
 
     Args:
         region: Originals, limits and schema.
-        index: Of the polynomial mutation.
-        mutation: Columns that mutate, on average.
     """
 
-    def __init__(self, region: TableRegion, index: float, mutation: float):
-        self.region, self.index, self.mutation = region, index, mutation
+    def __init__(self, region: TableRegion):
+        self.region = region
         ruler, features = region.ruler, region.schema.features
         self.slot = torch.zeros(len(features), dtype=torch.long)  # of each column
         for k, slot in enumerate(ruler.slots):
@@ -49,30 +53,39 @@ class Genomes:
         inside = (self.slot >= cut[:, :1]) & (self.slot < cut[:, 1:])
         return torch.where(inside, second, first)
 
-    def mutated(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
-        """The rows with some slots moved, and none beyond the number that may change; `u` is `(n, 3, features)`."""
+    def mutated(self, x: Tensor, whose: Tensor, u: Tensor, index: float, mutation: float) -> Tensor:
+        """The rows with some slots moved, and none beyond the number that may change: `(n, features)`.
+
+        Args:
+            x: Rows.
+            whose: Their originals, `(n,)`.
+            u: Random numbers in [0, 1), `(n, DRAWS, features)`.
+            index: Of the polynomial mutation.
+            mutation: Columns that mutate, on average.
+        """
         at = self.region.ruler.columns
         free = max(int(self.movable.sum()), 1)
-        chosen = (u[:, 0, at] < self.mutation / free) & self.movable
+        chosen = (u[:, 0, at] < mutation / free) & self.movable
         forced = torch.where(self.movable, u[:, 0, at], torch.inf).argmin(1)  # at least one moves
         chosen |= (torch.nn.functional.one_hot(forced, len(self.movable)) > 0) & self.movable
-        moved = torch.where(chosen[:, self.slot], self._stepped(x, whose, u[:, 1]), x)
-        return self._fewer(moved, whose, u[:, 2, at])
+        moved = torch.where(chosen[:, self.slot], self._stepped(x, whose, u[:, 2:], index), x)
+        return self._fewer(moved, whose, u[:, 1, at])
 
-    def _stepped(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
+    def _stepped(self, x: Tensor, whose: Tensor, u: Tensor, index: float) -> Tensor:
         """Every column moved: a polynomial step for numbers, any level for others, now and then a gap."""
+        far, any_level, gap = u.unbind(1)
         low, high = self.low[whose], self.high[whose]
-        width, power = high - low, 1 / (self.index + 1)
-        step = torch.where(u < 0.5, (2 * u) ** power - 1, 1 - (2 * (1 - u)) ** power)
+        width, power = high - low, 1 / (index + 1)
+        step = torch.where(far < 0.5, (2 * far) ** power - 1, 1 - (2 * (1 - far)) ** power)
         number = torch.minimum(torch.maximum(x.nan_to_num(0.0) + step * width, low), high)
         fine = torch.stack([f.snap(number[:, j]) for j, f in enumerate(self.region.schema.features)], 1)
         beside = torch.where(step > 0, 1.0, -1.0) * self.unit
         number = torch.where(fine == x, torch.minimum(torch.maximum(x + beside, low), high), number)
-        level = (low + ((high - low + 1) * (u * 7919 % 1)).floor()).clamp(max=high)
+        level = (low + ((high - low + 1) * any_level).floor()).clamp(max=high)
         made = torch.where(self.numbers, number, level)
         for columns in map(list, self.region.schema.groups):
-            made[:, columns] = torch.nn.functional.one_hot(u[:, columns].argmax(1), len(columns)).double()
-        gone = self.gaps & (u * 104729 % 1 < 0.1) & ~x.isnan()
+            made[:, columns] = torch.nn.functional.one_hot(any_level[:, columns].argmax(1), len(columns)).double()
+        gone = self.gaps & (gap < GAPS) & ~x.isnan()
         return torch.where(gone, torch.nan, made)
 
     def _fewer(self, x: Tensor, whose: Tensor, u: Tensor) -> Tensor:
@@ -93,10 +106,5 @@ class Genomes:
         found = region.schema.repair(x, region.x0[whose]).rows
         out = (~region.contains(found, whose)).nonzero()[:, 0]
         if len(out):
-            of = whose[out]
-            part = TableRegion(
-                region.x0[of], region.radius[of], region.low[of], region.high[of],
-                schema=region.schema, limits=region.limits,
-            )  # fmt: skip
-            found = found.index_put((out,), part.project(x[out]))
+            found = found.index_put((out,), region.of(whose[out]).project(x[out]))
         return pick(region.contains(found, whose), found, region.x0[whose])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from holdfast.core.errors import ThreatError
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.rows import pick
 from holdfast.threats.regions import ALL, Region
@@ -23,6 +24,17 @@ HALVINGS = 6
 
 CLOSER = 1 - 1e-12
 """What `project` aims at, as a share of a limit."""
+
+
+def table(region: Region) -> "TableRegion":
+    """The region, which an attack on tables is about to search.
+
+    Raises:
+        ThreatError: HF303 where it is no table's.
+    """
+    if isinstance(region, TableRegion):
+        return region
+    raise ThreatError("HF303", "This attack is written for tables", seen=type(region).__name__)
 
 
 class TableRegion(Region):
@@ -53,6 +65,15 @@ class TableRegion(Region):
     ):
         super().__init__(x0, radius, low, high)
         self.schema, self.limits = schema, limits
+
+    def nearer(self, radius: Tensor) -> "TableRegion":
+        """The same with another first limit, `(batch,)`."""
+        return TableRegion(self.x0, radius, self.low, self.high, schema=self.schema, limits=self.limits)
+
+    def of(self, rows: Tensor) -> "TableRegion":
+        """The region around the originals of `rows`, which may stand there more than once."""
+        low, high = self.low[rows], self.high[rows]
+        return TableRegion(self.x0[rows], self.radius[rows], low, high, schema=self.schema, limits=self.limits)
 
     @property
     def ruler(self) -> Ruler:
