@@ -126,3 +126,8 @@ def test_not_tested_names_norms_and_knowledge_when_nothing_ran():
     assert any("linf" in line for line in lines)
     assert any("only labels" in line for line in lines)
     assert any("see holdfast list attacks" in line for line in lines)
+
+
+def test_trees_are_told_of_the_exact_distance():
+    assert not any("exact_distance" in line for line in not_tested((), False))
+    assert "exact_distance" in not_tested((), False, trees=True)[0]

@@ -52,6 +52,13 @@ def test_every_broken_row_is_possible(run):
     assert run.folder.summary.masking.state != "suspect"
 
 
+def test_of_changes_in_as_many_columns_the_shorter_come_first(run):
+    rows = chosen(run.folder, None, "broken", "table:features=2")
+    order = [(row["l0"], row["l2"]) for row in rows]
+    assert order == sorted(order)
+    assert len({l2 for _, l2 in order}) > len({l0 for l0, _ in order}), "there are ties"
+
+
 def test_rows_that_break_their_schema_are_counted_aloud(run):
     summary = run.folder.summary
     assert summary.rates.clean_accuracy.n == 23

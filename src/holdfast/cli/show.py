@@ -48,7 +48,7 @@ def command(
 
 
 def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> list[dict[str, Any]]:
-    """The rows that are asked for, the smallest change first, then the smallest margin.
+    """The rows that are asked for: the smallest change first, of equal ones the shorter (L2), then the least margin.
 
     Raises:
         UsageError: HF807 for a status that does not exist, HF809 for a sample or threat that the run does not hold.
@@ -87,7 +87,11 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
 
     measures = {literal: measure_of(literal) for literal in there}
     return sorted(
-        kept, key=lambda row: (_size(row.get(measures[row["threat"]])), _size(row.get("margin")), row["sample"])
+        kept,
+        key=lambda row: (
+            *(_size(row.get(size)) for size in (measures[row["threat"]], "l2", "margin")),
+            row["sample"],
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from holdfast.evaluation.finals import View
 from holdfast.evaluation.interrupt import Deadline, Interrupt
 from holdfast.evaluation.manifest import Manifest, Stage
 from holdfast.evaluation.masking.battery import masking_steps, seen
+from holdfast.evaluation.metrics.coverage import TREES
 from holdfast.evaluation.plan import Plan, estimate, families
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
@@ -374,7 +375,7 @@ def facts_of_model(request: Request) -> ModelFacts:
         classes=model.classes or 0,
         class_names=names if len(names) == model.classes else (),
         parameters=parameters,
-        notes=model.notes,
+        notes=(*model.notes, *((TREES,) if model.trees is not None else ())),
         stages=model.stages,
     )
 

@@ -15,7 +15,7 @@ from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import changes, examples
 from holdfast.evaluation.finals import Final, View, finals
 from holdfast.evaluation.masking.judge import judged
-from holdfast.evaluation.metrics.coverage import not_tested
+from holdfast.evaluation.metrics.coverage import TREES, not_tested
 from holdfast.evaluation.metrics.findings import Hit, findings
 from holdfast.evaluation.metrics.gradients import useless
 from holdfast.evaluation.metrics.transfer import transfer_rate
@@ -120,7 +120,9 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         masking=masking,
         replay=summarize.earlier_run(case),
         coverage=Coverage(
-            statuses=summarize.statuses(case), errors=failed, not_tested=not_tested(threats, bool(others))
+            statuses=summarize.statuses(case),
+            errors=failed,
+            not_tested=not_tested(threats, bool(others), TREES in facts.model.notes),
         ),
         limits=_limits(case, facts),
         cost=summarize.cost(case, [*(transfer_question(view, t, f) for t in view.threats for _, f in others), *asked]),

@@ -1,7 +1,8 @@
 """Which samples are shown: a fixed recipe, never hand-picked.
 
 For each threat, of the broken samples: the smallest, the median and the largest change; for each attack its smallest;
-for each class its smallest; and up to twelve samples that held, those nearest to breaking. Ties go to the first sample.
+for each class its smallest; and up to twelve samples that held, those nearest to breaking. Of changes that
+are alike in the threat's measure the shorter one comes first (L2), then the first sample.
 """
 
 import io
@@ -22,9 +23,11 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
     """Sample keys, each once, in the recipe's order."""
     place = {key: i for i, key in enumerate(view.keys)}
     broken = [
-        f for f in found.values() if f.status == "broken" and f.row is not None and view.adversarial(f) is not None
+        (getattr(f.row, threat.measure), f.row.l2, place[f.key], f)
+        for f in found.values()
+        if f.status == "broken" and f.row is not None and view.adversarial(f) is not None
     ]
-    ordered = sorted(broken, key=lambda f: (getattr(f.row, threat.measure), place[f.key]))
+    ordered = [f for *_, f in sorted(broken, key=lambda one: one[:3])]
     picked = [ordered[i].key for i in (0, len(ordered) // 2, -1)] if ordered else []
     for groups in ([f.asked.attack if f.asked else "" for f in ordered], [labels[f.key] for f in ordered]):
         first: dict[object, str] = {}

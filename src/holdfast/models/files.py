@@ -66,8 +66,9 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
     if not file.is_file():
         raise ModelError(
             "HF212",
-            f"There is no model '{text}'",
-            expected="a file, module:attribute, or " + ", ".join(bundled()),
+            f"There is no model in the folder '{text}'" if file.is_dir() else f"There is no model '{text}'",
+            expected="a file, a folder with config.json and model.safetensors, module:attribute, or "
+            + ", ".join(bundled()),
             fix="check the path" if file.suffix else "holdfast list models",
         )
     if file.suffix in code.CODE:

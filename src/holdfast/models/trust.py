@@ -39,7 +39,7 @@ def require(path: pathlib.Path, trust: str | None) -> str:
         raise ModelError(
             "HF213",
             f"Opening '{path.name}' runs code that is written in it",
-            fix=f"convert it to safetensors; or, if you trust its author, --trust {path}",
+            fix=f"if you trust it: --trust {path}; weights in .safetensors, estimators in .skops need none",
         )
     if pathlib.Path(trust).resolve() != path.resolve():
         raise ModelError("HF214", "Another file is trusted than the one to be opened", seen=trust, expected=str(path))

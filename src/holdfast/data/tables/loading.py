@@ -126,11 +126,12 @@ def _under(part: Dataset, assumed: Profile) -> Dataset:
     if part.schema is None:
         raise ThreatError(
             "HF311",
-            f"The profile {assumed.name!r} is about the columns of a table",
-            seen=f"{part.name}, which is none",
+            f"The profile {assumed.name!r} is about tables, and {part.name or 'these data'} are none",
             expected=" or ".join(table.name for table in assumed.tables),
+            fix="leave the profile away; pictures take a threat such as linf:8/255",
         )
-    made = dataclasses.replace(part, schema=assumed.of(part.schema))
+    split = ", ".join(filter(None, [part.split, f"profile {assumed.name}"]))
+    made = dataclasses.replace(part, schema=assumed.of(part.schema), split=split)
     notes = [note for note in part.notes if note not in _broken(part)]
     return dataclasses.replace(made, notes=(*notes, *_broken(made)))
 

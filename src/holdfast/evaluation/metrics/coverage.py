@@ -22,6 +22,8 @@ UNNORMED = (
     "changes that no norm describes: rotation, blur, weather, patches, physical objects (holdfast corrupt, hf.spatial "
     "and hf.crafted try some)"
 )
+TREES = "made of trees: hf.exact_distance measures it exactly"
+EXACT = "the nearest other decision of these trees, which hf.exact_distance finds exactly where attacks search"
 UNWRITTEN = "rows that the schema forbids: it is as right as whoever wrote it"
 ALWAYS = (
     "poisoned training data",
@@ -30,8 +32,14 @@ ALWAYS = (
 )
 
 
-def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, ...]:
-    """One line each, the nearest first."""
+def not_tested(threats: Sequence[ThreatFacts], transferred: bool, trees: bool = False) -> tuple[str, ...]:
+    """One line each, the nearest first.
+
+    Args:
+        threats: What was.
+        transferred: Whether inputs made for another model were tried.
+        trees: Whether the model is made of trees that can be read.
+    """
     norms = {t.literal.partition(":")[0] for t in threats}
     knowledge = {t.knowledge for t in threats}
     ran = {a.name for t in threats for a in t.attacks if a.attempted}
@@ -39,8 +47,10 @@ def not_tested(threats: Sequence[ThreatFacts], transferred: bool) -> tuple[str, 
     left = [name for name in known if name not in ran]
     which = ", ".join(left) if len(left) <= SHOWN else f"{len(left)} of {len(known)}, see holdfast list attacks"
     rows = norms == {Table.norm}  # what is written for balls does not run on tables, what is asks for scores alone
-    knowledge |= {"scores"} if rows and "gradients" in knowledge else set()
-    lines = [WORDS[norm] for norm in NORMS if norm not in norms and not rows]
+    blind = not any(a.gradients for t in threats for a in t.attacks)  # the model showed none: only scores were seen
+    knowledge |= {"scores"} if "gradients" in knowledge and (rows or blind) else set()
+    lines = [EXACT] if trees and not rows else []
+    lines += [WORDS[norm] for norm in NORMS if norm not in norms and not rows]
     lines += [words for level, words in KNOWLEDGE.items() if level not in knowledge]
     lines += [f"attacks of the catalog that did not run: {which}"] if left and not rows else []
     lines += [] if transferred else ["adversarial inputs made on another model (transfer)"]

@@ -14,8 +14,8 @@ from holdfast.threats.threats import number
 MOST, SHOWN = 5, 8
 TRAIN = "train against the attack: PGD adversarial training, then audit again"
 COLUMNS = (
-    "see which columns changed (holdfast show RUN --status broken); make immutable in the schema what no attacker can "
-    "touch, and fit without the columns that are easily changed, or with more that are not"
+    "see in the report which columns changed; make immutable in the schema what no attacker can touch (--profile says "
+    "it for known tables), and fit without the columns that are easily changed, or with more that are not"
 )
 
 
@@ -104,8 +104,13 @@ def _many_break(t: ThreatFacts) -> Iterator[Hint]:
         title="Right answers break",
         rate=s,
         text=f"{s.k} of {s.n} samples that the model gets right ({percent(s.point)} %) break when {t.words}.{price}",
-        next=COLUMNS if t.literal.startswith(f"{Table.norm}:") else TRAIN,
+        next=COLUMNS if _of_rows(t) else TRAIN,
     )
+
+
+def _of_rows(t: ThreatFacts) -> bool:
+    """Whether the threat is about rows of a table."""
+    return t.literal.startswith(f"{Table.norm}:")
 
 
 def _noise_breaks(t: ThreatFacts) -> Iterator[Hint]:
@@ -119,7 +124,7 @@ def _noise_breaks(t: ThreatFacts) -> Iterator[Hint]:
         rate=c,
         text=f"{c.k} of {c.n} right samples ({percent(c.point)} %) change their class under random noise of this size: "
         "no attacker is needed.",
-        next="train with noise augmentation; check the radius against the data",
+        next=COLUMNS if _of_rows(t) else "train with noise augmentation; check the radius against the data",
     )
 
 
@@ -175,7 +180,7 @@ def _weak_class(t: ThreatFacts) -> Iterator[Hint]:
 def _small_change(t: ThreatFacts) -> Iterator[Hint]:
     """At half the radius at least half of what breaks is broken already."""
     half = [p for p in t.curve if 0 < p.radius <= t.curve[-1].radius / 2]
-    if t.success_rate is None or t.success_rate.k < 10 or not half:
+    if t.success_rate is None or t.success_rate.k < 10 or not half or (_of_rows(t) and t.curve[-1].radius <= 2):
         return
     gone, all_ = t.curve[0].rate.k - half[-1].rate.k, t.success_rate.k
     if 2 * gone < all_:
