@@ -190,6 +190,22 @@ def test_numbers_beside_the_model_are_read(tmp_path):
     )
 
 
+def test_numbers_that_share_a_byte_are_counted_so(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx_model()
+    tensor = model.graph.initializer[0]
+    del tensor.dims[:]
+    tensor.dims.append(5)
+    tensor.data_type = onnx.TensorProto.INT4
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w.data")
+    (tmp_path / "w.data").write_bytes(b"\x21\x43\x05")
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    read = foreign.parsed(tmp_path / "model.onnx").graph.initializer[0]
+    assert onnx.numpy_helper.to_array(read).astype(int).tolist() == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [

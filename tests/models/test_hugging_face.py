@@ -17,8 +17,10 @@ from holdfast.core.errors import ModelError
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.audit import facts_of_model
 from holdfast.models.files import load_model
+from holdfast.models.huggingface.pixels import Pixels, steps_of
 from holdfast.models.settle import settle
 from holdfast.models.wrap import wrap
+from holdfast.threats.space import Box
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 transformers = pytest.importorskip("transformers")
@@ -121,9 +123,6 @@ def test_pgd_breaks_it_in_pixels(x):
     ],
 )
 def test_steps_are_those_of_the_processor(kind, options):
-    from holdfast.models.huggingface.pixels import Pixels, steps_of
-    from holdfast.threats.space import Box
-
     made = getattr(transformers, kind + "Pil", None) or getattr(transformers, kind)
     processor = made(image_mean=MEAN, image_std=STD, **options)
     down, right = np.mgrid[:24, :33]
@@ -177,6 +176,24 @@ def test_what_cannot_be_wrapped_is_one_line(make, options, code):
         wrap(make(), **options)
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
+
+
+def test_pixels_keep_their_precision_before_a_network_of_half_of_it(x):
+    large = torch.nn.functional.interpolate(x, (20, 20))
+    model = settle(wrap(res_net().to(torch.bfloat16), processor=SETTINGS), large)
+    told = []
+    hook = model.module.ask.net.register_forward_pre_hook(lambda _, given: told.append(given[0]))
+    model.scores(large)
+    hook.remove()
+    wanted = Pixels(steps_of(SETTINGS, Box((0, 1))))(large).to(torch.bfloat16)
+    assert torch.equal(told[0], wanted)
+    assert model.stages[1].startswith("normalize"), "pixels * 1 - 0 is no step"
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (16, 16)])
+def test_pictures_of_other_channels_are_not_made_to_fit(shape):
+    with pytest.raises(ModelError, match=r"HF296.*\(3, height, width\)"):
+        settle(wrap(res_net(), processor=SETTINGS), torch.rand(4, *shape))
 
 
 def test_a_way_of_resizing_that_torch_does_not_have_serves_pictures_of_that_size(x):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import HoldfastError, ModelError
+from holdfast.models.onnx.gradient import Agreement
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.wrap import wrap
 
@@ -188,6 +189,15 @@ def test_names_in_a_file_are_no_code(rows, tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_a_copy_is_measured_by_what_margins_are_made_of(output):
+    said = torch.tensor([[0.9, 1e-4]])
+    apart, remark = Agreement(lambda _: said, lambda x: said + torch.tensor([0.0, 1e-5]) + 0 * x.sum())(
+        torch.ones(1, 2), output
+    )
+    assert (apart, remark) == ({"logits": 1e-4, "probabilities": 1.0}[output], "")
+
+
 # Which output means what
 
 
@@ -270,6 +280,21 @@ def test_inputs_of_another_shape_are_refused_before_onnxruntime_sees_them(rows, 
     with pytest.raises(ModelError, match="HF221"):
         settle(wrap(model), torch.zeros(2, 3, 8, 8))
     assert settle(wrap(dense()), rows.reshape(10, 1, 2, 2)).classes == 3
+    fixed = dense("z = Reshape(x, s) y = MatMul(z, w)", extra="<int64[2] s = {2, 4}>")
+    with pytest.raises(ModelError, match=r"HF221.*\(10, 4\).*Fix: .*number of rows"):
+        settle(wrap(fixed), rows)
+
+
+def test_of_one_column_a_file_s_card_says_what_it_is(rows, tmp_path):
+    from holdfast.models.files import load_model
+
+    (tmp_path / "net.onnx").write_bytes(
+        dense("z = ReduceSum(x, a) q = Abs(z) y = Tanh(q)", extra="<int64[1] a = {1}>").SerializeToString()
+    )
+    with pytest.raises(ModelError, match="HF203.*card"):
+        settle(load_model(tmp_path / "net.onnx"), rows)
+    (tmp_path / "net.card.json").write_text('{"output": "probabilities"}')
+    assert settle(load_model(tmp_path / "net.onnx"), rows).classes == 2
 
 
 # Pipelines that skl2onnx writes
@@ -298,13 +323,34 @@ def test_a_pipeline_of_scikit_learn_has_its_decisions_and_its_gradients(zipped, 
     assert made.predict(rows).tolist() == said
     assert any("ant, bee, cat" in note for note in made.notes)
     asked = settle(wrap(ort.InferenceSession(model.SerializeToString()), (-9, 9)), rows)
-    assert torch.allclose(asked.scores(rows), made.scores(rows), atol=1e-6)
+    assert torch.allclose(asked.scores(rows), made.scores(rows).log_softmax(1), atol=1e-5)
+    assert any("SOFTMAX of the LinearClassifier" in note for note in made.notes)
     pulled = []
     for one in (made, twin):
         given = rows.clone().requires_grad_()
         one.module(given).log_softmax(1)[:, 0].sum().backward()
         pulled.append(given.grad)
     assert torch.allclose(*pulled, atol=1e-4)
+
+
+@pytest.mark.parametrize("link", ["SOFTMAX", "LOGISTIC"])
+@pytest.mark.parametrize("scaled", ["", "q"])
+def test_a_linear_classifier_is_cut_open_so_that_slopes_do_not_vanish(link, scaled, rows):
+    steep = "[400.0, 0.0, 0.0, 0.0, 0.0, 400.0, 0.0, 0.0]"
+    body = (
+        "label, p = ai.onnx.ml.LinearClassifier<classlabels_ints = [0, 1], intercepts = [0.0, 0.1],"
+        f' coefficients = {steep}, post_transform = "{link}">(x)'
+    )
+    body += ' q = ai.onnx.ml.Normalizer<norm = "L1">(p)' if scaled else ""
+    outputs = f"int64[n] label, float[n, 2] {scaled or 'p'}"
+    model = text(body, opset='"" : 20, "ai.onnx.ml" : 1', outputs=outputs)
+    made, told = settle(wrap(model), rows), settle(wrap(model, output="probabilities"), rows)
+    said = ort.InferenceSession(model.SerializeToString()).run(["label"], {"x": rows.numpy()})[0].tolist()
+    assert made.predict(rows).tolist() == told.predict(rows).tolist() == said
+    assert torch.allclose(made.scores(rows), rows[:, :2] * 400 + torch.tensor([0.0, 0.1]), atol=1e-4)
+    given = rows.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(made.module(given)[:, 0].sum(), given)
+    assert bool((slope[:, 0] == 400).all())
 
 
 def test_the_model_s_own_label_decides_where_it_disagrees_with_the_scores(rows):

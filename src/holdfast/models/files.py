@@ -73,10 +73,8 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         )
     if file.suffix in code.CODE:
         return _from_code(file, trust, bounds)
-    if file.suffix in KINDS:
+    if file.suffix in (*KINDS, *FILES):
         return _foreign(file, trust, bounds)
-    if file.suffix in FILES:
-        return _keras(file, bounds)
     if file.suffix not in _WEIGHTS:
         raise ModelError(
             "HF212",
@@ -157,14 +155,8 @@ def _from_code(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | 
 def _foreign(file: pathlib.Path, trust: str | None, bounds: tuple[Any, Any] | None) -> Model:
     """A model of another library; a card beside it may say its bounds, its output and its name."""
     card = read(file) if path_of(file).is_file() else Card()
-    found, note = opened_foreign(file, trust)
+    found, note = (open_keras(file), "") if file.suffix in FILES else opened_foreign(file, trust)
     return _noted(_wrapped(found, card, file.stem, bounds), note or f"model: {file.name} sha256 {sha256(file)}")
-
-
-def _keras(file: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:
-    card = read(file) if path_of(file).is_file() else Card()
-    made = _wrapped(open_keras(file), card, file.stem, bounds)
-    return _noted(made, f"weights: {file.name} sha256 {sha256(file)}")
 
 
 def _from_folder(folder: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:

@@ -142,7 +142,7 @@ def _single(values: Tensor) -> Reading:
             "HF203",
             "One output column with values in [0, 1] may be a probability, a logit or a label",
             seen=f"values from {float(values.min()):.3g} to {float(values.max()):.3g}",
-            fix='say wrap(..., output="probabilities"), "logits" or "labels"',
+            fix='say output="probabilities", "logits" or "labels", to hf.wrap or in the card beside a file',
         )
     if bool((values == values.round()).all()) and bool((values >= 0).all()):
         return Reading("labels", "whole numbers were taken as labels")

@@ -195,9 +195,9 @@ def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tup
 
 def _as_copied(source: Source, x: Tensor) -> tuple[Source, float, str]:
     """The source without gradients where they come from a copy that answers otherwise; how far it is off, and why."""
-    if source.same is None or source.slope is None:
+    if source.same is None or source.slope is None or source.output is None:
         return source, 0.0, ""
-    apart, remark = source.same(x)
+    apart, remark = source.same(x, source.output)
     return (dataclasses.replace(source, slope=None) if remark else source), apart, remark
 
 

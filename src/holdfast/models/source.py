@@ -21,8 +21,8 @@ class Source:
         decide: batch -> `(batch,)` decisions where the library has its own word for them; else the argmax decides.
         output: What the raw outputs are; None until `settle` has looked.
         classes: Number of classes, None until then.
-        same: Where `slope` is a copy of what `ask` asks: how far their margins lie apart on a batch, and what is wrong
-            with the copy in words, empty where nothing is. None where the two are one.
+        same: Where `slope` is a copy of what `ask` asks: how far their margins lie apart on a batch with outputs of
+            that kind, and what is wrong with the copy in words, empty where nothing is. None where the two are one.
         others: Other ways to ask the same model, to be tried in this order where scores and decisions disagree.
         settled: Whether `settle` has looked.
     """
@@ -32,7 +32,7 @@ class Source:
     decide: Callable[[Tensor], Tensor] | None = None
     output: Output | None = None
     classes: int | None = None
-    same: Callable[[Tensor], tuple[float, str]] | None = None
+    same: Callable[[Tensor, Output], tuple[float, str]] | None = None
     others: tuple["Source", ...] = ()
     settled: bool = False
 

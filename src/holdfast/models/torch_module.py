@@ -30,6 +30,7 @@ def from_torch(
     std: Numbers = None,
     classes: int | None = None,
     name: str | None = None,
+    before: nn.Module | None = None,
 ) -> Model:
     """Wrap a module that maps `(batch, ...)` to logits, log-probabilities, probabilities or labels.
 
@@ -41,6 +42,7 @@ def from_torch(
         std: The rest is divided by it.
         classes: Number of classes, where known.
         name: What reports call it.
+        before: What is done to inputs first, in float32 at least, whatever type the module has.
 
     Raises:
         ModelError: HF204 for output="logits" where the module ends in a softmax, HF206 for an impossible mean or std.
@@ -56,7 +58,7 @@ def from_torch(
         )
     if ending and output != "labels":
         notes, output = (f"the {ending} at the end was cut open: scores are what goes into it",), "logits"
-    ask = Normalized(opened if output != "labels" else net, numbers_of(mean, "mean"), numbers_of(std, "std"))
+    ask = Normalized(opened if output != "labels" else net, numbers_of(mean, "mean"), numbers_of(std, "std"), before)
     stages = () if mean is None and std is None else (f"normalize(mean={shown(mean, 0)}, std={shown(std, 1)})",)
     source = Source(ask=ask, slope=None if output == "labels" else ask, output=output, classes=classes)
     return source.model(
@@ -75,16 +77,19 @@ def from_torch(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Normalized:
-    """`net((x - mean) / std)` in the module's own floating type and on its device."""
+    """`net((before(x) - mean) / std)` in the module's own floating type and on its device."""
 
     net: nn.Module
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    before: nn.Module | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Raw outputs."""
         dtype, device = _home(self.net, x)
         inside = x.to(device=device, dtype=torch.promote_types(dtype, torch.float32))
+        if self.before is not None:
+            inside = self.before(inside)
         if self.mean is not None:
             inside = inside - _spread(self.mean, inside, "mean")
         if self.std is not None:

@@ -76,37 +76,26 @@ def wrap(
         alike = functools.partial(wrap, output=output, mean=mean, std=std, classes=classes, layout=layout)
         members = [alike(one, space, processor=processor) for one in x]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
-    if (made := _of_framework(x, space, kind, mean, std, classes, name, layout, processor)) is not None:
+    said = {"output": kind, "mean": mean, "std": std, "classes": classes, "name": name}
+    if (made := _of_framework(x, space, layout, processor, said)) is not None:
         return made
     return _by_answers(x, space, kind, mean, std, classes, name)
 
 
-def _of_framework(
-    x: Any,
-    space: Box,
-    output: Output | None,
-    mean: Numbers,
-    std: Numbers,
-    classes: int | None,
-    name: str | None,
-    layout: str | None,
-    processor: Any,
-) -> Model | None:
-    """A network of Keras, transformers or torch; None for anything else."""
+def _of_framework(x: Any, space: Box, layout: str | None, processor: Any, said: dict[str, Any]) -> Model | None:
+    """A network of Keras, transformers or torch; None for anything else. `said` is what all of them take."""
     if keras.is_model(x):
         from holdfast.models.keras.adapter import from_keras
 
         _unused(x, processor=processor)
-        return from_keras(x, space, output=output, mean=mean, std=std, classes=classes, name=name, layout=layout)
+        return from_keras(x, space, layout=layout, **said)
     if hugging_face.is_model(x):
         from holdfast.models.huggingface.adapter import from_hugging_face
 
-        _unused(x, layout=layout, output=output, classes=classes)
-        return from_hugging_face(x, space, processor=processor, mean=mean, std=std, name=name)
+        _unused(x, layout=layout, output=said.pop("output"), classes=said.pop("classes"))
+        return from_hugging_face(x, space, processor=processor, **said)
     _unused(x, layout=layout, processor=processor)
-    if isinstance(x, nn.Module):
-        return from_torch(x, space, output=output, mean=mean, std=std, classes=classes, name=name)
-    return None
+    return from_torch(x, space, **said) if isinstance(x, nn.Module) else None
 
 
 def _by_answers(

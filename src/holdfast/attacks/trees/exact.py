@@ -76,8 +76,8 @@ def exact_distance(
     a mixed integer program (HiGHS), proven to a relative gap of 1e-6. Either way a witness is asked of the model
     itself, in its library's own arithmetic; missing values stay missing and categories stay as they are; a search that
     ends early leaves a lower bound. Linf costs milliseconds a row for a hundred shallow trees with the extra `trees`
-    (the first call compiles), far more without it; a program costs tenths of a second to many seconds. Both take
-    exponentially many boxes in the worst case.
+    (the first call on a machine compiles, for about 20 s of one core), far more without it; a program costs tenths of a
+    second to many seconds. Both take exponentially many boxes in the worst case.
 
     Args:
         model: A wrapped tree ensemble.

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from holdfast.core.errors import ModelError
-from holdfast.models.huggingface.pixels import Pixels, Steps, steps_of
+from holdfast.models.huggingface.pixels import Pixels, steps_of
 from holdfast.models.model import Model
 from holdfast.models.torch_module import Numbers, from_torch
 from holdfast.threats.space import Box
@@ -43,13 +43,14 @@ def from_hugging_face(
         )
     steps = None if processor is None else steps_of(processor, space)
     made = from_torch(
-        Logits(model, steps),
+        Logits(model),
         space,
         output="logits",
         mean=mean,
         std=std,
         classes=classes,
         name=name or type(model).__name__,
+        before=None if steps is None else Pixels(steps),
     )
     names = tuple(str(model.config.id2label.get(k, k)) for k in range(classes))
     return dataclasses.replace(
@@ -65,16 +66,15 @@ class Logits(nn.Module):
 
     Args:
         net: The model of transformers.
-        steps: What its processor does to pixels; None for nothing.
     """
 
-    def __init__(self, net: nn.Module, steps: Steps | None):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.net, self.pixels = net, nn.Identity() if steps is None else Pixels(steps)
+        self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits `(batch, classes)`."""
-        answer: Tensor = self.net(pixel_values=self.pixels(x), return_dict=True).logits
+        """Logits `(batch, classes)` of `pixel_values`."""
+        answer: Tensor = self.net(pixel_values=x, return_dict=True).logits
         return answer
 
 

@@ -54,9 +54,7 @@ def open_folder(folder: pathlib.Path) -> tuple[Any, dict[str, Any] | None]:
     told = _json(folder, CONFIG)
     _plain(folder, told)
     if not (folder / WEIGHTS).is_file():
-        others = sorted(
-            p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".safetensors", ".h5", ".msgpack")
-        )
+        others = sorted(p.name for p in folder.iterdir() if p.suffix in OTHERS)
         raise _refused(folder, f"it has no {WEIGHTS}", ", ".join(others)[:120] or "no weights")
     transformers, tensors = need("transformers", "huggingface"), _tensors(folder / WEIGHTS)
     _few_layers(folder, told, len(tensors))

@@ -55,11 +55,15 @@ class Steps:
         shown = [
             resized and f"resize({resized}, {self.mode})",
             self.crop and f"center crop{self.crop}",
-            f"pixels * {self.scale * self.rescale[0]:.6g} - {self.rescale[1]:.6g}",
+            self._scaled != (1.0, 0.0) and f"pixels * {self._scaled[0]:.6g} - {self._scaled[1]:.6g}",
             f"normalize(mean={self.mean}, std={self.std})",
             self.flip and "flip channels",
         ]
         return tuple(str(one) for one in shown if one)
+
+    @property
+    def _scaled(self) -> tuple[float, float]:
+        return round(self.scale * self.rescale[0], 12), self.rescale[1]
 
 
 def steps_of(processor: Any, space: Box) -> Steps:
@@ -136,9 +140,12 @@ class Pixels(nn.Module):
         """`(n, channels, height, width)` as the network takes it.
 
         Raises:
-            ModelError: HF296 for pictures that cannot be brought to that size.
+            ModelError: HF296 for pictures that cannot be brought to that size, or of another number of channels.
         """
         steps = self.steps
+        if x.dim() != 4 or len(steps.mean) not in (1, x.shape[1]) or len(steps.std) not in (1, x.shape[1]):
+            seen, channels = tuple(x.shape[1:]), max(len(steps.mean), len(steps.std))
+            raise refused("The image processor is for other pictures", seen, f"({channels}, height, width)")
         x = self._cropped(self._resized(x * steps.scale))
         x = x * steps.rescale[0] - steps.rescale[1]
         mean, std = (x.new_tensor(values)[:, None, None] for values in (steps.mean, steps.std))

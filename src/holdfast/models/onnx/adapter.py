@@ -21,6 +21,7 @@ from holdfast.models.onnx.graph import (
     outlet_of,
     several,
     through,
+    unlinked,
 )
 from holdfast.models.onnx.runtime import Asked, Decided, started, written
 from holdfast.models.outputs import Output
@@ -67,6 +68,8 @@ def from_onnx(
     outlet = outlet_of(model, output) if model is not None else _outlet_of(given, output)
     if given is not None:
         outlet = _uncut(given, outlet, output)
+    elif output is None:
+        model, outlet = unlinked(model, outlet)
     session = given if given is not None else started(written(extracted(model, _asked_for(outlet))))
     notes = [outlet.note] if outlet.note else []
     source, remark = _source(session, model, inlet, outlet, classes)

@@ -12,6 +12,9 @@ from holdfast.models.onnx.graph import EXTRA
 LARGEST = (1 << 31) - 1
 """Bytes of a model with all its numbers: protobuf has no longer message."""
 
+PACKED = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}
+"""Bits of the element types of which several lie in a byte: (u)int4, float4, (u)int2, as `TensorProto` counts them."""
+
 
 def parsed(file: pathlib.Path) -> Any:
     """The ModelProto of a file, with the numbers that lie beside it.
@@ -56,7 +59,8 @@ def _filled(tensor: Any, file: pathlib.Path) -> int:
         )
     try:
         start = int(said.get("offset", 0))
-        wanted = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        bits = PACKED.get(tensor.data_type) or 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        wanted = -(-math.prod(tensor.dims) * bits // 8)
         length = int(said.get("length", wanted))
     except (ValueError, KeyError) as error:
         raise unreadable(file, f"a tensor of no size: {error}"[:120]) from error

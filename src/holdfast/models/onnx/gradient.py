@@ -13,6 +13,7 @@ from holdfast.core.errors import MissingExtra
 from holdfast.core.extras import need
 from holdfast.models.onnx.graph import EXTRA, Inlet, attributes
 from holdfast.models.onnx.runtime import fitted, in_pieces
+from holdfast.models.outputs import Output, as_scores, saturated
 
 CLOSE = 1e-4
 """Of the outputs' spread that the copy may be off."""
@@ -46,8 +47,16 @@ class Agreement:
     ask: Ask
     slope: Ask
 
-    def __call__(self, x: Tensor) -> tuple[float, str]:
-        """The difference of a margin, rounded up to a power of ten, and a sentence; empty where the two are one."""
+    def __call__(self, x: Tensor, output: Output) -> tuple[float, str]:
+        """The difference of a margin, rounded up to a power of ten, and a sentence; empty where the two are one.
+
+        Outputs are compared as they are, so that a probability of almost 0 costs no gradients; margins are differences
+        of scores, which are logarithms of probabilities.
+
+        Args:
+            x: Inputs `(batch, ...)`.
+            output: What the outputs are.
+        """
         said = self.ask(x).double()
         finite = torch.isfinite(said.reshape(len(said), -1)).all(1)
         x, said = x[finite], said[finite]
@@ -68,11 +77,15 @@ class Agreement:
             return 0.0, f"no gradients: the torch copy answers in shape {tuple(copied.shape)}, not {tuple(said.shape)}"
         if pulled is None or not bool(torch.isfinite(pulled).all()):
             return 0.0, "no gradients: none reach the input of the torch copy, or some are not finite"
-        apart = 2 * float((copied.detach().double() - said).abs().max())
+        raw = copied.detach()
+        apart = float((raw.double() - said).abs().max())
         spread = float(said.max() - said.min()) or 1.0
-        if not apart <= 2 * CLOSE * spread:
-            return 0.0, f"no gradients: the torch copy answers otherwise than onnxruntime, by up to {apart / 2:.2g}"
-        return (10.0 ** math.ceil(math.log10(apart)) if apart else 0.0), ""
+        if not apart <= CLOSE * spread:
+            return 0.0, f"no gradients: the torch copy answers otherwise than onnxruntime, by up to {apart:.2g}"
+        free = ~(saturated(raw, output) | saturated(said.to(raw), output)).to(raw.device)
+        margins = (as_scores(raw.double(), output) - as_scores(said, output))[free].abs()
+        moved = 2 * float(margins.max()) if len(margins) else 0.0
+        return (10.0 ** math.ceil(math.log10(moved)) if moved else 0.0), ""
 
 
 def copied(model: Any, inlet: Inlet) -> tuple[Copied | None, str]:

@@ -182,6 +182,27 @@ def _opened(graph: Any, outlet: Outlet) -> Outlet:
     return outlet
 
 
+def unlinked(model: Any, outlet: Outlet) -> tuple[Any, Outlet]:
+    """The model with the sums of a linear classifier at its end beside their softmax or logistic function.
+
+    Their order is that of the probabilities, whatever length a Normalizer gives these. The model itself stays as it is.
+    """
+    name, node = through(model.graph, outlet.scores, ("Identity", "Normalizer"))
+    if node is None or node.op_type != "LinearClassifier" or outlet.kind != "probabilities":
+        return model, outlet
+    made = need("onnx", EXTRA).ModelProto()
+    made.CopyFrom(model)
+    sums = made.graph.node.add()
+    sums.CopyFrom(node)
+    sums.name, sums.output[:] = "", [f"{one}/before the link" for one in node.output]
+    for one in sums.attribute:
+        if one.name == "post_transform":
+            link, one.s = one.s.decode(), b"NONE"
+    note = f"the {link} of the LinearClassifier at the end was cut open: scores are what goes into it"
+    at = list(node.output).index(name)
+    return made, dataclasses.replace(outlet, scores=sums.output[at], kind="logits", note=note)
+
+
 def _probabilities(node: Any) -> bool:
     """Whether a classifier's own attributes say that it makes probabilities, or sums of shares as a forest does."""
     said = attributes(node)

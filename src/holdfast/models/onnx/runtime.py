@@ -50,7 +50,12 @@ class Asked:
         try:
             answer = self.session.run([self.output], {self.inlet.name: np.ascontiguousarray(rows, kind)})[0]
         except Exception as error:  # the library's own kinds, none of which it names in public
-            raise ModelError("HF221", "onnxruntime cannot take these inputs", seen=_line(error)) from error
+            raise ModelError(
+                "HF221",
+                "onnxruntime cannot take these inputs",
+                seen=f"shape {rows.shape}, {_line(error)}",
+                fix="check that they are the model's; a graph that holds a number of rows: export it with a free one",
+            ) from error
         return tabled(answer)
 
 
