@@ -35,6 +35,7 @@ def test_rows_of_known_sets_stay_possible_and_every_column_has_a_role(name, data
     roles = {role.name: role for role in hf.profile(name).roles}
     columns = next(table.columns for table in hf.profile(name).tables if table.name == data)
     assert after.schema.validate(after.x).valid.all()
+    assert after.split == f"test, profile {name}"
     assert torch.equal(before.x.nan_to_num(-9), after.x.nan_to_num(-9))
     for word, names in columns.items():
         for column in names:
@@ -100,3 +101,5 @@ def test_a_constant_column_stays_and_immutable_ones_become_mutable():
     one, two = hf.profile("health").of(schema, measured=["one", "two"]).features
     assert one.immutable
     assert not two.immutable
+
+

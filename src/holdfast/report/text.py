@@ -35,7 +35,10 @@ def rich(summary: Summary) -> "Text":
 def _lines(summary: Summary) -> list[tuple[str, str]]:
     """Each line with its style."""
     subject = f"{short(summary.model.name, 36)} on {short(summary.data.name, 30)}"
-    lines = [(f"{subject} - {words.scale(summary)}"[:WIDTH], "dim"), ("", "")]
+    lines = [(f"{subject} - {words.scale(summary)}"[:WIDTH], "dim")]
+    if summary.data.split not in ("", "train", "val", "test"):  # a profile, or one direction alone: what the rates mean
+        lines += _wrapped(summary.data.split, "dim")
+    lines.append(("", ""))
     if not summary.complete:
         lines += _wrapped(f"Partial run. {words.stopped(summary)}", "bold yellow")
     lines += [*_wrapped(summary.verdict.text, "bold"), ("", "")]

@@ -25,7 +25,7 @@ LARGEST = 16 << 20
 """Bytes of a model's structure as JSON."""
 SLACK = 1 << 16
 """Numbers that a model may have beside those in its file: states of random generators."""
-HANDS = "if you trust its author: hf.wrap(keras.saving.load_model(path, safe_mode=False))"
+HANDS = "get a sound copy; or, trusting its author: hf.wrap(keras.saving.load_model(path, safe_mode=False))"
 
 
 def open_keras(file: pathlib.Path) -> Any:
