@@ -177,7 +177,11 @@ def test_nothing_broken_and_nothing_measured(folder):
     found = folder.summary
     held = rate(0, 120, fixture.ALL)
     none = dataclasses.replace(
-        found, findings=(), transfer=(), rates=dataclasses.replace(found.rates, empirical_robust_accuracy=held)
+        found,
+        findings=(),
+        transfer=(),
+        coverage=dataclasses.replace(found.coverage, statuses={"unbroken": 200}),
+        rates=dataclasses.replace(found.rates, empirical_robust_accuracy=held),
     )
     page = Page(html.render(none, folder.samples, None, "runs/digits"))
     safe(page)

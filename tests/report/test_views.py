@@ -218,3 +218,11 @@ def test_two_stages_of_one_kind_are_told_apart():
     threat = SimpleNamespace(attacks=[*facts, other])
     assert words.stages(threat) == ["apgd loss=ce", "apgd loss=dlr", "square"]
     assert words.stages(SimpleNamespace(attacks=[facts[0], other])) == ["apgd", "square"]
+
+
+def test_without_findings_nothing_is_said_to_have_held_that_broke():
+    broke = dataclasses.replace(SUMMARY, findings=())
+    assert broke.coverage.statuses["broken"] > 0
+    assert "Nothing broke" not in markdown.render(broke)
+    held = dataclasses.replace(broke, coverage=dataclasses.replace(broke.coverage, statuses={"unbroken": 3}))
+    assert "Nothing broke" in markdown.render(held)

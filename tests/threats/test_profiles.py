@@ -101,5 +101,3 @@ def test_a_constant_column_stays_and_immutable_ones_become_mutable():
     one, two = hf.profile("health").of(schema, measured=["one", "two"]).features
     assert one.immutable
     assert not two.immutable
-
-

@@ -75,7 +75,7 @@ def _headline(summary: Summary) -> list[str]:
 def _findings(summary: Summary) -> list[str]:
     lines = ["## Findings", ""]
     if not summary.findings:
-        lines += [words.EMPTY, ""]
+        lines += [words.no_findings(summary), ""]
     for order, finding in enumerate(summary.findings[:5], 1):
         lines += [f"### {order}. {quoted(finding.title)}", "", quoted(finding.text), ""]
         if finding.rate is not None:
@@ -86,7 +86,7 @@ def _findings(summary: Summary) -> list[str]:
 
 
 def _untested(summary: Summary) -> list[str]:
-    found = summary.coverage.not_tested or (words.EMPTY,)
+    found = summary.coverage.not_tested or (words.UNLISTED,)
     return ["## What was not tested", "", *(f"- {quoted(line)}" for line in found), ""]
 
 

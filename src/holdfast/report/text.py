@@ -60,7 +60,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     for finding in shown:
         lines += _wrapped(f"- {finding.title}: {finding.text}", "", "  ")
     lines += [*([("", "")] if shown else []), ("Not tested", "bold")]
-    for line in summary.coverage.not_tested or (words.EMPTY,):
+    for line in summary.coverage.not_tested or (words.UNLISTED,):
         lines += _wrapped(f"- {line}", "", "  ")
     suspect = summary.masking is not None and summary.masking.state == "suspect"
     lines += [("", ""), *_wrapped(f"{words.masking(summary)}.", "bold yellow" if suspect else "")]

@@ -38,6 +38,8 @@ UPPER = (
     "lower it. The interval describes sampling: how far the rate may move with other samples of the same kind."
 )
 EMPTY = "Nothing broke within this budget; that does not show that nothing can."
+UNREMARKED = "Too few samples broke for a finding; that does not show that more cannot."
+UNLISTED = "The run does not say what it left untested."
 RECIPE = (
     "Chosen by a fixed rule, never by hand. Of the broken samples of each threat: the smallest, the median and the "
     "largest change, the smallest of each attack and of each class; then up to twelve that held, those nearest to "
@@ -200,6 +202,11 @@ def headline(summary: Summary) -> list[tuple[str, Rate | None]]:
         *refused,
         ("not broken, at most", rates.empirical_robust_accuracy),
     ]
+
+
+def no_findings(summary: Summary) -> str:
+    """What stands where no rule has found anything."""
+    return UNREMARKED if summary.coverage.statuses.get("broken", 0) else EMPTY
 
 
 def scale(summary: Summary) -> str:
