@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from holdfast.attacks import losses
-from holdfast.attacks.evasion.apgd import Apgd, _alike, checkpoints
+from holdfast.attacks.evasion.apgd import Apgd, _alike
+from holdfast.attacks.halving import checkpoints
 from holdfast.attacks.run import run
 from holdfast.threats.goals import Answer, Wrong
 from holdfast.threats.space import Box

@@ -14,12 +14,13 @@ from attacks import references_bounded as bounded
 from attacks import references_minimal as minimal
 from attacks import references_square
 from attacks.references import compare
-from holdfast.attacks.evasion.apgd import Apgd, checkpoints
+from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
 from holdfast.attacks.evasion.ddn import Ddn
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.square import Square, _shift, shrink, window
+from holdfast.attacks.halving import checkpoints
 from holdfast.geometry.draw import Draw
 from holdfast.threats.threats import L0, L1, L2, Linf
 

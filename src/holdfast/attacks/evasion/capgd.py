@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.evasion.apgd import Halving
+from holdfast.attacks.halving import Halving
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Fraction, Share
 from holdfast.geometry.rows import expand
