@@ -7,6 +7,8 @@ STAMP := .venv/made
 BENCH := .venv-bench/made
 KERAS := .venv-keras/made
 WORKERS ?= 2
+# Where bytecode is not kept, each of hundreds of processes compiles the libraries anew: five seconds of every audit.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill masking slow bench-env keras-test clean
 

@@ -75,3 +75,10 @@ def test_help_loads_nothing_heavy(words):
 
 def test_a_name_brings_what_it_needs():
     assert "torch" in loaded("import holdfast\nholdfast.Linf")
+
+
+def test_an_audit_does_not_wait_for_a_compiler(tmp_path):
+    words = ["audit", "digits-mlp", "digits", "-n", "20", "--suite", "pgd(steps=2)", "-o", str(tmp_path / "run"), "-qq"]
+    names = loaded(f"from holdfast.cli.main import main\nassert main({[*words, '--threat', 'linf:0.1']!r}) == 0")
+    assert "torch" in names
+    assert not {"torch._dynamo", "sympy"} & set(names), "two seconds of every command that opens a model"

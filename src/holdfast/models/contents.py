@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.blank import blank
 from holdfast.models.card import EXAMPLE, Card
 from holdfast.models.ensemble import Head, Together, from_members
 from holdfast.models.model import Model
@@ -170,7 +170,7 @@ def _fits(card: Card, shapes: Shapes, where: str) -> nn.Module:
         raise ModelError(
             "HF211", f"The card of '{where}' names no network", expected="network, shape and classes", fix=EXAMPLE
         )
-    with torch.device("meta"):
+    with blank():
         net = card.build()
     wanted = shapes_of(net.state_dict())
     said = f"{card.network} with {card.classes} classes and inputs {card.shape}"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from holdfast.core.errors import ModelError
 from holdfast.core.extras import need
+from holdfast.models.blank import blank
 
 CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 LARGEST = 16 << 20
@@ -61,7 +62,7 @@ def open_folder(folder: pathlib.Path) -> tuple[Any, dict[str, Any] | None]:
     try:
         with _quiet(transformers), torch.random.fork_rng(devices=[]):
             kind, config = _network(transformers, told, folder)
-            with torch.device("meta"):
+            with blank():
                 wanted = sum(parameter.numel() for parameter in kind(config).parameters())
             held = sum(tensor.numel() for tensor in tensors.values())
             if wanted > held + SLACK:
