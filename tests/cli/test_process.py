@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -146,3 +147,19 @@ def test_the_live_view_on_a_terminal(environment, tmp_path):
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l"), "the cursor comes back"
     assert b"broke" in seen
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("words", [["compare"], ["gate", "--baseline"], ["board"]], ids=lambda words: words[0])
+def test_what_reads_finished_runs_waits_for_no_tensors(words, pair, environment, tmp_path):
+    good, weak = pair
+    (tmp_path / "holdfast.toml").write_text('[[gate]]\nmetric = "clean_accuracy"\nmax_regression = 1\n')
+    asked = ["board", str(pathlib.Path(good).parent)] if words == ["board"] else [words[0], good, *words[1:], weak]
+    code = (
+        f"import sys\nfrom holdfast.cli.main import main\nassert main({asked!r}) == 0\n"
+        "print(sorted({'torch', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -7,18 +7,20 @@ interval that takes them for independent is too narrow, so here whole groups are
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from holdfast.data.dataset import Dataset
 from holdfast.evaluation.statistics import Rate, rate
+
+if TYPE_CHECKING:  # comparisons and gates read run folders and need no tensors
+    from holdfast.data.dataset import Dataset
 
 RESAMPLES = 1999
 
 
-def of(data: Dataset) -> list[int]:
+def of(data: "Dataset") -> list[int]:
     """The group of each sample, -1 for those without one."""
     return [-1] * len(data) if data.groups is None else data.groups.tolist()
 

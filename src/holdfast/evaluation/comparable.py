@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from holdfast.core.errors import IntegrityError
 from holdfast.core.records import digest
-from holdfast.evaluation.finals import HELD
+from holdfast.evaluation.rows import HELD
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import ThreatFacts
 

@@ -9,12 +9,9 @@ from holdfast.core.records import canonical, config
 from holdfast.evaluation.earlier import AWARE, Earlier, Replay
 from holdfast.evaluation.parts import Array, Parts, Question
 from holdfast.evaluation.plan import CLEAN, families, question, radii, smaller
-from holdfast.evaluation.rows import CleanRow, SearchRow
+from holdfast.evaluation.rows import STANDING, CleanRow, SearchRow
 from holdfast.evaluation.suites import Suite
 from holdfast.threats.threats import Threat
-
-STANDING = ("unbroken", "rejected", "error")  # after one attack: the next one tries the sample too
-HELD = ("unbroken", "certified", "rejected", "undecided", "error")  # what empirical robust accuracy counts
 
 
 @dataclasses.dataclass(frozen=True)

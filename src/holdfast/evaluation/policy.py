@@ -172,8 +172,6 @@ def _checked(rule: Rule, place: int) -> Rule:
     Raises:
         UsageError: HF823 where fields contradict each other, or the threat is none.
     """
-    from holdfast.threats.literals import parse
-
     why = ""
     if (rule.at_least is None) == (rule.max_regression is None):
         why = "needs one of at_least and max_regression, not both"
@@ -183,11 +181,18 @@ def _checked(rule: Rule, place: int) -> Rule:
         why = "has a bound, which goes with at_least"
     elif rule.at_least is not None and rule.alpha != 0.05:
         why = "has an alpha, which goes with max_regression"
-    literal = ""
-    with contextlib.suppress(ThreatError):
-        literal = parse(rule.threat).literal if rule.threat else ""
+    literal = _spelled(rule.threat) if rule.threat else ""
     if rule.threat and not literal:
         why = f"has a threat that is none: {rule.threat!r}"
     if why:
         raise UsageError("HF823", f"[[gate]] number {place} {why}", fix=EXAMPLE)
     return dataclasses.replace(rule, threat=literal)
+
+
+def _spelled(threat: str) -> str:
+    """A threat in the one spelling, empty where it is none."""
+    from holdfast.threats.literals import parse  # policies without threats need no tensors
+
+    with contextlib.suppress(ThreatError):
+        return parse(threat).literal
+    return ""

@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+STANDING = ("unbroken", "rejected", "error")  # after one attack: the next one tries the sample too
+HELD = ("unbroken", "certified", "rejected", "undecided", "error")  # what empirical robust accuracy counts
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CleanRow:

@@ -168,7 +168,8 @@ class Folder:
     @functools.cached_property
     def samples(self) -> pa.Table:
         """One row for each threat and sample."""
-        return pq.read_table(self.path / "samples.parquet")
+        with pq.ParquetFile(self.path / "samples.parquet") as file:  # read_table would load pandas
+            return file.read()
 
     @functools.cached_property
     def examples(self) -> Examples | None:

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from holdfast.attacks.attack import Attack
 from holdfast.evaluation.clusters import share
 from holdfast.evaluation.earlier import AWARE, OBLIVIOUS
-from holdfast.evaluation.finals import HELD, Final, View, broken_at
+from holdfast.evaluation.finals import Final, View, broken_at
 from holdfast.evaluation.metrics.confusions import confusions
 from holdfast.evaluation.metrics.curve import curve, from_distances
 from holdfast.evaluation.metrics.distances import DISTANCES, spread
 from holdfast.evaluation.metrics.per_class import per_class
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.plan import CLEAN, control_question, question, radii, smaller
-from holdfast.evaluation.rows import ControlRow, SearchRow
+from holdfast.evaluation.rows import HELD, ControlRow, SearchRow
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.suites import stage_of
 from holdfast.evaluation.summary import (
