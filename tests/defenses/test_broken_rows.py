@@ -1,5 +1,7 @@
 """Rows that break a model: which search finds them, that none is missed, and rounds on raw rows of a table."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -9,15 +11,20 @@ from cases.training import hints
 from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.core.errors import DataError, ThreatError
-from holdfast.defenses.training import _broken
+from holdfast.core.errors import DataError, IntegrityError, ThreatError
+from holdfast.core.progress import BatchDone, Note
+from holdfast.defenses.training import _broken, adversarial_rounds
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 
 
 def boosted(data, seed=0):
+    return hf.Fit(estimator=boosted_estimator()).fit(data, seed)
+
+
+def boosted_estimator():
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return hf.Fit(estimator=HistGradientBoostingClassifier(max_iter=10)).fit(data, seed)
+    return HistGradientBoostingClassifier(max_iter=10)
 
 
 def test_trees_break_by_the_exact_search_and_none_is_missed():
@@ -72,7 +79,8 @@ def test_rounds_learn_from_possible_rows_of_one_class_through_a_pipeline():
     won, x = _broken.broken(pipeline().fit(data), data.take(data.y == 0), hf.Table(features=1))
     assert SCHEMA.validate(x, data.take(data.y == 0).x[won]).valid.all()
     model = rounds.fit(data, 0, notes.append)
-    assert "of 40 rows broken and added" in notes[0].text
+    assert ["of 40 rows broken and added" in e.text for e in notes if isinstance(e, Note)] == [True]
+    assert [(e.stage, e.done, e.total) for e in notes if isinstance(e, BatchDone)] == [("round 1", 40, 40)]
     hard, _ = _broken.broken(model, data.take(data.y == 0), hf.Table(features=1))
     assert len(hard) < len(won)
 
@@ -83,3 +91,26 @@ def test_a_ball_on_a_table_and_a_class_that_is_none_are_one_line():
         AdversarialRounds(of=pipeline(), threat=hf.Linf(0.1), rounds=1).fit(data)
     with pytest.raises(DataError, match="^HF154 "):
         AdversarialRounds(of=pipeline(), threat=hf.Table(features=1), rounds=1, source="evil").fit(data)
+
+
+def test_rounds_that_are_kept_are_not_made_again(tmp_path, monkeypatch):
+    data, asked = hints(120), []
+    of = hf.Fit(estimator=boosted_estimator())
+    rounds = AdversarialRounds(of=of, threat=hf.Linf(0.05), rounds=2, samples=30, checkpoint=str(tmp_path / "kept"))
+    first = rounds.fit(data)
+    plain = dataclasses.replace(rounds, checkpoint="").fit(data)
+    assert torch.equal(first.scores(data.x), plain.scores(data.x))
+    made = adversarial_rounds.broken
+    monkeypatch.setattr(adversarial_rounds, "broken", lambda *a: asked.append(1) or made(*a))
+    again = rounds.fit(data)
+    assert asked == []
+    assert torch.equal(first.scores(data.x), again.scores(data.x))
+    more = dataclasses.replace(rounds, rounds=3).fit(data)
+    assert asked == [1], "more rounds go on from those that are there"
+    assert torch.equal(more.scores(data.x), dataclasses.replace(rounds, rounds=3, checkpoint="").fit(data).scores(data.x))
+    rounds.fit(data, seed=1)
+    assert len(asked) > 2, "another seed begins anew"
+    file = sorted((tmp_path / "kept").glob("*.npz"))[0]
+    file.write_bytes(b"torn")
+    with pytest.raises(IntegrityError, match="^HF418 "):
+        rounds.fit(data), rounds.fit(data, seed=1)

@@ -3,15 +3,18 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.learning.learner import Learner
+from holdfast.models.estimators import is_fitted, rows_for
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
+from holdfast.models.trees.read import library_of
 from holdfast.models.wrap import wrap
 from holdfast.threats.tables.tabular import Tabular
 
@@ -22,10 +25,12 @@ SEEDS = ("random_state", "seed")
 class Fit(Learner):
     """A clone of `estimator` is fitted on flattened float64 inputs; the given one is not touched.
 
-    Where the data have a schema, it is fitted on the raw rows, as a data frame.
+    Where the data have a schema, it is fitted on the raw rows, as a data frame. Where the given one is fitted already,
+    the clone learns from rows of its kind (columns by name, or an array) and says its words for the classes.
 
     Args:
-        estimator: Any scikit-learn classifier, also a Pipeline; every `random_state` and `seed` in it gets the seed.
+        estimator: Any scikit-learn classifier, also a Pipeline, or one of XGBoost, LightGBM or CatBoost; every
+            `random_state` and `seed` in it gets the seed.
     """
 
     estimator: object
@@ -48,7 +53,7 @@ class Fit(Learner):
 
         Raises:
             ModelError: HF220 where a class has no sample (class i would then no longer be label i), HF208 where the
-                estimator is no classifier.
+                estimator is no classifier, HF222 where it cannot learn from these rows.
         """
         from sklearn.base import clone
 
@@ -62,9 +67,37 @@ class Fit(Learner):
             )
         estimator: Any = clone(self.estimator)
         names = [name for name in estimator.get_params() if name.rpartition("__")[2] in SEEDS]
-        estimator.set_params(**dict.fromkeys(names, seed % 2**32))
+        estimator.set_params(**dict.fromkeys(names, seed % 2**32), **_quiet(estimator))
         more = {} if weights is None else {"sample_weight": weights.double().numpy()}
-        space = dataset.space
-        rows = space.frame(dataset.x) if isinstance(space, Tabular) else dataset.x.double().flatten(1).numpy()
-        estimator.fit(rows, dataset.y.numpy(), **more)
-        return settle(wrap(estimator, space if dataset.schema else dataset.bounds), dataset.x)
+        rows, labels = self._learned_from(dataset)
+        try:
+            estimator.fit(rows, labels, **more)
+        except HoldfastError:
+            raise
+        except Exception as error:  # each library has kinds of its own for data that it does not take
+            raise ModelError(
+                "HF222",
+                f"{type(estimator).__name__} cannot learn from these rows",
+                seen=f"{type(error).__name__}: {' '.join(str(error).split())[:160]}",
+                fix="put an encoder or an imputer in front: make_pipeline(make_column_transformer(...), classifier)",
+            ) from error
+        return settle(wrap(estimator, dataset.space if dataset.schema else dataset.bounds), dataset.x)
+
+    def _learned_from(self, dataset: Dataset) -> tuple[Any, Any]:
+        """Rows and labels; as the given estimator has them, where it is fitted."""
+        space, x, labels = dataset.space, dataset.x.numpy(), dataset.y.numpy()
+        if not is_fitted(self.estimator):
+            return space.frame(x) if isinstance(space, Tabular) else rows_for(None, space, x), labels
+        words = getattr(self.estimator, "classes_", None)
+        if isinstance(words, np.ndarray) and words.shape == (dataset.n_classes,):
+            labels = words[labels]
+        return rows_for(self.estimator, space, x), labels
+
+
+def _quiet(estimator: Any) -> dict[str, Any]:
+    """What keeps CatBoost from writing files and lines, where nobody says that it shall."""
+    if library_of(estimator) != "catboost":
+        return {}
+    said = estimator.get_params()
+    lines = {} if {"verbose", "silent", "logging_level", "verbose_eval"} & set(said) else {"verbose": False}
+    return {**lines, **({} if "allow_writing_files" in said else {"allow_writing_files": False})}

@@ -31,7 +31,7 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
     library = library_of(model) or ""
     ask, classes, dump = _KINDS[library](model)
     names = list(getattr(model, "classes_", range(classes)))
-    source = Source(ask=Asked(ask, flat=True, double=True), output="logits", classes=classes)
+    source = Source(ask=Asked(ask, flat=True, double=True), output="logits", classes=classes, origin=model)
     return source.model(
         Model(
             space=space,

@@ -58,7 +58,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
         feed = _as_given if twin is not None else feed_of(estimator, space)
     decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
-    source = _source(estimator, decide, len(names), twin, feed)
+    source = _from(estimator, _source(estimator, decide, len(names), twin, feed))
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
     return source.model(
         Model(
@@ -109,6 +109,12 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed
     ]
     sources.append(Source(ask=_One(decide), decide=decide, output="labels", classes=classes))
     return dataclasses.replace(sources[0], others=tuple(sources[1:]))
+
+
+def _from(estimator: Any, source: Source) -> Source:
+    """The source and the ways behind it, with the estimator that they ask."""
+    others = tuple(dataclasses.replace(other, origin=estimator) for other in source.others)
+    return dataclasses.replace(source, origin=estimator, others=others)
 
 
 def _decides(estimator: Any, function: bool) -> bool:

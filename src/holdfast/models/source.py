@@ -25,6 +25,7 @@ class Source:
             that kind, and what is wrong with the copy in words, empty where nothing is. None where the two are one.
         others: Other ways to ask the same model, to be tried in this order where scores and decisions disagree.
         settled: Whether `settle` has looked.
+        origin: The fitted estimator of a library that answers; None for anything else.
     """
 
     ask: Callable[[Tensor], Tensor]
@@ -35,6 +36,7 @@ class Source:
     same: Callable[[Tensor, Output], tuple[float, str]] | None = None
     others: tuple["Source", ...] = ()
     settled: bool = False
+    origin: Any = None
 
     def model(self, model: Model) -> Model:
         """`model` with the fields that this source fills."""

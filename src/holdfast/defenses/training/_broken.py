@@ -12,6 +12,7 @@ from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.run import belongs, run
 from holdfast.attacks.trees.exact import exact_distance
+from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.models.model import Argmax, Model
 from holdfast.threats.goals import Wrong, overall
@@ -19,10 +20,16 @@ from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Linf, Threat
 
 BOXES = 100_000  # of an exact search: a row that needs more is left out
+PIECE = 64  # rows after which whoever listens is told
 
 
 def broken(
-    model: Model, data: Dataset, threat: Threat, attack: Attack | None = None, seed: int = 0
+    model: Model,
+    data: Dataset,
+    threat: Threat,
+    attack: Attack | None = None,
+    seed: int = 0,
+    on_event: Listener = silent,
 ) -> tuple[Tensor, Tensor]:
     """Positions of the samples that break within the threat `(n,)`, and what breaks each `(n, ...)`.
 
@@ -34,14 +41,16 @@ def broken(
         threat: How far the attacker may go.
         attack: With what; chosen by `best` unless given.
         seed: Of the attack.
+        on_event: Told after every 64 rows; may raise `holdfast.Stop`.
 
     Raises:
         ThreatError: HF303, HF304, HF307 or HF308 where attack, threat and model do not fit each other.
     """
     if attack is None and exactly(model, threat):
         belongs(threat, model.space)
-        return _exact(model, data, threat)
-    out = run(attack or best(model, threat), model, data.x, data.y, threat, seed=seed, ids=data.ids)
+        return _exact(model, data, threat, on_event)
+    chosen = attack or best(model, threat)
+    out = run(chosen, model, data.x, data.y, threat, seed=seed, ids=data.ids, batch=PIECE, on_event=on_event)
     won = out.success.nonzero()[:, 0]
     return won, out.adversarial[won]
 
@@ -61,12 +70,22 @@ def best(model: Model, threat: Threat) -> Attack:
     return Pgd() if seen.module is not None and Pgd().serves(threat) and threat.bounded else HopSkipJump()
 
 
-def _exact(model: Model, data: Dataset, threat: Threat) -> tuple[Tensor, Tensor]:
+def _exact(model: Model, data: Dataset, threat: Threat, on_event: Listener) -> tuple[Tensor, Tensor]:
     """The rows that break, all of them by the exact search, each made worse from its nearest witness on."""
-    radius = float(threat.radius)
-    found = exact_distance(model, data.x, data.y, budget=BOXES, within=np.nextafter(radius, math.inf))
-    won = ((found.distance > 0) & (found.distance <= radius)).nonzero()[:, 0]
-    return won, _worse(model, data.x[won], found.witness[won], data.y[won], radius)
+    radius, n = float(threat.radius), len(data)
+    rows, inputs, held = list[Tensor](), list[Tensor](), 0
+    for part in torch.split(torch.arange(n), PIECE):
+        x, y = data.x[part], data.y[part]
+        found = exact_distance(model, x, y, budget=BOXES, within=np.nextafter(radius, math.inf))
+        won = ((found.distance > 0) & (found.distance <= radius)).nonzero()[:, 0]
+        rows.append(part[won])
+        inputs.append(_worse(model, x[won], found.witness[won], y[won], radius))
+        held += int((found.distance > radius).sum())
+        done = int(part[-1]) + 1
+        on_event(BatchDone("exact search", done, n, held, done))
+    if not n:
+        return torch.zeros(0, dtype=torch.long), data.x
+    return torch.cat(rows), torch.cat(inputs)
 
 
 def _worse(model: Model, x0: Tensor, x: Tensor, y: Tensor, radius: float) -> Tensor:

@@ -1,6 +1,7 @@
 """Rounds of adversarial rows, Kantchelian, Tygar and Joseph, ICML 2016, arXiv:1509.07892."""
 
 import dataclasses
+import functools
 
 import torch
 from torch import Tensor
@@ -8,9 +9,10 @@ from torch import Tensor
 from holdfast.attacks.attack import Attack
 from holdfast.core.errors import DataError
 from holdfast.core.params import Count, Natural
-from holdfast.core.progress import Listener, Note, silent
+from holdfast.core.progress import BatchDone, Event, Listener, Note, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._broken import broken
+from holdfast.defenses.training._rounds import Rounds
 from holdfast.defenses.training._rows import enlarged
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
@@ -44,6 +46,8 @@ class AdversarialRounds(Learner):
         attack: Any of the catalog that fits the threat and the model; chosen by the model unless given.
         samples: Original rows attacked in each round, a random part; all where there are fewer.
         source: The class that somebody wants to hide, by name or number: only its rows are attacked. All unless given.
+        checkpoint: A folder that keeps what each round found: fitted again with the same data and seed, finished rounds
+            are read, and one model is learned instead of one a round. Of `of` that holds as far as it repeats itself.
     """
 
     of: Learner = Train()
@@ -52,6 +56,7 @@ class AdversarialRounds(Learner):
     attack: Attack | None = None
     samples: Count = 1_000
     source: str = ""
+    checkpoint: str = dataclasses.field(default="", repr=False)
 
     def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
         """A settled model, as the learner's; ends early where the attack breaks nothing any more.
@@ -59,24 +64,32 @@ class AdversarialRounds(Learner):
         Args:
             dataset: What to learn from; it is left as it is.
             seed: Of the learner, the attack and the choice of rows; the global random state stays as it is.
-            on_event: Told what the learner tells, and how many rows each round has added; may raise `holdfast.Stop`.
+            on_event: Told what the learner tells, how far each round is, and how many rows it has added; may raise
+                `holdfast.Stop`.
 
         Raises:
             ThreatError: HF303, HF304, HF307 or HF308 where the attack, the threat and the model do not fit each other.
             DataError: HF154 for a source that is no class of the data.
+            IntegrityError: HF418 for a round in `checkpoint` that cannot be read.
         """
         attacked = self._attacked(dataset)
         draw = torch.Generator().manual_seed(seed)
-        whole, model = dataset, self.of.fit(dataset, seed, on_event)
+        kept = Rounds.of(self, dataset, seed)
+        whole, model = dataset, None
         for k in range(self.rounds):
             rows = attacked[torch.randperm(len(attacked), generator=draw)[: self.samples].sort().values]
-            won, x = broken(model, dataset.take(rows), self.threat, self.attack, seed + k)
-            on_event(Note(f"round {k + 1} of {self.rounds}: {len(won)} of {len(rows)} rows broken and added"))
-            if not len(won):
+            found = kept.read(k)
+            if found is None:
+                model = model or self.of.fit(whole, seed, on_event)
+                tell = functools.partial(_renamed, on_event, f"round {k + 1}")
+                won, x = broken(model, dataset.take(rows), self.threat, self.attack, seed + k, tell)
+                found = rows[won], x
+                kept.write(k, *found)
+            on_event(Note(f"round {k + 1} of {self.rounds}: {len(found[0])} of {len(rows)} rows broken and added"))
+            if not len(found[0]):
                 break
-            whole = enlarged(whole, rows[won], x)
-            model = self.of.fit(whole, seed, on_event)
-        return model
+            whole, model = enlarged(whole, *found), None
+        return model or self.of.fit(whole, seed, on_event)
 
     def _attacked(self, dataset: Dataset) -> Tensor:
         """Positions of the rows that are attacked."""
@@ -91,3 +104,8 @@ class AdversarialRounds(Learner):
                 expected=", ".join(dataset.classes[:8]),
             )
         return (dataset.y == known[self.source]).nonzero()[:, 0]
+
+
+def _renamed(on_event: Listener, name: str, event: Event) -> None:
+    """An attack's progress under the name of its round."""
+    on_event(dataclasses.replace(event, stage=name) if isinstance(event, BatchDone) else event)
