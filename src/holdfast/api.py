@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
@@ -20,6 +20,8 @@ from holdfast.evaluation import gate as gating
 from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.corruptions import Corruptions
 from holdfast.evaluation.decide import decided
+from holdfast.evaluation.defending.dividing import assumed, misplaced
+from holdfast.evaluation.defending.estimator import HardenedEstimator, harden_estimator
 from holdfast.evaluation.defending.harden import Hardened
 from holdfast.evaluation.defending.harden import harden as hardened
 from holdfast.evaluation.defending.protocol import Protocol, settled
@@ -31,10 +33,13 @@ from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
+from holdfast.models.estimators import estimator_of, is_estimator
+from holdfast.models.files import load_model
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
 from holdfast.models.wrap import wrap
 from holdfast.report.run import Run
+from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
@@ -189,53 +194,119 @@ def compare_defenses(
     return compared(asked, out, data=data, on_event=on_event)
 
 
+@overload
 def harden(
-    model: nn.Module | Model,
+    model: nn.Module,
     data: Dataset | Splits,
     *,
-    threat: str | Threat,
+    threat: str | Threat | Profile,
     recipe: str = "auto",
     budget: str = "10m",
     epochs: int = 0,
     suite: str = "quick",
     limit: int | None = 500,
     batch: int = 128,
+    evade: str = "",
     seed: int = 0,
+    trust: str | None = None,
     out: str | os.PathLike[str] | None = None,
     on_event: Listener = silent,
-) -> tuple[nn.Module, Hardened]:
-    """Train a network on so that it withstands more; the same audit before and after tells what that brought and cost.
+) -> tuple[nn.Module, Hardened]: ...
+@overload
+def harden(
+    model: Any,
+    data: Dataset | Splits,
+    *,
+    threat: str | Threat | Profile,
+    recipe: str = "auto",
+    budget: str = "10m",
+    epochs: int = 0,
+    suite: str = "quick",
+    limit: int | None = 500,
+    batch: int = 128,
+    evade: str = "",
+    seed: int = 0,
+    trust: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_event: Listener = silent,
+) -> tuple[Any, Any]: ...
+def harden(
+    model: Any,
+    data: Dataset | Splits,
+    *,
+    threat: str | Threat | Profile,
+    recipe: str = "auto",
+    budget: str = "10m",
+    epochs: int = 0,
+    suite: str = "quick",
+    limit: int | None = 500,
+    batch: int = 128,
+    evade: str = "",
+    seed: int = 0,
+    trust: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    on_event: Listener = silent,
+) -> tuple[Any, Hardened | HardenedEstimator]:
+    """Make a model withstand more; the same audit before and after tells what that brought and cost.
+
+    A network is trained on. An estimator learns anew, from rows that broke it or with splits against the attacker.
 
     Args:
-        model: A torch network that takes inputs in the data's own units, or what `hf.wrap` returned; it stays as it is.
+        model: A torch network that takes inputs in the data's own units; a classifier of scikit-learn, XGBoost,
+            LightGBM or CatBoost, or a Pipeline, fitted or not; a model file; or what `hf.wrap` returned. It stays.
         data: Splits, or one Dataset, of which a fifth is kept for the audits.
-        threat: What it shall withstand, `"linf:8/255"`.
-        recipe: A trained defense as text, `"adversarial_training(steps=3)"`, or "auto".
-        budget: Time of the training, kept to within an epoch; the audits come on top.
-        epochs: Passes over the data, whatever they cost; 0 for as many as fit.
+        threat: What it shall withstand, `"linf:8/255"`, `hf.Table(features=2)`, or a profile, `hf.profile("malware")`.
+        recipe: A trained defense as text, `"adversarial_training(steps=3)"`, `"adversarial_rounds"`, or "auto".
+        budget: Time of the training, kept to within an epoch or a round; the audits come on top.
+        epochs: Of a network: passes over the data, whatever they cost; 0 for as many as fit.
         suite: Of the audits.
         limit: Samples of the audits, a seeded random subset.
-        batch: Samples in a training step.
+        batch: Of a network: samples in a training step.
+        evade: Of an estimator: one direction alone, `"fraud:legitimate"`; the first class is attacked and audited.
         seed: Of everything random.
-        out: A folder for audits and checkpoint, with which the same call continues; a temporary one unless given.
+        trust: The file, where `model` is one and opening it runs code.
+        out: A folder for audits, checkpoints and an estimator's file, with which the same call continues; a temporary
+            one unless given.
         on_event: Told of progress; may raise `hf.Stop`.
 
     Returns:
-        The hardened network, and what came of it: `choice`, `comparison`, and `model`, the network wrapped.
+        The hardened network or estimator, and what came of it: `choice`, `comparison`, `model`, wrapped, and of an
+        estimator `file` and `report`.
 
     Raises:
-        UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what is no torch network.
+        UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what cannot be hardened.
+        ModelError: HF208 no classifier, HF222 rows that it cannot learn from, HF260 a threat without a radius.
         IntegrityError: HF416 a folder of another hardening.
     """
-    bounds = (data.test if isinstance(data, Splits) else data).bounds
-    asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out", "bounds")}
-    given = model if isinstance(model, Model) else wrap(model, bounds)
-    if out is not None:
-        found = hardened(given, data, out=pathlib.Path(out), **asked)
-        return found.net, found
-    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
-        found = hardened(given, data, out=pathlib.Path(folder), **asked)
-    return found.net, dataclasses.replace(found, before=None, after=None)
+    under, data = assumed(threat, data)
+    one = data.test if isinstance(data, Splits) else data
+    space: Any = one.bounds if one.schema is None else one.space
+    asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
+    asked |= {"threat": under, "on_event": on_event}
+    if isinstance(model, str | os.PathLike):
+        model = load_model(model, trust=trust, bounds=space)
+    given, name = (estimator_of(model), model.name) if isinstance(model, Model) else (model, "")
+    estimator = is_estimator(given)
+    misplaced(estimator, epochs, evade)
+    with contextlib.ExitStack() as stack:
+        if out is None:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-")))
+        else:
+            folder = pathlib.Path(out)
+        if estimator:
+            found = harden_estimator(given, data, out=folder, evade=evade, name=name, **asked)
+            return found.estimator, found if out is not None else dataclasses.replace(
+                found, before=None, after=None, file=None
+            )
+        made = hardened(
+            model if isinstance(model, Model) else wrap(model, space),
+            data,
+            out=folder,
+            epochs=epochs,
+            batch=batch,
+            **asked,
+        )
+        return made.net, made if out is not None else dataclasses.replace(made, before=None, after=None)
 
 
 def gate(

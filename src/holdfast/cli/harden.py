@@ -1,33 +1,44 @@
-"""`holdfast harden MODEL DATA`: train a model on so that it withstands more, and measure before and after."""
+"""`holdfast harden MODEL DATA`: make a model withstand more, and measure before and after."""
 
 import dataclasses
 import pathlib
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.output import tell
+from holdfast.cli.output import tell, write
 from holdfast.cli.terminal import say
 from holdfast.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from holdfast.data.dataset import Splits
     from holdfast.evaluation.defending.harden import Hardened
+    from holdfast.models.model import Model
+
+NETWORK, FOLDER = "hardened.safetensors", "hardened"
+FILES = (".skops", ".json", ".ubj", ".txt", ".cbm")
+PAGES = (".html", ".md")
 
 Threat = Annotated[str, typer.Option("--threat", metavar="THREAT", help="Such as linf:8/255; a radius is needed.")]
 Recipe = Annotated[
-    str, typer.Option("--recipe", metavar="NAME", help="A trained defense, 'adversarial_training(steps=3)', or auto.")
+    str,
+    typer.Option("--recipe", metavar="NAME", help="'adversarial_training(steps=3)', adversarial-rounds, ..., or auto."),
 ]
 Budget = Annotated[str, typer.Option("--budget", metavar="TIME", help="Of the training: 90s, 10m, 1h30m.")]
 Epochs = Annotated[
-    int, typer.Option("--epochs", metavar="N", min=0, show_default=False, help="As many, instead of what fits.")
+    int,
+    typer.Option("--epochs", metavar="N", min=0, show_default=False, help="Of a network: as many, not what fits."),
 ]
 Out = Annotated[
-    str, typer.Option("-o", "--out", metavar="FILE", help="The hardened model, .safetensors; the same file continues.")
+    str,
+    typer.Option(
+        "-o", "--out", metavar="OUT", help="Of a network a .safetensors file, of a table a folder; the same continues."
+    ),
 ]
-Size = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Samples in a training step.")]
+Size = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Of a network: samples in a training step.")]
 
 
 def command(
@@ -40,49 +51,101 @@ def command(
     suite: options.Suite = "quick",
     limit: options.Limit = 500,
     batch: Size = 128,
+    evade: options.Evade = "",
+    profile: options.Profile = "",
     seed: options.Seed = 0,
     bounds: options.Bounds = "",
     trust: options.Trust = "",
-    out: Out = "hardened.safetensors",
+    out: Out = "",
     as_json: options.Json = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
     log: options.Log = "",
     debug: options.Debug = False,
 ) -> int:
-    """Train MODEL on, on the training part of DATA; audit it on the test part before and after, sample by sample."""
+    """Train MODEL on, or learn it anew, from the training part of DATA; audit it before and after, row by row."""
     from holdfast.cli.interrupt import announced
     from holdfast.cli.progress import Show
-    from holdfast.cli.subject import default_threat, load_model
+    from holdfast.cli.subject import default_threat, load_model, space_of
     from holdfast.data import load
-    from holdfast.evaluation.defending.harden import harden
-    from holdfast.report.comparison import page
+    from holdfast.evaluation.defending.dividing import misplaced
+    from holdfast.models.estimators import estimator_of
 
-    file = file_of(out)
-    splits = load(data, bounds=options.bounds_of(bounds))
-    source = load_model(model, trust, options.bounds_of(bounds) or splits.test.bounds)
-    under = threat or default_threat(splits.test)
+    splits = load(data, bounds=options.bounds_of(bounds), profile=profile)
+    source = load_model(model, trust, options.bounds_of(bounds) or space_of(splits.test))
+    given = estimator_of(source)
+    misplaced(given is not None, epochs, evade)
+    under = threat or default_threat(splits.test, profile)
+    place = out or (NETWORK if given is None else FOLDER)
+    asked = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "limit": limit or None, "seed": seed}
+    more = [word for name, value in (("--evade", evade), ("--profile", profile)) if value for word in (name, value)]
+    words = shlex.join(["holdfast", "harden", model, data, "--threat", under, *more, "-o", place])
     with options.log_file(log) as lines, Show(-1 if quiet else max(verbose, 1), lines) as show:
-        found = harden(
-            source,
-            splits,
-            threat=under,
-            out=file.with_suffix(".runs"),
-            recipe=recipe,
-            budget=budget,
-            epochs=epochs,
-            suite=suite,
-            limit=limit or None,
-            batch=batch,
-            seed=seed,
-            on_event=announced(show, bool(quiet)),
-            command=f"holdfast harden {shlex.quote(model)} {shlex.quote(data)} --threat {under} -o {shlex.quote(out)}",
+        asked |= {"on_event": announced(show, bool(quiet)), "command": words}
+        told = Told(model, source, splits, place, as_json, quiet)
+        if given is None:
+            return told.network(epochs=epochs, batch=batch, **asked)
+        return told.estimator(given, evade=evade, **asked)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Told:
+    """What is hardened, and where what comes of it goes."""
+
+    name: str
+    source: "Model"
+    splits: "Splits"
+    out: str
+    as_json: bool
+    quiet: int
+
+    def network(self, **asked: Any) -> int:
+        """A network, and its page."""
+        from holdfast.evaluation.defending.harden import harden
+        from holdfast.report.comparison import page
+
+        file = file_of(self.out)
+        found = harden(self.source, self.splits, out=file.with_suffix(".runs"), **asked)
+        note = written(found, self.name, file, asked["threat"])
+        tell(found.comparison, page, self.as_json, self.quiet)
+        if not self.quiet:
+            say(f"Model: {file}{note}")
+        return ExitCode.PASSED
+
+    def estimator(self, given: Any, **asked: Any) -> int:
+        """An estimator, its page in the terminal and beside its audits."""
+        from holdfast.evaluation.defending.estimator import harden_estimator
+        from holdfast.report.hardening import page, render
+
+        folder, file = places(self.out)
+        found = harden_estimator(given, self.splits, out=folder, file=file, name=self.source.name, **asked)
+        for ending in PAGES:
+            write(str(folder / f"hardening{ending}"), render(found.report, ending))
+        tell(found.report, page, self.as_json, self.quiet)
+        if not self.quiet:
+            say(f"Page: {folder / 'hardening.html'}")
+            say(f"Model: {found.file}" if found.file is not None else "Model: none, see the notes")
+        return ExitCode.PASSED
+
+
+def places(out: str) -> tuple[pathlib.Path, pathlib.Path | None]:
+    """The folder of a hardened estimator, and its file where one was named.
+
+    Raises:
+        UsageError: HF820 for a file of a kind that holds no estimator.
+    """
+    path = pathlib.Path(out)
+    if path.suffix in FILES:
+        return path.with_suffix(".runs"), path
+    if path.suffix in (".safetensors", ".pt", ".pth", ".pkl", ".joblib", ".onnx", ".keras", *PAGES):
+        raise UsageError(
+            "HF820",
+            "Estimators are not written as such a file",
+            seen=path.name,
+            expected=f"a folder, or a file ending in {', '.join(FILES)}",
+            fix=f"-o {shlex.quote(path.stem or 'hardened')}",
         )
-    note = written(found, model, file, under)
-    tell(found.comparison, page, as_json, quiet)
-    if not quiet:
-        say(f"Model: {file}{note}")
-    return ExitCode.PASSED
+    return path, None
 
 
 def file_of(out: str) -> pathlib.Path:

@@ -21,6 +21,7 @@ RECORDS = {
     "spread": ("holdfast.evaluation.spread", "Spread"),
     "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
     "defenses": ("holdfast.evaluation.defending.records", "DefenseComparison"),
+    "hardening": ("holdfast.evaluation.defending.hardening", "Hardening"),
     "bench": ("holdfast.evaluation.bench.records", "Bench"),
 }
 DOCUMENTS = (*RECORDS, "error")

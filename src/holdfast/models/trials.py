@@ -21,7 +21,11 @@ Facts = Iterator[tuple[str, tuple[int, ...], str, int]]
 WIDEST = 1 << 22
 """Numbers in a row, and classes times these."""
 
-LOOKED_THROUGH = ("sklearn.tree._tree.Tree",)
+ROBUST = (
+    "holdfast.learning.robust_forest.RobustForestClassifier",
+    "holdfast.learning.robust_stumps.RobustStumpsClassifier",
+)
+LOOKED_THROUGH = ("sklearn.tree._tree.Tree", *ROBUST, "holdfast.models.trees.form.Trees")
 """Types that skops leaves to its user, for their numbers and not for code: here the numbers are looked through."""
 
 PACKED = 100
@@ -144,9 +148,10 @@ def skops(path: str) -> Facts:
         raise unsound(file, f"{width!r:.40} numbers in a row")
     if width and hasattr(found, "predict"):
         try:
-            found.predict(np.zeros((1, width)))
+            found.predict(_row(found, width))
         except (ValueError, TypeError, AttributeError, IndexError) as error:
-            raise unsound(file, f"{type(error).__name__}: {_first(error)}") from error
+            if not _named(found):  # of columns with names nobody knows here what stands in them: words, say
+                raise unsound(file, f"{type(error).__name__}: {_first(error)}") from error
     yield type(found).__name__, (width,), "skops", size
 
 
@@ -176,6 +181,35 @@ def unsound(file: pathlib.Path, seen: str) -> ModelError:
         expected="trees, of the sizes that the file says",
         fix="get a sound copy from who trained it",
     )
+
+
+def _named(found: Any) -> bool:
+    """Whether an estimator was fitted on columns with names."""
+    return getattr(found, "feature_names_in_", None) is not None
+
+
+def _row(found: Any, width: int) -> Any:
+    """A row of zeros, as a data frame where the columns have names."""
+    row = np.zeros((1, width))
+    return need("pandas", "pandas").DataFrame(row, columns=list(found.feature_names_in_)) if _named(found) else row
+
+
+def _planted(file: pathlib.Path, found: Any) -> None:
+    """Look through the arrays of a robust forest: compiled code walks them and trusts every number."""
+    inner = found.feature >= 0
+    nodes, ends = len(found.feature), (found.left, found.right, found.threshold, found.missing, found.zeros)
+    kinds = {np.asarray(one).dtype.kind for one in (found.roots, found.feature, found.left, found.right)}
+    wrong = "" if kinds == {"i"} and all(np.shape(one) == (nodes,) for one in (*ends, found.members)) else "other lists"
+    wrong = wrong or walks(found.roots, np.where(inner, found.left, -1), np.where(inner, found.right, -1))
+    if not wrong and not ((found.roots >= 0) & (found.roots < nodes)).all():
+        wrong = "a root outside its trees"
+    if not wrong and (found.feature[inner] >= found.features).any():
+        wrong = "a split on a number that is not in a row"
+    leaves = found.left[~inner] if not wrong else np.zeros(0)
+    if not wrong and not ((leaves >= 0) & (leaves < len(found.values))).all():
+        wrong = "a leaf without a value"
+    if wrong or (found.members >= 0).any() or found.levels or np.shape(found.values)[1:] != np.shape(found.base):
+        raise unsound(file, wrong or "sets of categories")
 
 
 def _zeros(session: Any) -> dict[str, Any]:
@@ -254,7 +288,9 @@ def _estimators(file: pathlib.Path, found: Any, depth: int) -> None:
         ends = [np.where(leaf, -1, found.nodes[side].astype(np.int64)) for side in ("left", "right")]
         if wrong := walks([0], *ends):
             raise unsound(file, wrong)
-    elif kind.__module__.startswith("sklearn."):
+    elif f"{kind.__module__}.{kind.__name__}" == LOOKED_THROUGH[-1]:
+        _planted(file, found)
+    elif kind.__module__.startswith("sklearn.") or f"{kind.__module__}.{kind.__name__}" in ROBUST:
         _each(file, vars(found).values() if hasattr(found, "__dict__") else (), depth)
 
 

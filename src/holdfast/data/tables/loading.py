@@ -113,16 +113,21 @@ def _noted(part: Dataset, train: Dataset, repeats: bool) -> Dataset:
 
 
 def profiled(found: Splits, assumed: Profile) -> Splits:
-    """The same parts under a schema that says what an attacker of this profile can do.
+    """The same parts under a schema that says what an attacker of this profile can do; `under` does it to one part.
 
     Raises:
         ThreatError: HF311 where they are no table, or one whose columns the profile does not know.
     """
-    val = None if found.val is None else _under(found.val, assumed)
-    return Splits(_under(found.train, assumed), _under(found.test, assumed), val)
+    val = None if found.val is None else under(found.val, assumed)
+    return Splits(under(found.train, assumed), under(found.test, assumed), val)
 
 
-def _under(part: Dataset, assumed: Profile) -> Dataset:
+def under(part: Dataset, assumed: Profile) -> Dataset:
+    """One part under a profile.
+
+    Raises:
+        ThreatError: HF311.
+    """
     if part.schema is None:
         raise ThreatError(
             "HF311",

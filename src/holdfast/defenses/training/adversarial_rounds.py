@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from holdfast.attacks.attack import Attack
 from holdfast.core.errors import DataError
 from holdfast.core.params import Count, Natural
-from holdfast.core.progress import BatchDone, Event, Listener, Note, silent
+from holdfast.core.progress import BatchDone, Event, Listener, StageDone, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._broken import broken
 from holdfast.defenses.training._rounds import Rounds
@@ -78,18 +79,24 @@ class AdversarialRounds(Learner):
         whole, model = dataset, None
         for k in range(self.rounds):
             rows = attacked[torch.randperm(len(attacked), generator=draw)[: self.samples].sort().values]
-            found = kept.read(k)
+            found, began = kept.read(k), time.monotonic()
+            reused = 0 if found is None else len(rows)
             if found is None:
                 model = model or self.of.fit(whole, seed, on_event)
                 tell = functools.partial(_renamed, on_event, f"round {k + 1}")
                 won, x = broken(model, dataset.take(rows), self.threat, self.attack, seed + k, tell)
                 found = rows[won], x
                 kept.write(k, *found)
-            on_event(Note(f"round {k + 1} of {self.rounds}: {len(found[0])} of {len(rows)} rows broken and added"))
+            on_event(StageDone(f"round {k + 1}", len(rows), len(found[0]), time.monotonic() - began, reused))
             if not len(found[0]):
                 break
             whole, model = enlarged(whole, *found), None
         return model or self.of.fit(whole, seed, on_event)
+
+    def added(self, dataset: Dataset, seed: int, k: int) -> int | None:
+        """Rows that round `k`, from 0, broke and added; None where `checkpoint` does not keep it."""
+        found = Rounds.of(self, dataset, seed).read(k)
+        return None if found is None else len(found[0])
 
     def _attacked(self, dataset: Dataset) -> Tensor:
         """Positions of the rows that are attacked."""

@@ -19,7 +19,7 @@ from holdfast.evaluation.audit import audit
 from holdfast.evaluation.budget import seconds_of
 from holdfast.evaluation.comparison import Comparison, compare
 from holdfast.evaluation.defending.place import finished
-from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of
+from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of, plain
 from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
@@ -97,26 +97,26 @@ def harden(
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 a model that cannot be trained on.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
-    under, seconds = parse(threat), seconds_of(budget)
-    train, test = _divided(data, seed)
+    under, seconds, recipe = parse(threat), seconds_of(budget), plain(recipe)
+    train, test = divided(data, seed)
     start = _trainable(settle(model, train.x))
     of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with Lock(out / "lock"), Interrupt(on_event) as interrupt:
-        told = _Inside(interrupt)
+        told = Inside(interrupt)
         choice = _choice(out, start, train, under, recipe, seconds, epochs, seed, of, told)
         told(Note(choice.text))
         learner = learner_of(choice.recipe, dataclasses.replace(of, epochs=choice.epochs), under)
         watch = _Watch(told, choice)
         made = _trained(learner, start, train, seed, watch, interrupt)
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
-        before, after = (_audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
+        before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared = compare([before, after])
     return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
 
 
-def _audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: Listener) -> Folder:
+def audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: Listener) -> Folder:
     """The run in the folder, carried out where it is not there.
 
     Raises:
@@ -128,7 +128,8 @@ def _audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_ev
     return found
 
 
-def _divided(data: Dataset | Splits, seed: int) -> tuple[Dataset, Dataset]:
+def divided(data: Dataset | Splits, seed: int) -> tuple[Dataset, Dataset]:
+    """What is learned from, and what is judged."""
     return (data.part("train"), data.part("test")) if isinstance(data, Splits) else data.divide(0.8, seed)
 
 
@@ -142,10 +143,10 @@ def _trainable(model: Model) -> Model:
     if source is None or not isinstance(source.ask, Normalized) or model.module is None:
         raise UsageError(
             "HF835",
-            "Only a torch network alone can be hardened",
+            "Only a torch network alone, or an estimator, can be hardened",
             seen=repr(model),
-            expected="hf.wrap(net, bounds=...)",
-            fix="stages go in front of a hardened network; trees and tables have hf.defenses.AdversarialRounds",
+            expected="hf.wrap(net, bounds=...), or a classifier of a library",
+            fix="stages go in front of a hardened network; of trees and tables give the estimator or its file",
         )
     return model
 
@@ -231,7 +232,7 @@ class _Watch:
             raise Stop
 
 
-class _Inside:
+class Inside:
     """Passes events on with the time that is left of a training; a wish to stop reaches trainings as `Stop`."""
 
     def __init__(self, interrupt: Interrupt):

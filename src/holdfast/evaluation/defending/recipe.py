@@ -60,6 +60,12 @@ class Choice:
     text: str
 
 
+def plain(recipe: str) -> str:
+    """A recipe with underscores in its name, where it was written with hyphens."""
+    head, bracket, rest = recipe.partition("(")
+    return head.strip().replace("-", "_") + bracket + rest
+
+
 def recipes() -> tuple[str, ...]:
     """Names of the catalog's trained defenses that train a given model on, at a threat."""
     found = []

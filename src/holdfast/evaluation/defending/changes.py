@@ -1,0 +1,169 @@
+"""What changed between two audits of a table's model: recall by class, columns that attackers used, rows in words."""
+
+import collections
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from holdfast.attacks.trees.exact import exact_distance
+from holdfast.data.dataset import Dataset
+from holdfast.defenses.training._broken import BOXES, exactly
+from holdfast.evaluation import provenance
+from holdfast.evaluation.comparison import Comparison
+from holdfast.evaluation.defending.dividing import Parts
+from holdfast.evaluation.defending.hardening import Column, Hardening, OfClass, TableChoice
+from holdfast.evaluation.manifest import keys_of
+from holdfast.evaluation.parts import Array
+from holdfast.evaluation.statistics import Rate, rate
+from holdfast.evaluation.store import Folder
+from holdfast.models.model import Model
+from holdfast.threats.tables.tabular import Tabular
+from holdfast.threats.threats import Threat
+
+EXAMPLES = 5
+SEEN = (
+    "The figures under attack are what this search leaves. Rounds have seen the same search on the training part: one "
+    "that they have not seen, or a longer one (--suite standard), may find more."
+)
+
+
+def told(
+    compared: Comparison,
+    choice: TableChoice,
+    start: Model,
+    made: Model,
+    parts: Parts,
+    threat: Threat,
+    runs: tuple[Folder, Folder],
+    *,
+    evade: str,
+    seconds: float,
+    file: str,
+    trust: bool,
+    remarks: tuple[str, ...],
+) -> Hardening:
+    """The document.
+
+    Args:
+        compared: The audits, row by row.
+        choice: The recipe.
+        start: The model before.
+        made: The model after.
+        parts: The data.
+        threat: What both were audited under.
+        runs: The audits.
+        evade: The direction; empty for all rows.
+        seconds: Of learning.
+        file: The model file; empty where there is none.
+        trust: Whether opening it needs trust.
+        remarks: What to know, empty ones left out.
+    """
+    adversarial = [_adversarial(run, parts.judged) for run in runs]
+    summary = runs[0].summary
+    judged = _rows_of(runs[0], parts.judged)
+    exact = None
+    if exactly(start, threat) and exactly(made, threat):
+        exact = _proven(start, judged, float(threat.radius)), _proven(made, judged, float(threat.radius))
+    return Hardening(
+        holdfast=provenance.version(),
+        model=start.name,
+        made=made.name,
+        data=parts.judged.name,
+        split=parts.judged.split,
+        threat=threat.literal,
+        words=threat.words(parts.judged.space),
+        evade=evade,
+        suite=summary.suite,
+        choice=choice,
+        seconds=seconds,
+        file=file,
+        trust=trust,
+        comparison=compared,
+        classes=_classes(runs),
+        accuracy=(_right(start, parts.test), _right(made, parts.test)) if evade else None,
+        exact=exact,
+        columns=_columns(parts.judged, *adversarial),
+        broken=(len(adversarial[0]), len(adversarial[1])),
+        examples=_examples(parts.judged, *adversarial),
+        notes=(*filter(None, remarks), SEEN),
+    )
+
+
+def _classes(runs: tuple[Folder, Folder]) -> tuple[OfClass, ...]:
+    """Recall and recall under attack of each class that both audits hold."""
+    first, second = ({c.label: c for c in run.summary.threats[0].per_class} for run in runs)
+    return tuple(
+        OfClass(
+            name=one.name,
+            before=one.clean,
+            after=second[label].clean,
+            held_before=one.robust,
+            held_after=second[label].robust,
+        )
+        for label, one in first.items()
+        if label in second
+    )
+
+
+def _adversarial(run: Folder, data: Dataset) -> dict[int, Array]:
+    """Position in the data -> the row that broke the model."""
+    place = {key: i for i, key in enumerate(keys_of(data.digests))}
+    found: dict[int, Array] = {}
+    for asked in (q for q in run.parts.questions() if q.kind == "search"):
+        for key, row in run.parts.arrays(asked, "adversarial").items():
+            if key in place:
+                found.setdefault(place[key], row)
+    return found
+
+
+def _rows_of(run: Folder, data: Dataset) -> Dataset:
+    """The rows that a run has audited."""
+    there = set(run.manifest.samples.keys)
+    return data.take([i for i, key in enumerate(keys_of(data.digests)) if key in there])
+
+
+def _columns(data: Dataset, before: Mapping[int, Array], after: Mapping[int, Array]) -> tuple[Column, ...]:
+    """How many adversarial rows changed each column; a one-hot group is one column."""
+    if data.schema is None:
+        return ()
+    names = [feature.group or feature.name for feature in data.schema.features]
+    counts = []
+    for found in (before, after):
+        count: collections.Counter[str] = collections.Counter()
+        for i, row in found.items():
+            a, b = data.x[i].numpy(), np.asarray(row)
+            moved = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+            count.update({names[j] for j in np.flatnonzero(moved)})
+        counts.append(count)
+    order = sorted({*counts[0], *counts[1]}, key=lambda name: (-counts[0][name] - counts[1][name], name))
+    return tuple(Column(name=name, before=counts[0][name], after=counts[1][name]) for name in order)
+
+
+def _examples(data: Dataset, before: Mapping[int, Array], after: Mapping[int, Array]) -> tuple[str, ...]:
+    """Rows in words, those that hold now first; only of data whose rows may be shown."""
+    space = data.space
+    if not data.shared or not isinstance(space, Tabular) or data.ids is None:
+        return ()
+
+    def words(i: int, row: Array) -> str:
+        return space.describe(data.x[i], torch.from_numpy(row))
+
+    mended = [f"row {int(data.ids[i])}: {words(i, row)}; holds now" for i, row in before.items() if i not in after]
+    both = [
+        f"row {int(data.ids[i])}: before {words(i, row)}; after {words(i, after[i])}"
+        for i, row in before.items()
+        if i in after
+    ]
+    return tuple((*mended[: EXAMPLES - min(2, len(both))], *both)[:EXAMPLES])
+
+
+def _right(model: Model, data: Dataset) -> Rate:
+    return rate(int((model.predict(data.x) == data.y).sum()), len(data), "rows of the test part")
+
+
+def _proven(model: Model, data: Dataset, radius: float) -> Rate:
+    """Rows that are right, and of which the exact search proves that nothing in the ball is another class."""
+    found = exact_distance(model, data.x, data.y, budget=BOXES, within=np.nextafter(radius, np.inf))
+    held = int((found.lower > radius).sum())
+    return rate(held, len(data), "rows of the audit")
