@@ -116,9 +116,13 @@ class Told:
         """An estimator, its page in the terminal and beside its audits."""
         from holdfast.evaluation.defending.estimator import harden_estimator
         from holdfast.report.hardening import page, render
+        from holdfast.report.run import Run
 
         folder, file = places(self.out)
         found = harden_estimator(given, self.splits, out=folder, file=file, name=self.source.name, **asked)
+        for run in (found.before, found.after):
+            if run is not None:
+                Run(run).report(run / "report.html")
         for ending in PAGES:
             write(str(folder / f"hardening{ending}"), render(found.report, ending))
         tell(found.report, page, self.as_json, self.quiet)

@@ -24,8 +24,7 @@ def render(found: Hardening, form: str) -> str:
 
 def page(found: Hardening) -> Sheet:
     """Headline, before and after, columns, recipes, notes."""
-    tables = [_rates(found), _columns(found), _recipes(found)]
-    examples = [("What broke a row, before and after", "; ".join(found.examples))] if found.examples else []
+    tables = [_rates(found), _columns(found), _examples(found), _recipes(found)]
     where = f"the samples of {found.evade.replace(':', ' that shall pass for ')}" if found.evade else "all classes"
     about = (
         f"{found.threat}: {found.words}. {counted(found.comparison.samples, 'row')} of {found.data} "
@@ -35,7 +34,6 @@ def page(found: Hardening) -> Sheet:
         title=f"{found.model} hardened by {found.choice.recipe}",
         lead=(_headline(found), about, _file(found)),
         tables=tuple(table for table in tables if table.rows),
-        points=tuple(examples),
         notes=tuple(_notes(found)),
         foot=f"Made by holdfast {found.holdfast} from {', '.join(side.run for side in found.comparison.runs)}.",
     )
@@ -62,7 +60,8 @@ def _file(found: Hardening) -> str:
     if not found.file:
         return "No model file was written; the notes say why."
     trust = f"; opening it needs --trust {found.file}, for types that skops does not know" if found.trust else ""
-    return f"Model: {found.file}, read back with the same answers{trust}. Learned in {found.seconds:.0f} s."
+    what = f"Model: {found.file} ({found.kind}), read back with the same answers{trust}."
+    return f"{what} Learned in {found.seconds:.0f} s."
 
 
 def _rates(found: Hardening) -> Table:
@@ -100,6 +99,15 @@ def _columns(found: Hardening) -> Table:
         caption=f"Columns that attackers changed, of {counted(before, 'broken row')} before and {after} after{more}",
         heads=("column", ">before", ">after"),
         rows=tuple(rows),
+    )
+
+
+def _examples(found: Hardening) -> Table:
+    """What broke single rows, in words."""
+    return Table(
+        caption="What broke single rows",
+        heads=(">row", "before", "after"),
+        rows=tuple((str(one.row), one.before, one.after or "holds now") for one in found.examples),
     )
 
 

@@ -12,7 +12,8 @@ from holdfast.defenses.training._broken import BOXES, exactly
 from holdfast.evaluation import provenance
 from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.defending.dividing import Parts
-from holdfast.evaluation.defending.hardening import Column, Hardening, OfClass, TableChoice
+from holdfast.evaluation.defending.hardening import Column, Example, Hardening, OfClass, TableChoice
+from holdfast.evaluation.defending.tabular import ROUNDS
 from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.statistics import Rate, rate
@@ -39,6 +40,7 @@ def told(
     *,
     evade: str,
     seconds: float,
+    kind: str,
     file: str,
     trust: bool,
     remarks: tuple[str, ...],
@@ -55,6 +57,7 @@ def told(
         runs: The audits.
         evade: The direction; empty for all rows.
         seconds: Of learning.
+        kind: Class of what came out.
         file: The model file; empty where there is none.
         trust: Whether opening it needs trust.
         remarks: What to know, empty ones left out.
@@ -69,6 +72,7 @@ def told(
         holdfast=provenance.version(),
         model=start.name,
         made=made.name,
+        kind=kind,
         data=parts.judged.name,
         split=parts.judged.split,
         threat=threat.literal,
@@ -86,7 +90,7 @@ def told(
         columns=_columns(parts.judged, *adversarial),
         broken=(len(adversarial[0]), len(adversarial[1])),
         examples=_examples(parts.judged, *adversarial),
-        notes=(*filter(None, remarks), SEEN),
+        notes=(*filter(None, remarks), *((SEEN,) if choice.recipe.startswith(ROUNDS) else ())),
     )
 
 
@@ -140,22 +144,18 @@ def _columns(data: Dataset, before: Mapping[int, Array], after: Mapping[int, Arr
     return tuple(Column(name=name, before=counts[0][name], after=counts[1][name]) for name in order)
 
 
-def _examples(data: Dataset, before: Mapping[int, Array], after: Mapping[int, Array]) -> tuple[str, ...]:
+def _examples(data: Dataset, before: Mapping[int, Array], after: Mapping[int, Array]) -> tuple[Example, ...]:
     """Rows in words, those that hold now first; only of data whose rows may be shown."""
     space = data.space
     if not data.shared or not isinstance(space, Tabular) or data.ids is None:
         return ()
+    held, both = [i for i in before if i not in after], [i for i in before if i in after]
+    shown = (*held[: EXAMPLES - min(2, len(both))], *both)[:EXAMPLES]
 
-    def words(i: int, row: Array) -> str:
-        return space.describe(data.x[i], torch.from_numpy(row))
+    def words(i: int, found: Mapping[int, Array]) -> str:
+        return space.describe(data.x[i], torch.from_numpy(found[i])) if i in found else ""
 
-    mended = [f"row {int(data.ids[i])}: {words(i, row)}; holds now" for i, row in before.items() if i not in after]
-    both = [
-        f"row {int(data.ids[i])}: before {words(i, row)}; after {words(i, after[i])}"
-        for i, row in before.items()
-        if i in after
-    ]
-    return tuple((*mended[: EXAMPLES - min(2, len(both))], *both)[:EXAMPLES])
+    return tuple(Example(row=int(data.ids[i]), before=words(i, before), after=words(i, after)) for i in shown)
 
 
 def _right(model: Model, data: Dataset) -> Rate:

@@ -140,6 +140,7 @@ def harden_estimator(
             (before, after),
             evade=evade,
             seconds=spent,
+            kind=type(estimator).__name__,
             file="" if kept is None else str(kept),
             trust=bool(trust),
             remarks=(subject.remark, parts.remark, why),

@@ -86,11 +86,20 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Example:
+    """What broke a row, in words: `glucose 158 -> 154`; empty after, where it holds."""
+
+    row: int
+    before: str
+    after: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Hardening:
     """An estimator before and after.
 
     Args:
-        model, made: Names.
+        model, made: Names; `kind` is the class of what came out.
         choice: The recipe and why.
         seconds: Of learning what was chosen.
         words: The threat in words.
@@ -104,7 +113,7 @@ class Hardening:
             before and after; None where no exact search serves.
         columns: What attackers changed, the most frequent first; empty for what is no table.
         broken: Adversarial rows before and after.
-        examples: Rows that broke before and hold after, or break at another place, in words; empty for unshared data.
+        examples: Rows that broke before, with what broke them before and after; empty for unshared data.
         notes: What to know.
     """
 
@@ -112,6 +121,7 @@ class Hardening:
     holdfast: str
     model: str
     made: str
+    kind: str
     data: str
     split: str
     threat: str
@@ -128,7 +138,7 @@ class Hardening:
     exact: tuple[Rate, Rate] | None
     columns: tuple[Column, ...]
     broken: tuple[int, int]
-    examples: tuple[str, ...]
+    examples: tuple[Example, ...]
     notes: tuple[str, ...]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.core.errors import HoldfastError, IntegrityError, UsageError
 from holdfast.core.files import write_atomic
-from holdfast.core.progress import Listener, Note, silent
+from holdfast.core.progress import Event, Listener, Note, StageDone, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._broken import broken
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
@@ -94,10 +94,13 @@ class Trying:
         began = self.clock()
         model = self.subject.learner.fit(self.learned, self.seed, self.on_event)
         fitted = self.clock() - began
+        broken(model, self.validation.take(slice(0, 2)), self.asked.threat, None, self.seed)  # what happens once
+        warm = self.clock()
         found = self._measured(PLAIN, model, began)
-        row = max(found.seconds - fitted, 0.0) / max(found.held.n, 1)
+        row = (self.clock() - warm) / max(found.held.n, 1)
         check = row * found.held.n
-        left = SAFE * self.seconds - found.seconds - PLANNED * (2 * fitted + check) - self.again * 4 * fitted
+        again = self.again * 4 * fitted
+        left = SAFE * self.seconds - check - fitted - PLANNED * (2 * fitted + check) - again
         fits = left / (PLANNED * row * (1 + self.again)) if row > 0 else ENOUGH
         samples = int(min(max(fits, LEAST), ENOUGH))
         return self._keep(Trials(samples=samples, row_seconds=row, fit_seconds=fitted, tried=(found,)))
@@ -131,12 +134,17 @@ class Trying:
         learner, _ = learner_of(text, self.subject, self.learned, self.asked, str(self.folder))
         self.on_event(Note(f"trying {text}"))
         try:
-            found = self._measured(text, learner.fit(self.learned, self.seed, self.on_event), began)
+            found = self._measured(text, learner.fit(self.learned, self.seed, self._tell), began)
         except HoldfastError as error:
             self.on_event(Note(f"{text}: not tried, {error.line()}"))
             return trials
         self.on_event(Note(f"{text}: {_told(found)}"))
         return self._keep(dataclasses.replace(trials, tried=(*trials.tried, found)))
+
+    def _tell(self, event: Event) -> None:
+        """Rounds that the recipe before has made already are no news."""
+        if not isinstance(event, StageDone) or not event.reused:
+            self.on_event(event)
 
     def _measured(self, text: str, model: Model, began: float) -> Tried:
         """A model on the validation part."""
