@@ -123,7 +123,7 @@ def _xgboost(booster: Any) -> tuple[Any, str]:
     )
     return made, (
         f"XGBoost's files do not keep every setting: learned again with {rounds} rounds of depth {deep}, as its trees "
-        f"have, and a learning rate of {float(trees['eta']):.3g}; hf.harden(XGBClassifier(...), ...) takes yours"
+        f"have, and a learning rate of {float(trees['eta']):.3g}; hf.harden(XGBClassifier(...), ...) takes yours."
     )
 
 

@@ -1,7 +1,8 @@
 """What changed between two audits of a table's model: recall by class, columns that attackers used, rows in words."""
 
 import collections
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,14 +14,13 @@ from holdfast.evaluation import provenance
 from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.defending.dividing import Parts
 from holdfast.evaluation.defending.hardening import Column, Example, Hardening, OfClass, TableChoice
-from holdfast.evaluation.defending.tabular import ROUNDS
+from holdfast.evaluation.defending.tabular import ROUNDS, Asked
 from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
 from holdfast.threats.tables.tabular import Tabular
-from holdfast.threats.threats import Threat
 
 EXAMPLES = 5
 SEEN = (
@@ -29,20 +29,24 @@ SEEN = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What came out: the class of the estimator, the seconds it took, its file (or none), whether that needs trust."""
+
+    kind: str
+    seconds: float
+    file: str
+    trust: bool
+
+
 def told(
     compared: Comparison,
     choice: TableChoice,
-    start: Model,
-    made: Model,
+    models: tuple[Model, Model],
     parts: Parts,
-    threat: Threat,
+    asked: Asked,
     runs: tuple[Folder, Folder],
-    *,
-    evade: str,
-    seconds: float,
-    kind: str,
-    file: str,
-    trust: bool,
+    made: Written,
     remarks: tuple[str, ...],
 ) -> Hardening:
     """The document.
@@ -50,48 +54,48 @@ def told(
     Args:
         compared: The audits, row by row.
         choice: The recipe.
-        start: The model before.
-        made: The model after.
+        models: Before and after.
         parts: The data.
-        threat: What both were audited under.
+        asked: What both were audited under.
         runs: The audits.
-        evade: The direction; empty for all rows.
-        seconds: Of learning.
-        kind: Class of what came out.
-        file: The model file; empty where there is none.
-        trust: Whether opening it needs trust.
-        remarks: What to know, empty ones left out.
+        made: What came out.
+        remarks: What to know.
     """
-    adversarial = [_adversarial(run, parts.judged) for run in runs]
-    summary = runs[0].summary
-    judged = _rows_of(runs[0], parts.judged)
+    threat, data = asked.threat, parts.judged
+    adversarial = [_adversarial(run, data) for run in runs]
     exact = None
-    if exactly(start, threat) and exactly(made, threat):
-        exact = _proven(start, judged, float(threat.radius)), _proven(made, judged, float(threat.radius))
+    if all(exactly(model, threat) for model in models):
+        audited = _rows_of(runs[0], data)
+        exact = _both(lambda model: _proven(model, audited, float(threat.radius)), models)
     return Hardening(
         holdfast=provenance.version(),
-        model=start.name,
-        made=made.name,
-        kind=kind,
-        data=parts.judged.name,
-        split=parts.judged.split,
+        model=models[0].name,
+        made=models[1].name,
+        kind=made.kind,
+        data=data.name,
+        split=data.split,
         threat=threat.literal,
-        words=threat.words(parts.judged.space),
-        evade=evade,
-        suite=summary.suite,
+        words=threat.words(data.space),
+        evade=asked.evade,
+        suite=runs[0].summary.suite,
         choice=choice,
-        seconds=seconds,
-        file=file,
-        trust=trust,
+        seconds=made.seconds,
+        file=made.file,
+        trust=made.trust,
         comparison=compared,
         classes=_classes(runs),
-        accuracy=(_right(start, parts.test), _right(made, parts.test)) if evade else None,
+        accuracy=_both(lambda model: _right(model, parts.test), models) if asked.evade else None,
         exact=exact,
-        columns=_columns(parts.judged, *adversarial),
+        columns=_columns(data, *adversarial),
         broken=(len(adversarial[0]), len(adversarial[1])),
-        examples=_examples(parts.judged, *adversarial),
-        notes=(*filter(None, remarks), *((SEEN,) if choice.recipe.startswith(ROUNDS) else ())),
+        examples=_examples(data, *adversarial),
+        notes=(*remarks, *((SEEN,) if choice.recipe.startswith(ROUNDS) else ())),
     )
+
+
+def _both(measure: Callable[[Model], Rate], models: tuple[Model, Model]) -> tuple[Rate, Rate]:
+    """Before and after."""
+    return measure(models[0]), measure(models[1])
 
 
 def _classes(runs: tuple[Folder, Folder]) -> tuple[OfClass, ...]:

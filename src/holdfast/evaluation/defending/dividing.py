@@ -49,8 +49,8 @@ class Parts:
             whole = data.part("test") if isinstance(data, Splits) else data
             train, test = whole.divide(TRAINED, seed)
             remark = (
-                f"the data come in one part: {len(train)} rows were learned from and {len(test)} are judged; what the "
-                "given model had learned from may be among these"
+                f"The data come in one part: {len(train)} rows were learned from and {len(test)} are judged; what the "
+                "given model had learned from may be among these."
             )
         there = val is not None and len(val) > 0
         learned, validation = (train, val) if there and val is not None else train.divide(HELD_OUT, seed)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from holdfast.attacks.run import belongs
 from holdfast.core.errors import HoldfastError, IntegrityError, ModelError, Stop
 from holdfast.core.files import Lock, write_atomic, writing
 from holdfast.core.progress import Event, Listener, Note, StageDone, silent
@@ -18,7 +19,7 @@ from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.budget import seconds_of
 from holdfast.evaluation.comparison import Comparison, compare
-from holdfast.evaluation.defending.changes import told
+from holdfast.evaluation.defending.changes import Written, told
 from holdfast.evaluation.defending.dividing import Parts
 from holdfast.evaluation.defending.harden import AFTER, BEFORE, Inside, audited
 from holdfast.evaluation.defending.hardening import Hardening, TableChoice
@@ -109,44 +110,18 @@ def harden_estimator(
     """
     under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given)
     parts = Parts.of(data, seed, evade)
-    asked = Asked(under, evade.partition(":")[0].strip() and _class(parts.train, evade))
-    _known(recipe, subject, parts.train, asked)
+    belongs(under, parts.train.space)
+    asked = Asked(under, _class(parts.train, evade) if evade else "", evade)
+    if plain(recipe) != AUTO:
+        learner_of(recipe, subject, parts.train, asked)  # refused before anything is learned
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with Lock(out / "lock"), Interrupt(on_event) as interrupt:
         work = _Work(subject, parts, asked, out, seed, interrupt, Inside(interrupt), name or subject.name)
-        for remark in filter(None, (subject.remark, parts.remark)):
-            work.tell(Note(remark))
-        start = work.stoppable(work.before)
-        choice = work.stoppable(lambda: work.choice(start, recipe, seconds, suite, limit))
-        work.tell(Note(choice.text))
-        began = time.perf_counter()
-        made, estimator = work.stoppable(lambda: work.made(choice))
-        spent = time.perf_counter() - began
-        model, kept, trust, why = _written(estimator, made, parts.train, out, file)
-        work.tell(Note(why)) if why else None
         plan = functools.partial(
             audit, data=parts.judged, threat=under, suite=suite, seed=seed, limit=limit, command=command
         )
-        before, after = (work.judged(plan, m, n) for n, m in ((BEFORE, start), (AFTER, model)))
-        compared = compare([before, after])
-        report = told(
-            compared,
-            choice,
-            start,
-            model,
-            parts,
-            under,
-            (before, after),
-            evade=evade,
-            seconds=spent,
-            kind=type(estimator).__name__,
-            file="" if kept is None else str(kept),
-            trust=bool(trust),
-            remarks=(subject.remark, parts.remark, why),
-        )
-        write_atomic(out / "hardening.json", to_json(report).encode())
-    return HardenedEstimator(estimator, model, choice, before.path, after.path, compared, report, spent, kept)
+        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], file)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,6 +137,42 @@ class _Work:
     tell: Inside
     name: str
 
+    def carried_out(self, plan: Callable[..., Folder], said: list[Any], file: pathlib.Path | None) -> HardenedEstimator:
+        """All of it: the choice, the model and its file, both audits.
+
+        Args:
+            plan: An audit of a model.
+            said: Recipe, budget in seconds, suite and limit.
+            file: Where the model goes; in the folder unless given.
+        """
+        remarks = [text for text in (self.subject.remark, self.parts.remark) if text]
+        for remark in remarks:
+            self.tell(Note(remark))
+        start = self.stoppable(self.before)
+        choice = self.stoppable(lambda: self.choice(start, said))
+        self.tell(Note(choice.text))
+        began = time.perf_counter()
+        made, estimator = self.stoppable(lambda: self.made(choice))
+        spent = time.perf_counter() - began
+        model, kept, trust, why = _written(estimator, made, self.parts.train, self.out, file)
+        if why:
+            self.tell(Note(why))
+        before, after = (self.judged(plan, m, n) for n, m in ((BEFORE, start), (AFTER, model)))
+        report = told(
+            compare([before, after]),
+            choice,
+            (start, model),
+            self.parts,
+            self.asked,
+            (before, after),
+            Written(type(estimator).__name__, spent, "" if kept is None else str(kept), bool(trust)),
+            (*remarks, *([why] if why else [])),
+        )
+        write_atomic(self.out / "hardening.json", to_json(report).encode())
+        return HardenedEstimator(
+            estimator, model, choice, before.path, after.path, report.comparison, report, spent, kept
+        )
+
     def before(self) -> Model:
         """The given model, settled; learned first where it is not fitted."""
         train = self.parts.train
@@ -172,12 +183,13 @@ class _Work:
             found = settle(wrap(self.subject.given, space), train.x)
         return dataclasses.replace(found, name=self.name)
 
-    def choice(self, start: Model, recipe: str, seconds: float, suite: str, limit: int | None) -> TableChoice:
+    def choice(self, start: Model, said: list[Any]) -> TableChoice:
         """The choice of this folder, made once."""
         train, path, kept = self.parts.train, self.out / "choice.json", self.out / "asked.txt"
-        said = [self.asked.threat.literal, self.asked.source, plain(recipe), seconds, suite, limit, self.seed]
+        recipe, seconds = said[:2]
         who = fingerprint(start, tuple(train.x.shape[1:]), train.x.dtype)
-        wanted = digest([who, list(train.digests), list(self.parts.judged.digests), said])
+        what = [self.asked.threat.literal, self.asked.source, *said, self.seed]
+        wanted = digest([who, list(train.digests), list(self.parts.judged.digests), what])
         if kept.is_file() and kept.read_text(encoding="utf-8") != wanted:
             raise IntegrityError(
                 "HF416",
@@ -296,12 +308,6 @@ def _bounded(threat: Threat) -> Threat:
             fix=f"--threat {threat.norm}:{'features=2' if threat.norm == 'table' else 'RADIUS'}",
         )
     return threat
-
-
-def _known(recipe: str, subject: Subject, data: Dataset, asked: Asked) -> None:
-    """Refuse a recipe before anything is learned."""
-    if plain(recipe) != AUTO:
-        learner_of(recipe, subject, data, asked)
 
 
 def _class(data: Dataset, evade: str) -> str:

@@ -64,10 +64,12 @@ class Asked:
     Args:
         threat: With a radius.
         source: The class that somebody wants to hide; empty for all.
+        evade: The direction, `fraud:legitimate`; empty for all.
     """
 
     threat: Threat
     source: str = ""
+    evade: str = ""
 
 
 def unfit(recipe: str, subject: Subject, data: Dataset, threat: Threat) -> str:
