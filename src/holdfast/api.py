@@ -280,11 +280,12 @@ def harden(
     """
     under, data = assumed(threat, data)
     one = data.test if isinstance(data, Splits) else data
-    space: Any = one.bounds if one.schema is None else one.space
     asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
     asked |= {"threat": under, "on_event": on_event}
     if isinstance(model, str | os.PathLike):
-        model = load_model(model, trust=trust, bounds=space)
+        found_there = load_model(model, trust=trust, bounds=one.bounds if one.schema is None else one.space)
+        networks = one.schema is not None and estimator_of(found_there) is None
+        model = load_model(model, trust=trust, bounds=one.bounds) if networks else found_there
     given, name = (estimator_of(model), model.name) if isinstance(model, Model) else (model, "")
     estimator = is_estimator(given)
     misplaced(estimator, epochs, evade)
@@ -299,7 +300,7 @@ def harden(
                 found, before=None, after=None, file=None
             )
         made = hardened(
-            model if isinstance(model, Model) else wrap(model, space),
+            model if isinstance(model, Model) else wrap(model, one.bounds),
             data,
             out=folder,
             epochs=epochs,

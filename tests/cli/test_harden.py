@@ -200,3 +200,48 @@ def test_the_command_writes_a_model_with_its_card(tmp_path, capsys):
 def test_the_command_refuses_another_kind_of_file(capsys):
     assert main(["harden", "digits-mlp", "digits", "-o", "model.pt"]) == 2
     assert "HF820" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def forest(tmp_path_factory):
+    """A forest in a file."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    train = load("breast_cancer").train
+    made = RandomForestClassifier(3, max_depth=3, random_state=0).fit(train.x.double().numpy(), train.y.numpy())
+    file = tmp_path_factory.mktemp("models") / "forest.skops"
+    pytest.importorskip("skops.io").dump(made, file)
+    return file
+
+
+def test_the_command_hardens_a_model_file_of_a_table(forest, tmp_path, capsys):
+    words = ["harden", str(forest), "breast_cancer", "--threat", "linf:1", "--recipe", "robust-splitting"]
+    words += ["--suite", "square(steps=3)", "-n", "12", "-o", str(tmp_path / "h")]
+    assert main(words) == 0
+    out, told = capsys.readouterr()
+    assert "forest hardened by robust_splitting(trees=3, depth=3)" in out
+    assert "right, and nothing in the ball changes it" in out
+    assert f"Model: {tmp_path / 'h' / 'model.skops'}" in told
+    there = {path.name for path in (tmp_path / "h").iterdir()}
+    assert {"model.skops", "hardening.html", "hardening.md", "hardening.json", "before", "after"} <= there
+    assert (tmp_path / "h" / "after" / "report.html").is_file()
+    again = ["recheck", str(tmp_path / "h" / "after"), str(tmp_path / "h" / "model.skops"), "breast_cancer", "-qq"]
+    assert main(again) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["-o", "x.safetensors", "--threat", "linf:1"], "HF820"),
+        (["--threat", "linf:1", "--recipe", "trades"], "HF834"),
+        (["--threat", "linf:1", "--epochs", "3"], "HF834"),
+        (["--threat", "linf:1", "--evade", "benign:evil"], "HF309"),
+        (["--profile", "spam"], "HF311"),
+        ([], "HF808"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense_for_a_table(words, code, forest, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["harden", str(forest), "breast_cancer", *words]) in (2, 3)
+    assert code in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

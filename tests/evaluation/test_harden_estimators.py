@@ -216,10 +216,8 @@ def test_an_unfitted_forest_under_linf_is_proven_by_the_exact_search(tmp_path):
     before, after = found.report.exact
     assert (before.n, after.n) == (30, 30)
     assert after.k > before.k
-    assert (
-        after.k
-        <= found.comparison.pairs[0].contrasts[0].counts.both + found.comparison.pairs[0].contrasts[0].counts.won
-    )
+    counts = found.comparison.pairs[0].contrasts[0].counts
+    assert after.k <= counts.both + counts.won, "attacks leave no less than what is proven"
     assert found.file is None, "the folder was a temporary one"
     assert "nothing in the ball changes it" in render(found.report, ".md")
 
@@ -249,6 +247,8 @@ def test_what_cannot_be_written_is_handed_out_all_the_same(table, tmp_path):
         ({"recipe": "bit_depth"}, UsageError, "^HF834 .*parts in front of a model"),
         ({"recipe": "robust_splitting"}, UsageError, "^HF834 .*no ensemble of trees alone"),
         ({"recipe": "robust_stump"}, UsageError, "^HF830 "),
+        ({"recipe": "adversarial_rounds(of=trades)"}, UsageError, "^HF834 .*a learner of its own"),
+        ({"recipe": "adversarial_rounds(threat='l2:1')"}, UsageError, "^HF834 .*a threat or"),
         ({"threat": "linf:0.1"}, ThreatError, "^HF307 "),
         ({"threat": hf.Table()}, ModelError, "^HF260 "),
         ({"evade": "good:evil"}, ThreatError, "^HF309 "),

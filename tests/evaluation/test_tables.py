@@ -124,6 +124,22 @@ def test_advice_is_for_tables(run):
         assert stranger not in text
 
 
+def test_show_says_what_changed_in_shared_rows(tmp_path):
+    shared = hf.audit(MODEL, data(shared=True), threat="table:features=2", suite="quick", out=tmp_path / "shared")
+    rows = chosen(shared.folder, None, "broken", "")
+    table = many(rows, 3, shared.summary)
+    assert table.splitlines()[0].split()[-1] == "change"
+    assert rows[0]["change"][:40] in table
+
+
+def test_rows_that_break_both_ways_lead_to_evade_and_nobody_says_that_gradients_were_seen(run):
+    found = next(f for f in run.summary.findings if f.title == "Rows break both ways")
+    assert found.next.startswith("--evade ")
+    for form in ("md", "html"):
+        told = run.report(run.path / f"told.{form}").read_text()
+        assert "may see gradients, and no attack asked for one" in told
+
+
 def test_an_audit_continues_and_takes_pairs(run, tmp_path):
     copy = shutil.copytree(run.folder.path, tmp_path / "copy")  # one threat alone: the summary is written anew
     again = hf.audit(MODEL, data(), threat="table:features=2", suite="quick", out=copy)

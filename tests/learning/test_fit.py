@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, ParameterError
 from holdfast.data import Dataset, load
+from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 from holdfast.learning.fit import Fit
 from holdfast.learning.robust_forest import RobustForestClassifier
 
@@ -50,3 +51,12 @@ def test_a_class_without_samples_is_refused():
     data = Dataset(torch.rand(6, 2), torch.tensor([0, 0, 0, 2, 2, 2]), classes=("a", "b", "c"))
     with pytest.raises(ModelError, match="HF220"):
         Fit(estimator=LogisticRegression()).fit(data)
+
+
+def test_an_estimator_where_a_learner_belongs_is_one_line_that_names_fit():
+    with pytest.raises(ParameterError) as told:
+        AdversarialRounds(of=RandomForestClassifier())
+    assert str(told.value) == (
+        "HF001 The 'of' parameter of AdversarialRounds must be of type Learner. Got RandomForestClassifier(). "
+        "Fix: hf.Fit(estimator=...) learns with a classifier of a library, hf.Train(...) with a network"
+    )

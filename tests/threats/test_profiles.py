@@ -1,14 +1,19 @@
 """Profiles: every column of a known set has a role, rows stay possible, and other tables are told in one line."""
 
+import dataclasses
+
 import pytest
 import torch
 
 import holdfast as hf
+from holdfast.core.errors import ThreatError
 from holdfast.data.dataset import Splits
 from holdfast.data.shelf import folder
+from holdfast.data.tables import loading
 from holdfast.data.tables.loading import profiled
 from holdfast.threats.literals import parse
-from holdfast.threats.profiles.named import PROFILES
+from holdfast.threats.profiles.named import PROFILES, profile
+from holdfast.threats.profiles.profile import Known
 
 real = pytest.mark.skipif(folder() is None, reason="HOLDFAST_DATA names no folder")
 SETS = [("fraud", "german_credit"), ("health", "heart_disease_sites"), ("spam", "spambase")]
@@ -94,6 +99,16 @@ def test_unknown_names_and_data_that_are_no_table():
     plain = hf.Dataset(torch.zeros(2, 3), [0, 1])
     with pytest.raises(hf.ThreatError, match=r"HF311 .*none"):
         profiled(Splits(plain, plain), hf.profile("health"))
+
+
+def test_a_profile_of_another_table_names_the_one_that_fits(monkeypatch):
+    columns = {name: [1.0, 2.0] for name in ("bytes", "seconds")}
+    data = hf.data.table({**columns, "label": ["a", "b"]}).test
+    fits = profile("intrusion")
+    known = dataclasses.replace(fits, tables=(Known("mine", {"sent": ("bytes", "seconds")}),))
+    monkeypatch.setitem(loading.PROFILES, "intrusion", known)
+    with pytest.raises(ThreatError, match="^HF311 .*the profile intrusion, which does. Fix: --profile intrusion"):
+        loading.under(data, profile("spam"))
 
 
 def test_a_constant_column_stays_and_immutable_ones_become_mutable():

@@ -74,6 +74,8 @@ def command(
     splits = load(data, bounds=options.bounds_of(bounds), profile=profile)
     source = load_model(model, trust, options.bounds_of(bounds) or space_of(splits.test))
     given = estimator_of(source)
+    if given is None and splits.test.schema is not None:  # networks are trained on codes inside their bounds
+        source = load_model(model, trust, options.bounds_of(bounds) or splits.test.bounds)
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
     place = out or (NETWORK if given is None else FOLDER)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.evaluation.summary import Summary
 
 COLUMNS = ("sample", "label", "predicted", "status", "becomes", "broken by", "margin")
-ROWS = 20
+ROWS, WIDE = 20, 72  # shown at once, and letters of what changed
 
 
 def command(
@@ -99,6 +99,7 @@ def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
     """A table, and how many more there are."""
     names, shown = summary.model.class_names, rows[: limit or None]
     several = len({row["threat"] for row in rows}) > 1
+    told = any(row.get("change") for row in shown)
     sizes = ("linf", "l2", "l0", *(("cost",) if any(row.get("cost") is not None for row in rows) else ()))
     cells = [
         (
@@ -110,10 +111,13 @@ def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
             _name(row["adversarial_label"], names),
             row["broken_by"] or "",
             *(_number(row[key]) for key in ("margin", *sizes, "queries")),
+            *((_cut(row.get("change") or ""),) if told else ()),
         )
         for row in shown
     ]
-    text = table(cells, (*(("threat",) if several else ()), *COLUMNS, *sizes, "queries"))
+    text = table(
+        cells, (*(("threat",) if several else ()), *COLUMNS, *sizes, "queries", *(("change",) if told else ()))
+    )
     return text if len(shown) == len(rows) else f"{text}\n\n{len(shown)} of {len(rows)}; -n 0 shows all"
 
 
@@ -142,6 +146,11 @@ def _name(label: Any, names: tuple[str, ...]) -> str:
     if label is None:
         return ""
     return names[label][:24] if 0 <= label < len(names) else str(label)
+
+
+def _cut(change: str) -> str:
+    """What changed in a row of a table, on a line."""
+    return change if len(change) <= WIDE else f"{change[: WIDE - 1]}…"
 
 
 def _number(value: Any) -> str:

@@ -82,6 +82,8 @@ def parameters(record: type) -> tuple[Parameter, ...]:
 def check(record: Any) -> None:
     """Refuse a dataclass instance with a value outside its declaration.
 
+    Classes that others are often given for say in `instead` what makes one of them.
+
     Raises:
         ParameterError: HF001, "The 'steps' parameter of Pgd must be int in [1, inf]. Got 0."
     """
@@ -89,13 +91,12 @@ def check(record: Any) -> None:
     for p in parameters(kind):
         value = getattr(record, p.name)
         if not _fits(p, value):
-            raise ParameterError(
-                "HF001", f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {_short(value)}"
-            )
+            said = f"The '{p.name}' parameter of {kind.__name__} must be {_wanted(p)}. Got {_short(value)}"
+            raise ParameterError("HF001", said, fix=getattr(p.kind, "instead", None))
 
 
 def _short(value: object) -> str:
-    shown = repr(value)
+    shown = " ".join(repr(value).split())
     return shown if len(shown) <= 80 else f"{shown[:60]} ... of type {type(value).__name__}"
 
 

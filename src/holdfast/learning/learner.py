@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import ClassVar
 
 from holdfast.core.params import check
 from holdfast.core.progress import Listener, silent
@@ -12,6 +13,8 @@ from holdfast.models.model import Model
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Learner(abc.ABC):
     """A way to learn; its fields are its configuration."""
+
+    instead: ClassVar[str] = "hf.Fit(estimator=...) learns with a classifier of a library, hf.Train(...) with a network"
 
     def __post_init__(self) -> None:
         check(self)

@@ -59,12 +59,15 @@ def read_back(path: pathlib.Path, made: Model, data: Dataset) -> tuple[Model, st
     space: Any = data.bounds if data.schema is None else data.space
     trust = ""
     try:
-        found = load_model(path, bounds=space)
+        try:
+            found = load_model(path, bounds=space)
+        except ModelError as error:
+            if error.code != "HF213":
+                raise
+            trust = str(path)
+            found = load_model(path, trust=trust, bounds=space)  # this process has just written it
     except ModelError as error:
-        if error.code != "HF213":
-            raise _unwritten(made.name, error.line()) from error
-        trust = str(path)
-        found = load_model(path, trust=trust, bounds=space)  # this process has just written it
+        raise _unwritten(made.name, error.line()) from error
     found = settle(found, data.x)
     if not _agree(made, found, data.x):
         raise _unwritten(made.name, "answers that are not those of the model that was written")

@@ -287,6 +287,13 @@ def counted(count: int, one: str) -> str:
     return f"{number(count)} {one if count == 1 else many}"
 
 
+def sight(threat: ThreatFacts) -> str:
+    """What the attacker sees: of gradients, which not every model shows, only where some were asked for."""
+    if threat.knowledge == "gradients" and threat.attacks and not any(a.gradients for a in threat.attacks):
+        return "may see gradients, and no attack asked for one"
+    return f"sees {threat.knowledge}"
+
+
 def runnable(text: str) -> bool:
     """Whether a finding's next step is a command or a line of code rather than advice in words."""
     return text.startswith(("holdfast ", "hf.", "run."))

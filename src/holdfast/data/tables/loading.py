@@ -13,6 +13,7 @@ from holdfast.core.errors import DataError, ThreatError
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
 from holdfast.data.tables.guessing import PARTS, infer, is_split
+from holdfast.threats.profiles.named import PROFILES
 from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
@@ -136,6 +137,15 @@ def under(part: Dataset, assumed: Profile) -> Dataset:
             fix="leave the profile away; pictures take a threat such as linf:8/255",
         )
     split = ", ".join(filter(None, [part.split, f"profile {assumed.name}"]))
+    others = [name for name, one in PROFILES.items() if one.knows(part.schema)]
+    if not assumed.knows(part.schema) and others:
+        raise ThreatError(
+            "HF311",
+            f"The profile {assumed.name!r} does not know the columns of this table",
+            seen=part.schema.name,
+            expected=f"the profile {' or '.join(others)}, which does",
+            fix=f"--profile {others[0]}",
+        )
     made = dataclasses.replace(part, schema=assumed.of(part.schema), split=split)
     notes = [note for note in part.notes if note not in _broken(part)]
     return dataclasses.replace(made, notes=(*notes, *_broken(made)))

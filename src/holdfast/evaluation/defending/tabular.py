@@ -6,8 +6,6 @@ from typing import Any
 from holdfast.core.errors import UsageError
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
-from holdfast.defenses.training.robust_splitting import RobustSplitting
-from holdfast.defenses.training.robust_stumps import RobustStumps
 from holdfast.evaluation.defending.chain import chain
 from holdfast.evaluation.defending.recipe import plain
 from holdfast.learning.fit import Fit
@@ -119,25 +117,18 @@ def learner_of(recipe: str, subject: Subject, data: Dataset, asked: Asked, check
     text = plain(recipe)
     text = own(text, subject) if text in (SPLITTING, STUMPS) else text
     made = chain(text, Train(), asked.threat)
-    learner, name = made.learner, plain(text).partition("(")[0]
-    if made.front or name not in RECIPES:
-        raise _misfit(
-            str(made),
-            "a recipe for torch networks" if not made.front else "parts in front of a model",
-            subject,
-            data,
-            asked.threat,
-        )
-    if why := unfit(name, subject, data, asked.threat):
+    learner, name = made.learner, text.partition("(")[0]
+    if learner is None or made.front or name not in RECIPES:
+        why = "parts in front of a model" if made.front else "a recipe for torch networks"
+    elif getattr(learner, "threat", None) != asked.threat or getattr(learner, "of", Train()) != Train():
+        why = "a threat or a learner of its own"
+    else:
+        why = unfit(name, subject, data, asked.threat)
+    if learner is None or why:
         raise _misfit(str(made), why, subject, data, asked.threat)
     if isinstance(learner, AdversarialRounds):
         source = learner.source or asked.source
-        learner = dataclasses.replace(learner, of=subject.learner, threat=asked.threat, source=source)
-        learner = dataclasses.replace(learner, checkpoint=checkpoint)
-    elif isinstance(learner, RobustSplitting | RobustStumps):
-        learner = dataclasses.replace(learner, threat=asked.threat)
-    else:
-        raise _misfit(str(made), "a recipe for torch networks", subject, data, asked.threat)
+        learner = dataclasses.replace(learner, of=subject.learner, source=source, checkpoint=checkpoint)
     return learner, str(made)
 
 

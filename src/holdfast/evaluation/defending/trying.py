@@ -9,7 +9,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import HoldfastError, IntegrityError, UsageError
+from holdfast.core.errors import DataError, HoldfastError, IntegrityError, UsageError
 from holdfast.core.files import write_atomic
 from holdfast.core.progress import Event, Listener, Note, StageDone, silent
 from holdfast.data.dataset import Dataset
@@ -199,6 +199,13 @@ def measured(
     right = model.predict(part.x) == part.y
     own_class = _attacked(part, asked.source)
     attacked = part.take(own_class).sample(CHECKED, seed)
+    if not len(attacked):
+        raise DataError(
+            "HF109",
+            "The validation part has no row to attack",
+            seen=f"{len(part)} rows, none of {asked.source!r}",
+            fix="more rows of that class, a split column with a part 'val', or a recipe by name",
+        )
     won, _ = broken(model, attacked, asked.threat, None, seed, on_event)
     held = int((model.predict(attacked.x) == attacked.y).sum()) - len(won)
     others = right[~own_class]

@@ -195,6 +195,26 @@ def _small_change(t: ThreatFacts) -> Iterator[Hint]:
     )
 
 
+def _one_direction(t: ThreatFacts) -> Iterator[Hint]:
+    """Rows of a table of two classes break both ways; hardly anybody gains by both."""
+    ways = {c.source: c.count for c in t.confusions}
+    if not _of_rows(t) or len(t.per_class) != 2 or len(ways) < 2 or sum(ways.values()) < 10:
+        return
+    name = {c.label: c.name for c in t.per_class}
+    told = " and ".join(
+        f"{c.count} {name.get(c.source, c.source)} for {name.get(c.into, c.into)}" for c in t.confusions
+    )
+    top = t.confusions[0]
+    yield Hint(
+        weight=0.4,
+        title="Rows break both ways",
+        rate=rate(top.count, sum(ways.values()), "broken samples"),
+        text=f"Attackers had {told}. Whoever gains by one direction alone asks for less and finds more.",
+        next=f"--evade {name.get(top.source, top.source)}:{name.get(top.into, top.into)}, or the other way round, "
+        "audits one direction alone",
+    )
+
+
 def _one_way(t: ThreatFacts) -> Iterator[Hint]:
     """Most broken samples become one and the same other class."""
     total = sum(c.count for c in t.confusions)
@@ -233,5 +253,6 @@ RULES: tuple[Callable[[ThreatFacts], Iterator[Hint]], ...] = (
     _defense_known,
     _weak_class,
     _small_change,
+    _one_direction,
     _one_way,
 )

@@ -94,6 +94,10 @@ class Profile:
         placed = self._placed(schema, _matched(schema, known))
         return self._made(schema, placed, known.relations)
 
+    def knows(self, schema: Schema) -> bool:
+        """Whether the columns of a table are those of one of its sets."""
+        return any(self._fits(schema, table) for table in self.tables)
+
     def _fits(self, schema: Schema, table: Known) -> bool:
         """Whether the columns are those of a set, each of them known."""
         found = [name for names in _matched(schema, table).values() for name in names]
