@@ -283,7 +283,8 @@ def harden(
     asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
     asked |= {"threat": under, "on_event": on_event}
     if isinstance(model, str | os.PathLike):
-        found_there = load_model(model, trust=trust, bounds=one.bounds if one.schema is None else one.space)
+        space: Any = one.bounds if one.schema is None else one.space
+        found_there = load_model(model, trust=trust, bounds=space)
         networks = one.schema is not None and estimator_of(found_there) is None
         model = load_model(model, trust=trust, bounds=one.bounds) if networks else found_there
     given, name = (estimator_of(model), model.name) if isinstance(model, Model) else (model, "")
@@ -295,7 +296,7 @@ def harden(
         else:
             folder = pathlib.Path(out)
         if estimator:
-            found = harden_estimator(given, data, out=folder, evade=evade, name=name, **asked)
+            found = harden_estimator(given, data, out=folder, evade=evade, name=name, keep=out is not None, **asked)
             return found.estimator, found if out is not None else dataclasses.replace(
                 found, before=None, after=None, file=None
             )

@@ -72,7 +72,8 @@ def pipeline():
     return hf.Fit(estimator=make_pipeline(coded, DecisionTreeClassifier(max_depth=4)))
 
 
-def test_rounds_learn_from_possible_rows_of_one_class_through_a_pipeline():
+def test_rounds_learn_from_possible_rows_of_one_class_through_a_pipeline(monkeypatch):
+    monkeypatch.setattr(_broken, "PIECE", 16)
     data, notes = table(), []
     rounds = AdversarialRounds(of=pipeline(), threat=hf.Table(features=1), rounds=1, samples=40, source="bad")
     assert pipeline().fit(data).trees is None
@@ -80,7 +81,10 @@ def test_rounds_learn_from_possible_rows_of_one_class_through_a_pipeline():
     assert SCHEMA.validate(x, data.take(data.y == 0).x[won]).valid.all()
     model = rounds.fit(data, 0, notes.append)
     assert [(e.stage, e.total, e.broken > 0) for e in notes if isinstance(e, StageDone)] == [("round 1", 40, True)]
-    assert [(e.stage, e.done, e.total) for e in notes if isinstance(e, BatchDone)] == [("round 1", 40, 40)]
+    assert [(e.stage, e.done, e.total) for e in notes if isinstance(e, BatchDone)] == [
+        ("round 1", 16, 40),
+        ("round 1", 32, 40),
+    ]
     hard, _ = _broken.broken(model, data.take(data.y == 0), hf.Table(features=1))
     assert len(hard) < len(won)
 

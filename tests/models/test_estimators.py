@@ -130,3 +130,12 @@ def test_only_trees_of_their_own_are_trees(data):
     assert estimators.trees_in(forest())
     assert not estimators.trees_in(make_pipeline(StandardScaler(), forest()))
     assert not estimators.trees_in(LogisticRegression())
+
+
+def test_names_that_a_library_refuses_are_left_out():
+    assert estimators.takes_names(forest(), ["char_freq_["])
+    xgboost = pytest.importorskip("xgboost")
+    assert not estimators.takes_names(xgboost.XGBClassifier(), ["a", "char_freq_["])
+    data = hf.data.table({"a[": [0.0, 1.0, 2.0, 3.0], "label": ["x", "x", "y", "y"]}).test
+    model = Fit(estimator=xgboost.XGBClassifier(n_estimators=1)).fit(data)
+    assert model.predict(data.x).shape == (4,)

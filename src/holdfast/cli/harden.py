@@ -71,20 +71,20 @@ def command(
     from holdfast.evaluation.defending.dividing import misplaced
     from holdfast.models.estimators import estimator_of
 
-    splits = load(data, bounds=options.bounds_of(bounds), profile=profile)
-    source = load_model(model, trust, options.bounds_of(bounds) or space_of(splits.test))
+    splits, limits = load(data, bounds=options.bounds_of(bounds), profile=profile), options.bounds_of(bounds)
+    source = load_model(model, trust, limits or space_of(splits.test))
     given = estimator_of(source)
     if given is None and splits.test.schema is not None:  # networks are trained on codes inside their bounds
-        source = load_model(model, trust, options.bounds_of(bounds) or splits.test.bounds)
+        source = load_model(model, trust, limits or splits.test.bounds)
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
-    place = out or (NETWORK if given is None else FOLDER)
-    asked = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "limit": limit or None, "seed": seed}
-    more = [word for name, value in (("--evade", evade), ("--profile", profile)) if value for word in (name, value)]
-    words = shlex.join(["holdfast", "harden", model, data, "--threat", under, *more, "-o", place])
+    told = Told(model, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
+    more = {"--threat": under, "--evade": evade, "--profile": profile, "-o": told.out}
+    words = [word for name, value in more.items() if value for word in (name, value)]
+    asked: dict[str, Any] = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "seed": seed}
+    asked |= {"limit": limit or None, "command": shlex.join(["holdfast", "harden", model, data, *words])}
     with options.log_file(log) as lines, Show(-1 if quiet else max(verbose, 1), lines) as show:
-        asked |= {"on_event": announced(show, bool(quiet)), "command": words}
-        told = Told(model, source, splits, place, as_json, quiet)
+        asked["on_event"] = announced(show, bool(quiet))
         if given is None:
             return told.network(epochs=epochs, batch=batch, **asked)
         return told.estimator(given, evade=evade, **asked)

@@ -11,7 +11,7 @@ from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.learning.learner import Learner
-from holdfast.models.estimators import is_fitted, rows_for
+from holdfast.models.estimators import is_fitted, rows_for, takes_names
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 from holdfast.models.trees.read import library_of
@@ -87,7 +87,8 @@ class Fit(Learner):
         """Rows and labels; as the given estimator has them, where it is fitted."""
         space, x, labels = dataset.space, dataset.x.numpy(), dataset.y.numpy()
         if not is_fitted(self.estimator):
-            return space.frame(x) if isinstance(space, Tabular) else rows_for(None, space, x), labels
+            named = isinstance(space, Tabular) and takes_names(self.estimator, space.schema.by_name)
+            return space.frame(x) if named and isinstance(space, Tabular) else rows_for(None, space, x), labels
         words = getattr(self.estimator, "classes_", None)
         if isinstance(words, np.ndarray) and words.shape == (dataset.n_classes,):
             labels = words[labels]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from holdfast.threats.space import Box
 from holdfast.threats.tables.tabular import Tabular
 
 BOOSTING = ("xgboost", "lightgbm", "catboost")
+REFUSED = '[]<>{},:"'  # signs in names of columns, by XGBoost or LightGBM
 KEPT_CATBOOST = ("iterations", "depth", "learning_rate", "l2_leaf_reg", "border_count", "grow_policy", "loss_function")
 
 
@@ -91,6 +93,11 @@ def rows_for(estimator: Any, space: Box, x: np.ndarray) -> Any:
         return feed_of(estimator, space)(x)
     rows = x.reshape(len(x), -1).astype(np.float64)
     return rows if names is None else need("pandas", "pandas").DataFrame(rows, columns=list(names))
+
+
+def takes_names(estimator: Any, names: Iterable[str]) -> bool:
+    """Whether an estimator may be fitted on columns with these names: boosting libraries refuse some signs."""
+    return library_of(estimator) not in BOOSTING or not any(sign in name for name in names for sign in REFUSED)
 
 
 def known_columns(estimator: Any) -> Any:

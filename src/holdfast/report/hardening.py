@@ -58,7 +58,7 @@ def _headline(found: Hardening) -> str:
 
 def _file(found: Hardening) -> str:
     if not found.file:
-        return "No model file was written; the notes say why."
+        return f"No model file was written. Learned in {found.seconds:.0f} s."
     trust = f"; opening it needs --trust {found.file}, for types that skops does not know" if found.trust else ""
     what = f"Model: {found.file} ({found.kind}), read back with the same answers{trust}."
     return f"{what} Learned in {found.seconds:.0f} s."
@@ -68,7 +68,7 @@ def _rates(found: Hardening) -> Table:
     """Both audits, row by row, then class by class."""
     contrasts = found.comparison.pairs[0].contrasts
     names = {"clean_accuracy": "right, as they are", "empirical_robust_accuracy": "right, and not broken"}
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (names[c.metric], _share(c.counts, False), _share(c.counts, True), _points(c.counts), f"{c.counts.p:.2g}")
         for c in contrasts
     ]

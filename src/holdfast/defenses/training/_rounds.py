@@ -70,7 +70,7 @@ class Rounds:
 
 def said(learner: Any) -> str:
     """A learner's settings as text; an estimator's in full, which its own repr cuts."""
-    estimator = getattr(learner, "estimator", None)
+    estimator: Any = getattr(learner, "estimator", None)
     if not hasattr(estimator, "get_params"):
         return repr(learner)
     settings = sorted((name, repr(value)) for name, value in estimator.get_params().items())

@@ -114,5 +114,8 @@ class AdversarialRounds(Learner):
 
 
 def _renamed(on_event: Listener, name: str, event: Event) -> None:
-    """An attack's progress under the name of its round."""
-    on_event(dataclasses.replace(event, stage=name) if isinstance(event, BatchDone) else event)
+    """An attack's progress under the name of its round; the end is told once the round is kept."""
+    if not isinstance(event, BatchDone):
+        on_event(event)
+    elif event.done < event.total:
+        on_event(dataclasses.replace(event, stage=name))

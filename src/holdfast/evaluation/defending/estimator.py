@@ -79,6 +79,7 @@ def harden_estimator(
     evade: str = "",
     seed: int = 0,
     file: pathlib.Path | None = None,
+    keep: bool = True,
     name: str = "",
     on_event: Listener = silent,
     command: str = "",
@@ -98,6 +99,7 @@ def harden_estimator(
         evade: One direction alone, `fraud:legitimate`: rows of the first class are attacked and audited.
         seed: Of everything random.
         file: Where the model goes; `model` in the folder unless given, with the end of its kind.
+        keep: Whether to write the model.
         name: What reports call the given model; its class unless given.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here.
@@ -121,7 +123,8 @@ def harden_estimator(
         plan = functools.partial(
             audit, data=parts.judged, threat=under, suite=suite, seed=seed, limit=limit, command=command
         )
-        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], file)
+        where = (file or out / "model") if keep else None
+        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], where)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -143,7 +146,7 @@ class _Work:
         Args:
             plan: An audit of a model.
             said: Recipe, budget in seconds, suite and limit.
-            file: Where the model goes; in the folder unless given.
+            file: Where the model goes; None to write none.
         """
         remarks = [text for text in (self.subject.remark, self.parts.remark) if text]
         for remark in remarks:
@@ -154,7 +157,7 @@ class _Work:
         began = time.perf_counter()
         made, estimator = self.stoppable(lambda: self.made(choice))
         spent = time.perf_counter() - began
-        model, kept, trust, why = _written(estimator, made, self.parts.train, self.out, file)
+        model, kept, trust, why = _written(estimator, made, self.parts.train, file)
         if why:
             self.tell(Note(why))
         before, after = (self.judged(plan, m, n) for n, m in ((BEFORE, start), (AFTER, model)))
@@ -317,23 +320,24 @@ def _class(data: Dataset, evade: str) -> str:
 
 
 def _written(
-    estimator: Any, made: Model, data: Dataset, out: pathlib.Path, file: pathlib.Path | None
+    estimator: Any, made: Model, data: Dataset, file: pathlib.Path | None
 ) -> tuple[Model, pathlib.Path | None, str, str]:
-    """The model that the audit asks, its file, the trust that it needs, and why there is no file.
+    """The model that the audit asks, its file, the trust that it needs, and why there is none or another one.
 
     Where there is a file, the model is what it holds.
     """
-    known = endings_of(estimator)
-    path = file or out / f"model{known[0]}"
-    note = ""
+    if file is None:
+        return made, None, "", ""
+    known, note, path = endings_of(estimator), "", file
     if path.suffix not in known:
         path = path.with_suffix(known[0])
-        note = f"written as {path.name}: {type(estimator).__name__} has a format of its own"
+        if file.suffix:
+            note = f"Written as {path.name}: {type(estimator).__name__} has a format of its own."
     try:
         save_estimator(estimator, path)
         found, trust = read_back(path, made, data)
     except HoldfastError as error:
         with writing(path):
             path.unlink(missing_ok=True)
-        return made, None, "", f"no model file: {error.line()}"
+        return made, None, "", f"No model file: {error.line()}"
     return dataclasses.replace(found, name=made.name), path, trust, note
