@@ -247,9 +247,7 @@ def harden(
     out: str | os.PathLike[str] | None = None,
     on_event: Listener = silent,
 ) -> tuple[Any, Hardened | HardenedEstimator]:
-    """Make a model withstand more; the same audit before and after tells what that brought and cost.
-
-    A network is trained on. An estimator learns anew, from rows that broke it or with splits against the attacker.
+    """Make a model withstand more, a network by more training, an estimator by learning anew; audit before and after.
 
     Args:
         model: A torch network that takes inputs in the data's own units; a classifier of scikit-learn, XGBoost,
@@ -270,45 +268,44 @@ def harden(
         on_event: Told of progress; may raise `hf.Stop`.
 
     Returns:
-        The hardened network or estimator, and what came of it: `choice`, `comparison`, `model`, wrapped, and of an
-        estimator `file` and `report`.
+        The hardened network or estimator, and what came of it: `choice`, `comparison`, `model`; `file`, `report`.
 
     Raises:
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what cannot be hardened.
         ModelError: HF208 no classifier, HF222 rows that it cannot learn from, HF260 a threat without a radius.
-        IntegrityError: HF416 a folder of another hardening.
     """
-    under, data = assumed(threat, data)
-    one = data.test if isinstance(data, Splits) else data
     asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
-    asked |= {"threat": under, "on_event": on_event}
-    if isinstance(model, str | os.PathLike):
-        space: Any = one.bounds if one.schema is None else one.space
-        found_there = load_model(model, trust=trust, bounds=space)
-        networks = one.schema is not None and estimator_of(found_there) is None
-        model = load_model(model, trust=trust, bounds=one.bounds) if networks else found_there
-    given, name = (estimator_of(model), model.name) if isinstance(model, Model) else (model, "")
+    under, known = assumed(threat, data)
+    opened = _opened_model(model, known, trust)
+    given, name = (estimator_of(opened), opened.name) if isinstance(opened, Model) else (opened, "")
     estimator = is_estimator(given)
     misplaced(estimator, epochs, evade)
     with contextlib.ExitStack() as stack:
-        if out is None:
-            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-")))
-        else:
-            folder = pathlib.Path(out)
+        temporary = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-"))
+        asked |= {"threat": under, "on_event": on_event, "out": pathlib.Path(temporary)}
+        found: Hardened | HardenedEstimator
         if estimator:
-            found = harden_estimator(given, data, out=folder, evade=evade, name=name, keep=out is not None, **asked)
-            return found.estimator, found if out is not None else dataclasses.replace(
-                found, before=None, after=None, file=None
-            )
-        made = hardened(
-            model if isinstance(model, Model) else wrap(model, one.bounds),
-            data,
-            out=folder,
-            epochs=epochs,
-            batch=batch,
-            **asked,
-        )
-        return made.net, made if out is not None else dataclasses.replace(made, before=None, after=None)
+            found = harden_estimator(given, known, evade=evade, name=name, keep=out is not None, **asked)
+        else:
+            found = hardened(_wrapped(opened, known), known, epochs=epochs, batch=batch, **asked)
+    made = found.estimator if isinstance(found, HardenedEstimator) else found.net
+    return made, found if out is not None else dataclasses.replace(found, before=None, after=None)
+
+
+def _opened_model(model: Any, data: Dataset | Splits, trust: str | None) -> Any:
+    """What to harden: a file is opened for the rows of the data, a network for their codes inside the bounds."""
+    if not isinstance(model, str | os.PathLike):
+        return model
+    one = data.test if isinstance(data, Splits) else data
+    space: Any = one.bounds if one.schema is None else one.space
+    found = load_model(model, trust=trust, bounds=space)
+    network = one.schema is not None and estimator_of(found) is None
+    return load_model(model, trust=trust, bounds=one.bounds) if network else found
+
+
+def _wrapped(model: Any, data: Dataset | Splits) -> Model:
+    one = data.test if isinstance(data, Splits) else data
+    return model if isinstance(model, Model) else wrap(model, one.bounds)
 
 
 def gate(

@@ -84,7 +84,7 @@ def test_a_pipeline_of_raw_rows_comes_back_saying_its_words_with_a_file(table, t
 @pytest.fixture
 def unopened(monkeypatch):
     """No child process that tries the file."""
-    monkeypatch.setattr(hardening, "read_back", lambda path, made, data: (made, ""))
+    monkeypatch.setattr(hardening, "read_back", lambda path, made, x: (made, ""))
 
 
 @pytest.mark.usefixtures("unopened")

@@ -91,12 +91,12 @@ def test_files_are_read_back_with_the_same_answers(data, tmp_path):
         file = tmp_path / f"m{end}"
         assert endings_of(estimator)[0] == end
         save_estimator(estimator_of(model), file)
-        found, trust = read_back(file, model, data)
+        found, trust = read_back(file, model, data.x)
         assert trust == ""
         assert torch.equal(found.predict(data.x), model.predict(data.x))
     other = Fit(estimator=RandomForestClassifier(1, max_depth=1)).fit(data, seed=3)
     with pytest.raises(ModelError, match="^HF224 .* answers that are not those"):
-        read_back(tmp_path / "m.skops", other, data)
+        read_back(tmp_path / "m.skops", other, data.x)
 
 
 def test_robust_forests_open_without_trust_unless_their_arrays_lie(data, tmp_path):
@@ -104,7 +104,7 @@ def test_robust_forests_open_without_trust_unless_their_arrays_lie(data, tmp_pat
     model = hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=2, depth=2).fit(data)
     file = tmp_path / "robust.skops"
     save_estimator(estimator_of(model), file)
-    found, trust = read_back(file, model, data)
+    found, trust = read_back(file, model, data.x)
     assert trust == ""
     assert torch.equal(found.scores(data.x), model.scores(data.x))
     estimator = estimator_of(found)
@@ -123,7 +123,7 @@ def test_what_has_no_file_is_one_line(data, tmp_path):
         save_estimator(forest(), tmp_path / "m.json")
     save_estimator(made, tmp_path / "m.skops")
     with pytest.raises(ModelError, match="^HF224 "):
-        read_back(tmp_path / "m.skops", model, data)
+        read_back(tmp_path / "m.skops", model, data.x)
 
 
 def test_only_trees_of_their_own_are_trees(data):

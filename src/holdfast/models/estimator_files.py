@@ -8,7 +8,6 @@ import torch
 from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.core.extras import need
 from holdfast.core.files import write_atomic, writing
-from holdfast.data.dataset import Dataset
 from holdfast.models.files import load_model
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
@@ -45,18 +44,18 @@ def save_estimator(estimator: Any, path: pathlib.Path) -> None:
     write_atomic(path, content)
 
 
-def read_back(path: pathlib.Path, made: Model, data: Dataset) -> tuple[Model, str]:
+def read_back(path: pathlib.Path, made: Model, x: torch.Tensor) -> tuple[Model, str]:
     """The model in a file that was just written, settled, and the word of trust it needs; empty where it needs none.
 
     Args:
         path: The file.
         made: What was written.
-        data: Samples on which both must say the same.
+        x: Inputs on which both must say the same.
 
     Raises:
         ModelError: HF224 where it cannot be opened, or answers otherwise.
     """
-    space: Any = data.bounds if data.schema is None else data.space
+    space: Any = made.space
     trust = ""
     try:
         try:
@@ -68,8 +67,8 @@ def read_back(path: pathlib.Path, made: Model, data: Dataset) -> tuple[Model, st
             found = load_model(path, trust=trust, bounds=space)  # this process has just written it
     except ModelError as error:
         raise _unwritten(made.name, error.line()) from error
-    found = settle(found, data.x)
-    if not _agree(made, found, data.x):
+    found = settle(found, x)
+    if not _agree(made, found, x):
         raise _unwritten(made.name, "answers that are not those of the model that was written")
     return found, trust
 

@@ -335,7 +335,7 @@ def _written(
             note = f"Written as {path.name}: {type(estimator).__name__} has a format of its own."
     try:
         save_estimator(estimator, path)
-        found, trust = read_back(path, made, data)
+        found, trust = read_back(path, made, data.x)
     except HoldfastError as error:
         with writing(path):
             path.unlink(missing_ok=True)

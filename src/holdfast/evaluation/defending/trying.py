@@ -1,6 +1,7 @@
 """Which recipe hardens an estimator: each is learned on a part, attacked on another, and the best is taken."""
 
 import dataclasses
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from holdfast.core.errors import DataError, HoldfastError, IntegrityError, UsageError
 from holdfast.core.files import write_atomic
-from holdfast.core.progress import Event, Listener, Note, StageDone, silent
+from holdfast.core.progress import BatchDone, Event, Listener, Note, StageDone, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._broken import broken
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
@@ -206,7 +207,8 @@ def measured(
             seen=f"{len(part)} rows, none of {asked.source!r}",
             fix="more rows of that class, a split column with a part 'val', or a recipe by name",
         )
-    won, _ = broken(model, attacked, asked.threat, None, seed, on_event)
+    tell = functools.partial(_renamed, on_event)
+    won, _ = broken(model, attacked, asked.threat, None, seed, tell)
     held = int((model.predict(attacked.x) == attacked.y).sum()) - len(won)
     others = right[~own_class]
     return Tried(
@@ -233,3 +235,8 @@ def _wasted(text: str, tried: tuple[Tried, ...]) -> bool:
     """Whether one more round is no use: the last two were no better than the best before them."""
     rounds = [one.score for one in tried if one.recipe.startswith(ROUNDS)]
     return text.startswith(ROUNDS) and len(rounds) > 2 and max(rounds[-2:]) <= max(rounds[:-2])
+
+
+def _renamed(on_event: Listener, event: Event) -> None:
+    """An attack's progress, said to be that of the validation."""
+    on_event(dataclasses.replace(event, stage="validation") if isinstance(event, BatchDone) else event)
