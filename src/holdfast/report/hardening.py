@@ -25,10 +25,9 @@ def render(found: Hardening, form: str) -> str:
 def page(found: Hardening) -> Sheet:
     """Headline, before and after, columns, recipes, notes."""
     tables = [_rates(found), _columns(found), _examples(found), _recipes(found)]
-    where = f"the samples of {found.evade.replace(':', ' that shall pass for ')}" if found.evade else "all classes"
     about = (
         f"{found.threat}: {found.words}. {counted(found.comparison.samples, 'row')} of {found.data} "
-        f"({found.split or 'test'}), {where}, suite {found.suite}."
+        f"({found.split or 'test'}), suite {found.suite}."
     )
     return Sheet(
         title=f"{found.model} hardened by {found.choice.recipe}",
