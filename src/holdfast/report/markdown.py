@@ -94,7 +94,7 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
     lines = [
         f"## {quoted(threat.literal, 120)}",
         "",
-        f"{quoted(threat.words)}; the attacker {words.sight(threat)}. "
+        f"{quoted(threat.words)}; the attacker {quoted(words.sight(threat))}. "
         f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}.",
         "",
     ]
