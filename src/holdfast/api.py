@@ -26,7 +26,7 @@ from holdfast.evaluation.defending.protocol import Protocol, settled
 from holdfast.evaluation.defending.protocol import read as read_protocol
 from holdfast.evaluation.defending.records import DefenseComparison
 from holdfast.evaluation.defending.work import compare_defenses as compared
-from holdfast.evaluation.evading import of_source
+from holdfast.evaluation.evading import in_direction, of_source
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
@@ -78,7 +78,8 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
-        evade: One direction alone, `"fraud:legitimate"`: samples of the first class, which shall pass for the second.
+        evade: One direction alone, `"fraud:legitimate"`, `"dos,probe:normal"`: samples of the first classes, which
+            shall pass for one of the second; then clean accuracy is recall, and `per_class` has a row for each source.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
@@ -88,9 +89,12 @@ def audit(
         IntegrityError, ResourceError: HF4xx the folder or the run to replay; HF5xx the disk.
     """
     asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out", "evade")}
+    whole = _dataset(model, data)
+    others = [transfer_to] if isinstance(transfer_to, Model) else transfer_to or ()
+    asked["transfer_to"] = [in_direction(other, whole, evade) for other in others] or None
     asked["replay"] = replay.folder.path if isinstance(replay, Run) else replay
     with _folder(out) as folder:
-        found = decided(model, of_source(_dataset(model, data), evade), out=folder, **asked)
+        found = decided(in_direction(model, whole, evade), of_source(whole, evade), out=folder, **asked)
     return Run(found, temporary=out is None)
 
 
