@@ -158,9 +158,11 @@ class Dataset:
         chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
         whole = chosen if isinstance(chosen, slice) or chosen.dtype == torch.bool else chosen.long()
         picked = torch.arange(len(self))[whole]
-        beside = {name: getattr(self, name) for name in ("groups", "ids", "masks", "kinds")}
-        taken = {name: None if value is None else value[picked] for name, value in beside.items()}
-        return dataclasses.replace(self, x=self.x[picked], y=self.y[picked], **taken)
+        beside = (self.groups, self.ids, self.masks, self.kinds)
+        groups, ids, masks, kinds = (None if value is None else value[picked] for value in beside)
+        return dataclasses.replace(
+            self, x=self.x[picked], y=self.y[picked], groups=groups, ids=ids, masks=masks, kinds=kinds
+        )
 
     def sample(self, n: int, seed: int = 0) -> "Dataset":
         """A simple random subset of `n` samples (all when there are fewer), in their order.

@@ -117,7 +117,8 @@ class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         reach = self.reach_ if radius is None else reach_of(radius, self.n_features_in_)
         sign = np.where(label == self.classes_[1], 1.0, -1.0)
         low, high = _ends(rows, reach)
-        return np.sum([_least(tree, low, high, sign) for tree in self.grown_], axis=0)
+        found: Array = np.sum([_least(tree, low, high, sign) for tree in self.grown_], axis=0)
+        return found
 
 
 class _Growing:

@@ -34,8 +34,8 @@ def toward(model: Model, into: Sequence[int]) -> Model:
     classes, fold = model.classes or 0, model.decision.fold
     rest = tuple(k for k in range(classes) if k not in wanted)
 
-    def pair(ask: Ask | None) -> Ask | None:
-        return None if ask is None else lambda x: sides(fold(ask(x)), rest, wanted)
+    def pair(ask: Ask) -> Ask:
+        return lambda x: sides(fold(ask(x)), rest, wanted)
 
     def labels(x: Tensor) -> Tensor:
         said = model.answer(x).scores.argmax(1) if model.labels is None else model.labels(x)
@@ -46,8 +46,8 @@ def toward(model: Model, into: Sequence[int]) -> Model:
         model,
         classes=2,
         labels=labels,
-        scores=pair(model.scores),
-        module=pair(model.module),
+        scores=model.scores and pair(model.scores),
+        module=model.module and pair(model.module),
         decision=Argmax(),
         swift=swift,
         features=None,

@@ -61,10 +61,10 @@ def rows(runs: Sequence[Answered]) -> tuple[Row, ...]:
     for i in order:
         against = None
         if i != first:
+            best, own = runs[first].seen.clean, runs[i].seen.clean
             robust = over_groups([held[first][k] for k in keys], [held[i][k] for k in keys], source)
-            before = [[runs[place].seen.clean[k] for k in keys] for place in (first, i)]
-            p = values[(min(i, first), max(i, first))]
-            against = Against(robust=robust, clean=over_groups(*before, source), p=p)
+            clean = over_groups([best[k] for k in keys], [own[k] for k in keys], source)
+            against = Against(robust=robust, clean=clean, p=values[(min(i, first), max(i, first))])
         found.append(_row(runs[i], ranks[i], against))
     return tuple(found)
 
@@ -104,7 +104,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
         )
     elif len({row.attacks for row in found}) > 1:
         told.append("The attacks were not the same for all models: a stage runs only where earlier ones left samples.")
-    trees = [row.name for row in found if row.trees]
+    trees = [row.name for row in found if row.trees and not any(_of_rows(literal) for literal in row.threats)]
     if trees:
         told.append(
             f"Made of trees: {', '.join(trees)}. Attacks search there without gradients and find less than there is; "
@@ -155,6 +155,11 @@ def _access(run: Answered, tried: Sequence[str]) -> Access:
     if run.shows == "labels" or all(threat.knowledge == "labels" for threat in threats):
         return "labels"
     kinds = [getattr(attacks, camel(name), None) for name in tried]
-    rows = any(threat.literal.startswith(f"{Table.norm}:") for threat in threats)  # there scores are taken if shown
+    rows = any(_of_rows(threat.literal) for threat in threats)  # there scores are taken where they are shown
     blind = kinds and not rows and all(getattr(kind, "needs", None) == frozenset({"labels"}) for kind in kinds)
     return "labels" if blind else "scores"
+
+
+def _of_rows(literal: str) -> bool:
+    """Whether a threat is about rows of a table."""
+    return literal.startswith(f"{Table.norm}:")
