@@ -229,9 +229,11 @@ def test_folders_get_names_of_their_own_and_a_broken_list_is_refused(tmp_path):
     assert first.folder == "a-b-c-onnx"
     assert places.claimed(given, "g", "scores").folder == "a-b-c-onnx-2", "a retrained model goes beside the old one"
     assert Places(tmp_path).claimed(given, "f", "scores") == first
-    (tmp_path / "models.json").write_text("{")
-    with pytest.raises(IntegrityError, match="HF418"):
-        Places(tmp_path)
+    listed = (tmp_path / "models.json").read_text()
+    for broken in ("{", listed.replace('"a-b-c-onnx"', '"../elsewhere"')):
+        (tmp_path / "models.json").write_text(broken)
+        with pytest.raises(IntegrityError, match="HF418"):
+            Places(tmp_path)
 
 
 def test_pages_quote_hostile_names_and_lead_to_the_reports(found):

@@ -174,7 +174,12 @@ def _read(path: pathlib.Path) -> tuple[Kept, ...]:
     try:
         found: tuple[Kept, ...] = adapter(tuple[Kept, ...]).validate_json(file.read_bytes())
     except (pydantic.ValidationError, OSError) as error:
-        raise IntegrityError(
-            "HF418", f"'{file}' cannot be read", seen=type(error).__name__, fix="delete it, and give another folder"
-        ) from error
+        raise _unread(file, type(error).__name__) from error
+    outside = next((each.folder for each in found if not re.fullmatch(r"[A-Za-z0-9_-]+", each.folder)), None)
+    if outside is not None:
+        raise _unread(file, repr(outside))
     return found
+
+
+def _unread(file: pathlib.Path, seen: str) -> IntegrityError:
+    return IntegrityError("HF418", f"'{file}' cannot be read", seen=seen, fix="delete it, and give another folder")
