@@ -90,7 +90,8 @@ class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def predict(self, x: Array) -> Array:
         """The class that the sign of the sum says, `(n,)`."""
-        found: Array = self.classes_[self.predict_proba(x).argmax(1)]
+        best = self.predict_proba(x).argmax(1)
+        found: Array = self.classes_[best]
         return found
 
     def least_margin(self, x: Array, y: Array, radius: float | Array | None = None) -> Array:
