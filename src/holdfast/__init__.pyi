@@ -9,6 +9,7 @@ from . import threats as threats
 from holdfast.api import audit as audit
 from holdfast.api import compare as compare
 from holdfast.api import compare_defenses as compare_defenses
+from holdfast.api import compare_models as compare_models
 from holdfast.api import corruptions as corruptions
 from holdfast.api import gate as gate
 from holdfast.api import harden as harden
@@ -92,6 +93,7 @@ __all__ = [
     "audit",
     "compare",
     "compare_defenses",
+    "compare_models",
     "corruptions",
     "crafted",
     "data",

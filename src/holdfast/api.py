@@ -12,11 +12,15 @@ from typing import Any, overload
 from torch import nn
 
 from holdfast.attacks.attack import Attack
+from holdfast.core.errors import UsageError
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.evaluation import comparison
 from holdfast.evaluation import corruptions as measured
 from holdfast.evaluation import gate as gating
+from holdfast.evaluation.comparing.places import subjects
+from holdfast.evaluation.comparing.records import ModelComparison
+from holdfast.evaluation.comparing.work import compare_models as models_compared
 from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.corruptions import Corruptions
 from holdfast.evaluation.decide import decided
@@ -28,7 +32,7 @@ from holdfast.evaluation.defending.protocol import Protocol, settled
 from holdfast.evaluation.defending.protocol import read as read_protocol
 from holdfast.evaluation.defending.records import DefenseComparison
 from holdfast.evaluation.defending.work import compare_defenses as compared
-from holdfast.evaluation.evading import of_source
+from holdfast.evaluation.evading import in_direction, of_source
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
@@ -38,6 +42,7 @@ from holdfast.models.files import load_model
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
 from holdfast.models.wrap import wrap
+from holdfast.report.models import written
 from holdfast.report.run import Run
 from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.tabular import Tabular
@@ -83,7 +88,8 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
-        evade: One direction alone, `"fraud:legitimate"`: samples of the first class, which shall pass for the second.
+        evade: One direction alone, `"fraud:legitimate"`, `"dos,probe:normal"`: samples of the first classes, which
+            shall pass for one of the second; then clean accuracy is recall, and `per_class` has a row for each source.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 
@@ -93,9 +99,12 @@ def audit(
         IntegrityError, ResourceError: HF4xx the folder or the run to replay; HF5xx the disk.
     """
     asked = {name: value for name, value in locals().items() if name not in ("model", "data", "out", "evade")}
+    whole = _dataset(model, data)
+    others = [transfer_to] if isinstance(transfer_to, Model) else transfer_to or ()
+    asked["transfer_to"] = [in_direction(other, whole, evade) for other in others] or None
     asked["replay"] = replay.folder.path if isinstance(replay, Run) else replay
     with _folder(out) as folder:
-        found = decided(model, of_source(_dataset(model, data), evade), out=folder, **asked)
+        found = decided(in_direction(model, whole, evade), of_source(whole, evade), out=folder, **asked)
     return Run(found, temporary=out is None)
 
 
@@ -165,6 +174,53 @@ def compare(*runs: Run | str | os.PathLike[str], common: bool = False) -> Compar
         IntegrityError: HF413 where they cannot be compared, HF407 where there is no run.
     """
     return comparison.compare([_opened(run) for run in runs], common)
+
+
+def compare_models(
+    models: Sequence[Model | str | os.PathLike[str]],
+    data: Dataset | tuple[Any, Any],
+    out: str | os.PathLike[str],
+    *,
+    threat: str | Threat | Sequence[str | Threat],
+    suite: str | Suite | Attack | Sequence[Attack] = "standard",
+    seed: int = 0,
+    batch: int = 256,
+    limit: int | None = None,
+    subset_seed: int | None = None,
+    evade: str = "",
+    on_event: Listener = silent,
+) -> ModelComparison:
+    """Audit models of any library on the same rows under the same threats, and compare them row by row.
+
+    Args:
+        models: What `hf.wrap` returned, model files, folders, or addresses of endpoints; of files the bounds are those
+            of the data. What runs code when it is opened is loaded with `hf.load_model(path, trust=...)` first.
+        data: A Dataset, or a pair `(x, y)` in the units of the first model, which is then no file.
+        out: The folder of all runs; the same call continues, also with more models. `comparison.html` is the page.
+        threat: One threat or several: `hf.Linf(8/255)` or `"linf:8/255"`.
+        suite: As in `audit`; a suite by name adapts to what each model shows.
+        seed: Of every random draw.
+        batch: Rows sent through a model at once.
+        limit: A seeded simple random subset of so many samples, the same for all models.
+        subset_seed: Of the subset that `limit` draws, else `seed`.
+        evade: One direction alone, as in `audit`.
+        on_event: Told of progress; may raise `hf.Stop`.
+
+    Returns:
+        Rows, the best first, each with rates, recall by class, cost, masking verdict and its paired difference from
+        the best. A model that cannot be opened or attacked stands in `left_out`, and the others go on.
+
+    Raises:
+        DataError, ThreatError: HF120 no samples; HF3xx a threat that cannot be read.
+        UsageError: HF804 a pair `(x, y)` without a Model, HF811, HF812 a suite, HF821 no model.
+        IntegrityError: HF401, HF417, HF418 for a folder that is taken.
+    """
+    whole = _dataset(next((m for m in models if isinstance(m, Model)), None), data)
+    asked = {name: value for name, value in locals().items() if name not in ("models", "data", "whole", "evade")}
+    given = subjects(models, whole, lambda model: in_direction(model, whole, evade))
+    found = models_compared(given, of_source(whole, evade), **asked)
+    written(found)
+    return found
 
 
 def compare_defenses(
@@ -335,10 +391,13 @@ def _opened(run: Run | str | os.PathLike[str]) -> Folder:
     return run.folder if isinstance(run, Run) else Folder(pathlib.Path(run))
 
 
-def _dataset(model: Model, data: Dataset | tuple[Any, Any]) -> Dataset:
+def _dataset(model: Model | None, data: Dataset | tuple[Any, Any]) -> Dataset:
     """The data as a Dataset; a pair takes the model's bounds, or its schema."""
     if isinstance(data, Dataset):
         return data
+    if model is None:
+        fix = "hf.Dataset(x, y, bounds=(0, 1)), or hf.data.load(...)"
+        raise UsageError("HF804", "Nobody says what the inputs of these models may be", seen="(x, y)", fix=fix)
     space = wrapped(model).space
     return Dataset(*data, schema=space.schema) if isinstance(space, Tabular) else Dataset(*data, bounds=space.bounds)
 

@@ -17,6 +17,7 @@ from holdfast.defenses.training.free_adversarial_training import FreeAdversarial
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation
 from holdfast.defenses.training.mart import Mart
 from holdfast.defenses.training.multi_norm import MultiNorm
+from holdfast.defenses.training.robust_boosting import RobustBoosting
 from holdfast.defenses.training.robust_splitting import RobustSplitting
 from holdfast.defenses.training.robust_stumps import RobustStumps
 from holdfast.defenses.training.trades import Trades
@@ -150,5 +151,12 @@ TRAINING = [
         attack=FEW,
     ),
     Case(RobustStumps(threat=Linf(0.1), stumps=8), FOREST, 0.8, why="at radius 0 it is other boosting", attack=FEW),
+    Case(
+        RobustBoosting(threat=Linf(0.1), trees=8, depth=3),
+        FOREST,
+        0.8,
+        why="at radius 0 it is other boosting",
+        attack=FEW,
+    ),
     Case(AdversarialRounds(of=FOREST, threat=Linf(0.1)), FOREST, 0.6, why="another row says it", attack=FEW),
 ]

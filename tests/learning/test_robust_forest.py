@@ -12,8 +12,10 @@ from sklearn.tree import DecisionTreeClassifier
 import holdfast as hf
 from cases.training import hints
 from holdfast.core.errors import DataError, ParameterError, ThreatError
+from holdfast.defenses.training.robust_boosting import RobustBoosting
 from holdfast.defenses.training.robust_splitting import RobustSplitting
 from holdfast.defenses.training.robust_stumps import RobustStumps
+from holdfast.learning.robust_boosting import RobustBoostingClassifier
 from holdfast.learning.robust_forest import RobustForestClassifier
 from holdfast.learning.robust_split import split, worst
 from holdfast.learning.robust_stumps import RobustStumpsClassifier
@@ -116,12 +118,15 @@ def test_a_class_without_samples_takes_no_other_ones_name():
     """Of the classes 0, 1, 2 the trees would call the last 1."""
     data = hints(40)
     gap = hf.Dataset(data.x, data.y * 2, classes=("a", "b", "c"))
-    for learner in (RobustSplitting(trees=1), RobustStumps(stumps=1)):
+    for learner in (RobustSplitting(trees=1), RobustStumps(stumps=1), RobustBoosting(trees=1)):
         with pytest.raises(DataError, match="^HF155 .*3 classes"):
             learner.fit(gap)
 
 
-@pytest.mark.parametrize("estimator", [RobustForestClassifier(trees=1), RobustStumpsClassifier(stumps=1)], ids=str)
+ESTIMATORS = [RobustForestClassifier(trees=1), RobustStumpsClassifier(stumps=1), RobustBoostingClassifier(trees=1)]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_rows_and_labels_and_radii_that_do_not_fit(estimator):
     x, y = hints(40).x.double().numpy(), hints(40).y.numpy()
     with pytest.raises(ValueError, match="inconsistent"):

@@ -245,6 +245,42 @@ def test_a_graph_that_cannot_be_asked_is_found_by_asking(tmp_path):
     one_line(lambda: list(trials.onnx(str(path))), "HF276")
 
 
+LOOP = (
+    '<ir_version: 9, opset_import: ["" : 20]> g (float[n, WIDTH] x) => (float[n, WIDTH] y) {'
+    " most = Constant<value = int64 {9223372036854775807}>() at = Constant<value = float {0.5}>()"
+    " top = ReduceMax<keepdims = 0>(x) yes = START"
+    " y = Loop<body = b (int64 i, bool c, float[n, m] s) => (bool d, float[n, m] t)"
+    " { d = Identity(c) t = Identity(s) }>(most, yes, x) }"
+)
+
+
+@pytest.mark.parametrize(
+    ("width", "start"),
+    [("m", "Constant<value = bool {1}>()"), ("4", "Greater(top, at)")],
+    ids=["of a free size", "for some numbers"],
+)
+def test_a_loop_without_end_is_met_by_the_child(width, start, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.parser.parse_model(LOOP.replace("WIDTH", width).replace("START", start))
+    path = tmp_path / "loop.onnx"
+    path.write_bytes(model.SerializeToString())
+    one_line(
+        lambda: trial.look("holdfast.models.trials:onnx", [path], foreign.SPACE, seconds=1, needs=["onnxruntime"]),
+        "HF505",
+    )
+
+
+def test_a_free_size_that_does_not_fit_is_no_refusal(tmp_path):
+    """A graph of rows of 5 that does not say so: none of the sizes that are tried fits."""
+    onnx = pytest.importorskip("onnx")
+    text = '<ir_version: 9, opset_import: ["" : 20]> g (float[n, m] x) => (float[n, 3] y) { y = MatMul(x, w) }'
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((5, 3), np.float32), "w"))
+    path = tmp_path / "free.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert [fact[0] for fact in trials.onnx(str(path))] == ["outputs"]
+
+
 # XGBoost
 
 

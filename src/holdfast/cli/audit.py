@@ -113,19 +113,22 @@ def run(request: Request) -> int:
     from holdfast.cli.subject import default_threat, load_data, load_model, space_of
     from holdfast.evaluation.budget import deadline_of
     from holdfast.evaluation.decide import decided
-    from holdfast.evaluation.evading import of_source
+    from holdfast.evaluation.evading import in_direction, of_source
     from holdfast.report.run import Run
 
     deadline_of(request.deadline, began)
-    dataset = of_source(load_data(request.data, request.split, request.bounds, request.profile), request.evade)
-    model = load_model(request.model, request.trust, limits or space_of(dataset))
+    whole = load_data(request.data, request.split, request.bounds, request.profile)
+    dataset = of_source(whole, request.evade)
+    model, *others = (
+        in_direction(load_model(name, request.trust, limits or space_of(whole)), whole, request.evade)
+        for name in (request.model, *request.transfer_to)
+    )
     request = dataclasses.replace(
         request, threat=request.threat or (default_threat(dataset, request.profile),), out=str(folder)
     )
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
-    others = [load_model(name, request.trust, limits or space_of(dataset)) for name in request.transfer_to]
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
         ended = decided(
             model,
@@ -213,11 +216,11 @@ def folder_of(request: Request) -> pathlib.Path:
     if request.out:
         return pathlib.Path(request.out)
     facts = [
-        _content(request.model),
-        _content(request.data),
+        content_of(request.model),
+        content_of(request.data),
         request.split,
         request.bounds,
-        request.trust and _content(request.trust),
+        request.trust and content_of(request.trust),
     ]
     mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
     stem = "-".join(
@@ -227,7 +230,7 @@ def folder_of(request: Request) -> pathlib.Path:
     return pathlib.Path("runs") / f"{stem}-{mark}"
 
 
-def _content(name: str) -> str:
+def content_of(name: str) -> str:
     """A file by its content, so that a retrained model gets a folder of its own; anything else by its name."""
     from holdfast.core.files import sha256
 

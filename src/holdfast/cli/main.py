@@ -16,6 +16,7 @@ VERBS = {
     "corrupt": ("holdfast.cli.corrupt", "right answers under noise, blur, weather and digital damage"),
     "harden": ("holdfast.cli.harden", "train a model that withstands more, and measure before and after"),
     "compare-defenses": ("holdfast.cli.compare_defenses", "what defenses buy and cost, under attackers who know them"),
+    "compare-models": ("holdfast.cli.compare_models", "models of any library on the same rows, in one report"),
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
     "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
@@ -36,7 +37,7 @@ VERBS = {
     "completion": ("holdfast.cli.completion", "a script that completes holdfast in your shell"),
 }
 GROUPS = {
-    "Run": ("audit", "corrupt", "harden", "compare-defenses", "demo"),
+    "Run": ("audit", "corrupt", "harden", "compare-models", "compare-defenses", "demo"),
     "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
     "Set up and look up": ("doctor", "data", "bench", "list", "explain", "schema", "completion"),
 }

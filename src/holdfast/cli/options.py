@@ -92,7 +92,11 @@ Replay = Annotated[
 ]
 Evade = Annotated[
     str,
-    typer.Option("--evade", metavar="SOURCE:INTO", help="Samples of one class alone, to pass for the other one."),
+    typer.Option(
+        "--evade",
+        metavar="SOURCE:INTO",
+        help="Samples of these classes alone, to pass for others: fraud:ok, dos,probe:ok.",
+    ),
 ]
 Profile = Annotated[
     str,

@@ -16,7 +16,8 @@ from holdfast.evaluation.statistics import interval
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-ASIDE = ("clean", "curve ", "noise control ", "transfer ", "masking ")  # work whose shares are not the rate of the run
+# Work whose shares are not the rate of the run.
+ASIDE = ("opening", "clean", "curve ", "noise control ", "transfer ", "masking ")
 EVERY = 30.0
 LINES = 200
 

@@ -20,6 +20,7 @@ RECORDS = {
     "board": ("holdfast.evaluation.board", "Board"),
     "spread": ("holdfast.evaluation.spread", "Spread"),
     "corruptions": ("holdfast.evaluation.corruptions", "Corruptions"),
+    "models": ("holdfast.evaluation.comparing.records", "ModelComparison"),
     "defenses": ("holdfast.evaluation.defending.records", "DefenseComparison"),
     "hardening": ("holdfast.evaluation.defending.hardening", "Hardening"),
     "bench": ("holdfast.evaluation.bench.records", "Bench"),

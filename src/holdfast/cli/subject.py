@@ -25,6 +25,7 @@ class Words:
     split: str = ""
     bounds: str = ""
     profile: str = ""
+    evade: str = ""
 
 
 def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str) -> Words:
@@ -47,6 +48,7 @@ def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str)
         split=split or option("--split") or "test",
         bounds=bounds or option("--bounds"),
         profile=option("--profile"),
+        evade=option("--evade"),
     )
     if not found.model or not found.data:
         raise UsageError(
@@ -74,8 +76,11 @@ def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model"
 
 def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
     """The data, and the model in the same units."""
-    dataset = load_data(words.data, words.split, words.bounds, words.profile)
-    return load_model(words.model, trust, bounds_of(words.bounds) or space_of(dataset)), dataset
+    from holdfast.evaluation.evading import in_direction, of_source
+
+    whole = load_data(words.data, words.split, words.bounds, words.profile)
+    model = load_model(words.model, trust, bounds_of(words.bounds) or space_of(whole))
+    return in_direction(model, whole, words.evade), of_source(whole, words.evade)
 
 
 def space_of(dataset: "Dataset") -> Any:

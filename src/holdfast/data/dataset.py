@@ -42,6 +42,8 @@ class Dataset:
             the names of the columns are the schema's.
         notes: What one should know before believing a figure, a sentence each.
         shared: Whether anybody may see the samples: reports tell what changed in rows of shared tables alone.
+        kinds: `(n,)` a finer class of each sample, an index of `kind_names`, whose rates are told apart.
+        kind_names: Names of the kinds.
 
     Raises:
         DataError: HF101 labels, HF102 shapes, HF103 bounds, HF104 out of range, HF105 not finite, HF106 value type.
@@ -62,6 +64,8 @@ class Dataset:
     schema: Schema | None = None
     notes: tuple[str, ...] = ()
     shared: bool = False
+    kinds: Tensor | None = None
+    kind_names: tuple[str, ...] = ()
 
     if TYPE_CHECKING:  # what goes in is wider than what the fields hold
 
@@ -82,6 +86,8 @@ class Dataset:
             schema: Schema | None = None,
             notes: Sequence[str] = (),
             shared: bool = False,
+            kinds: Any = None,
+            kind_names: Sequence[str] = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -109,6 +115,7 @@ class Dataset:
             "features": features,
             "groups": _whole(self.groups, len(x), "groups"),
             "masks": _masks(self.masks, x),
+            "kinds": _whole(self.kinds, len(x), "kinds"),
             "ids": torch.arange(len(x)) if self.ids is None else _whole(self.ids, len(x), "ids"),
         }
         for name, value in filled.items():
@@ -151,8 +158,11 @@ class Dataset:
         chosen = rows if isinstance(rows, slice) else torch.as_tensor(rows)
         whole = chosen if isinstance(chosen, slice) or chosen.dtype == torch.bool else chosen.long()
         picked = torch.arange(len(self))[whole]
-        groups, ids, masks = (None if value is None else value[picked] for value in (self.groups, self.ids, self.masks))
-        return dataclasses.replace(self, x=self.x[picked], y=self.y[picked], groups=groups, ids=ids, masks=masks)
+        beside = (self.groups, self.ids, self.masks, self.kinds)
+        groups, ids, masks, kinds = (None if value is None else value[picked] for value in beside)
+        return dataclasses.replace(
+            self, x=self.x[picked], y=self.y[picked], groups=groups, ids=ids, masks=masks, kinds=kinds
+        )
 
     def sample(self, n: int, seed: int = 0) -> "Dataset":
         """A simple random subset of `n` samples (all when there are fewer), in their order.

@@ -57,6 +57,7 @@ from holdfast.defenses.training.free_adversarial_training import FreeAdversarial
 from holdfast.defenses.training.gaussian_augmentation import GaussianAugmentation as GaussianAugmentation
 from holdfast.defenses.training.mart import Mart as Mart
 from holdfast.defenses.training.multi_norm import MultiNorm as MultiNorm
+from holdfast.defenses.training.robust_boosting import RobustBoosting as RobustBoosting
 from holdfast.defenses.training.robust_splitting import RobustSplitting as RobustSplitting
 from holdfast.defenses.training.robust_stumps import RobustStumps as RobustStumps
 from holdfast.defenses.training.trades import Trades as Trades
@@ -116,6 +117,7 @@ __all__ = [
     "Reconstruction",
     "Rescale",
     "ResizePad",
+    "RobustBoosting",
     "RobustDistillation",
     "RobustSplitting",
     "RobustStumps",

@@ -180,7 +180,7 @@ def plan(
 ) -> Plan:
     """What `audit` would do and cost, from one measured batch; writes nothing."""
     request = settled(model, data, threat, suite, 0, batch, limit, None, None, "")
-    return _estimated(_after(request, replay, None) if replay is not None else request)
+    return estimated(_after(request, replay, None) if replay is not None else request)
 
 
 def settled(
@@ -300,7 +300,7 @@ def _enrolled(store: Store, request: Request) -> Bench:
 def _announce(request: Request, store: Store, work: Work) -> None:
     stages = tuple(f"{describe(a)} {t.literal}" for t in request.threats for a in work.view.attacks(t))
     try:
-        seconds: float | None = _estimated(request).seconds
+        seconds: float | None = estimated(request).seconds
     except Exception:  # noqa: BLE001 - a model that fails here is judged row by row in the clean step
         seconds = None
     work.interrupt.tell(RunStarted("audit", str(store.folder), len(request.data), stages, seconds))
@@ -314,7 +314,7 @@ def _announce(request: Request, store: Store, work: Work) -> None:
         work.interrupt.tell(Note(request.earlier.note(len(request.data))))
 
 
-def _estimated(request: Request) -> Plan:
+def estimated(request: Request) -> Plan:
     """The plan, with the time of one forward pass measured on one small batch, the second time it is asked."""
     few, second = request.data.x[:FEW], 0.0
     for _ in range(2):

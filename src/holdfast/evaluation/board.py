@@ -128,17 +128,24 @@ def bands(
         groups: Sample -> its group, negative or missing for none.
         alpha: Chance that any of the claimed differences is none.
     """
-    pairs = [(i, j) for i in range(len(held)) for j in range(i + 1, len(held))]
-    source = [(groups or {}).get(key, -1) for key in held[0]] if held else []
-    changes = [[int(held[i][key]) - int(held[j][key]) for key in held[0]] for i, j in pairs]
-    values = holm([sign_flip(c, source) if grouped(source) else mcnemar(c.count(1), c.count(-1)) for c in changes])
     better, worse = [0] * len(held), [0] * len(held)
-    for (i, j), change, p in zip(pairs, changes, values, strict=True):
+    for (i, j), p in pairwise(held, groups).items():
         if p <= alpha + 1e-12:
-            up, down = (i, j) if sum(change) > 0 else (j, i)
+            up, down = (i, j) if sum(held[i].values()) > sum(held[j].values()) else (j, i)
             better[down] += 1
             worse[up] += 1
     return [(1 + b, len(held) - w) for b, w in zip(better, worse, strict=True)]
+
+
+def pairwise(
+    held: Sequence[Mapping[str, bool]], groups: Mapping[str, int] | None = None
+) -> dict[tuple[int, int], float]:
+    """The p-value of each pair of models, i < j, corrected (Holm) for all pairs; arguments as in `bands`."""
+    pairs = [(i, j) for i in range(len(held)) for j in range(i + 1, len(held))]
+    source = [(groups or {}).get(key, -1) for key in held[0]] if held else []
+    changes = [[int(held[i][key]) - int(held[j][key]) for key in held[0]] for i, j in pairs]
+    values = [sign_flip(c, source) if grouped(source) else mcnemar(c.count(1), c.count(-1)) for c in changes]
+    return dict(zip(pairs, holm(values), strict=True))
 
 
 def _ranking(members: Sequence[tuple[Folder, Seen]]) -> Ranking:

@@ -87,6 +87,8 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         facts.data.kind == "image",
         dict(zip(samples.keys, samples.source, strict=True)),
         facts.rejects,
+        {} if data.kinds is None else dict(zip(view.keys, data.kinds.tolist(), strict=True)),
+        data.kind_names,
     )
     document = _summary(store, case, others, facts, ids)
     write_atomic(store.folder / "summary.json", to_json(document).encode("utf-8", "backslashreplace"))

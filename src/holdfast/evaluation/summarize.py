@@ -60,6 +60,8 @@ class Case:
         image: Whether inputs are images.
         groups: Key -> group of the sample, negative or missing for none.
         rejects: Whether the model can reject an input.
+        kinds: Key -> finer class of the sample, whose rates are told apart instead of the label's; empty for none.
+        kind_names: Names of those.
     """
 
     view: View
@@ -70,6 +72,8 @@ class Case:
     image: bool
     groups: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rejects: bool = False
+    kinds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    kind_names: Sequence[str] = ()
 
     @property
     def judged(self) -> list[str]:
@@ -127,10 +131,13 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
         confusions=confusions(
             (case.labels[f.key], f.row.adversarial_label)
             for f in broken
-            if f.row is not None and f.row.adversarial_label is not None
+            if f.row is not None and f.row.adversarial_label is not None and not case.kinds
         ),
         per_class=per_class(
-            {key: case.labels[key] for key in judged}, {key: case.right(key) for key in judged}, stands, case.names
+            {key: (case.kinds or case.labels)[key] for key in judged},
+            {key: case.right(key) for key in judged},
+            stands,
+            case.kind_names if case.kinds else case.names,
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
         valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,

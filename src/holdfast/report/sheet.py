@@ -20,11 +20,19 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under heads; a column is aligned right where its head begins with `>`."""
+    """Rows under heads; a column is aligned right where its head begins with `>`.
+
+    Args:
+        caption: What they are.
+        heads: A name for each column.
+        rows: A text for each cell.
+        links: For each row a page beside this one, which the second cell leads to in HTML; none where empty.
+    """
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    links: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

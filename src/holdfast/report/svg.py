@@ -64,6 +64,32 @@ def interval(rate: Rate, other: Rate | None = None) -> Markup:
     return element("svg", *parts, class_="row", role="img", aria_label=words.rate(rate), width="100%", height=24)
 
 
+def ladder(rows: Sequence[tuple[str, Rate, Rate]]) -> Markup:
+    """A line for each name: a rate with its interval, and a second rate as a tick, on one axis from 0 to 100 %."""
+    step, foot = 30, 30 * len(rows) + 6
+    told = "; ".join(f"{name}: {words.rate(rate)}, tick at {words.percent(other.point)}" for name, rate, other in rows)
+    parts = [element("title", told)]
+    for mark in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(_line(_beside(mark), 2, _beside(mark), foot, "grid"))
+        parts.append(
+            element(
+                "text", f"{100 * mark:.0f} %", class_="axis", x=_at(_beside(mark)), y=foot + 16, text_anchor="middle"
+            )
+        )
+    for place, (name, rate, other) in enumerate(rows):
+        y, low, high, tick = step * place + 18, _beside(rate.low), _beside(rate.high), _beside(other.point)
+        parts += [
+            element("text", name, class_="axis", x="0%", y=y + 4),
+            _line(tick, y - 8, tick, y + 8, "tick thin"),
+            *(_line(x, y - 4, x, y + 4, "whisker") for x in (low, high)),
+            _line(low, y, high, y, "whisker"),
+            element(
+                "circle", element("title", words.rate(rate)), class_="dot", cx=_at(_beside(rate.point)), cy=y, r=4.5
+            ),
+        ]
+    return element("svg", *parts, class_="curve", role="img", aria_label=told, width="100%", height=foot + 24)
+
+
 def bite(before: int, broken: int, total: int) -> Markup:
     """What one attack took from the samples still standing: the rest in blue, the piece it broke in orange."""
     told = f"{broken} of {total} samples broken here, {before - broken} still standing"
@@ -156,6 +182,11 @@ def _ticks(radii: list[float]) -> list[float]:
 
 def _at(share: float) -> str:
     return f"{100 * share:.3f}%"
+
+
+def _beside(share: float) -> float:
+    """A share on an axis that leaves room for names."""
+    return 0.3 + 0.67 * share
 
 
 def _bar(start: float, end: float, top: float, height: float, kind: str, **more: Any) -> Markup:

@@ -27,7 +27,7 @@ class RobustStumps(Learner):
     500 samples of 30 columns. No attack is run.
 
     Deviations: cuts are tried at drawn places, stumps are shrunk by `rate`, and only two classes are told apart. The
-    paper's deeper trees, with an upper bound for the loss, are not here.
+    paper's deeper trees, with an upper bound for the loss, are `RobustBoosting`.
 
     Args:
         threat: What it shall withstand, a ball of Linf.

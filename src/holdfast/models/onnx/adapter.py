@@ -4,6 +4,8 @@ import functools
 import hashlib
 from typing import Any
 
+import torch
+
 from holdfast.core.errors import ModelError
 from holdfast.core.extras import need
 from holdfast.models.borrow import borrowed
@@ -23,7 +25,8 @@ from holdfast.models.onnx.graph import (
     through,
     unlinked,
 )
-from holdfast.models.onnx.runtime import Asked, Decided, started, written
+from holdfast.models.onnx.runtime import Asked, Decided, written
+from holdfast.models.onnx.session import started
 from holdfast.models.outputs import Output
 from holdfast.models.source import Source
 from holdfast.models.trees import onnx as trees
@@ -70,7 +73,9 @@ def from_onnx(
         outlet = _uncut(given, outlet, output)
     elif output is None:
         model, outlet = unlinked(model, outlet)
-    session = given if given is not None else started(written(extracted(model, _asked_for(outlet))))
+    session = given
+    if session is None:
+        session = started(written(extracted(model, _asked_for(outlet))), torch.get_num_threads())
     notes = [outlet.note] if outlet.note else []
     source, remark = _source(session, model, inlet, outlet, classes)
     plain = outlet.names == tuple(range(len(outlet.names)))

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import ModelError
-from holdfast.core.extras import need
-from holdfast.models.onnx.graph import EXTRA, Inlet
+from holdfast.models.onnx.graph import Inlet
+from holdfast.models.onnx.session import line
 
 Rows = TypeVar("Rows", Tensor, np.ndarray[Any, Any])
 LARGEST = (1 << 31) - 1
 """Bytes of a message of protobuf; a larger graph cannot be handed over."""
-
-QUIET = 4  # onnxruntime's own log says fatal things only: what it refuses is raised, and told in a line
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ class Asked:
             raise ModelError(
                 "HF221",
                 "onnxruntime cannot take these inputs",
-                seen=f"shape {rows.shape}, {_line(error)}",
+                seen=f"shape {rows.shape}, {line(error)}",
                 fix="check that they are the model's; a graph that holds a number of rows: export it with a free one",
             ) from error
         return tabled(answer)
@@ -85,24 +83,6 @@ class Decided:
             known = ", ".join(map(str, self.names[:8]))
             raise ModelError("HF204", "The label is none of the model's classes", seen=repr(strange), expected=known)
         return torch.tensor([places[name] for name in said], dtype=torch.int64, device=x.device)
-
-
-def started(content: bytes, name: str = "the ONNX model") -> Any:
-    """A session on the processor, with as many threads as torch has.
-
-    Raises:
-        ModelError: HF276 for what onnxruntime refuses.
-    """
-    ort = need("onnxruntime", EXTRA)
-    options = ort.SessionOptions()
-    options.log_severity_level = QUIET
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library's own kinds, none of which it names in public
-        raise ModelError("HF276", f"onnxruntime cannot run {name}", seen=_line(error)) from error
 
 
 def written(model: Any) -> bytes:
@@ -157,7 +137,3 @@ def tabled(answer: Any) -> np.ndarray[Any, Any]:
         keys = sorted(answer[0])
         return np.asarray([[row[key] for key in keys] for row in answer], np.float32)
     return np.asarray(answer)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -57,4 +57,5 @@ _KNOWN = {
     ("catboost", "CatBoostClassifier"),
     ("holdfast", "RobustForestClassifier"),
     ("holdfast", "RobustStumpsClassifier"),
+    ("holdfast", "RobustBoostingClassifier"),
 }

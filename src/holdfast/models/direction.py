@@ -1,0 +1,70 @@
+"""A model in one direction: of its classes those that an attacker wants, and all others. Two classes are left."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.models.model import Argmax, Model
+from holdfast.models.stage import guarded
+
+Ask = Callable[[Tensor], Tensor]
+
+
+def toward(model: Model, into: Sequence[int]) -> Model:
+    """The model that says 1 where the original decides for one of `into`, else 0.
+
+    Its two scores are the highest of the other classes and the highest of `into`, so an attack that raises their
+    difference goes for whichever class of `into` is nearest. Stages, suspicion and randomness stay.
+
+    Args:
+        model: A settled model.
+        into: Classes, not all of them.
+    """
+    wanted = tuple(sorted(into))
+    behind = model.guarded
+    if behind is not None:
+        made = guarded(toward(behind.base, wanted), behind.stage)
+        kept = {name: getattr(model, name) for name in ("space", "random", "noise", "notes")}
+        hidden: dict[str, Any] = {name: None for name in ("scores", "module") if getattr(model, name) is None}
+        checked = dataclasses.replace(made.guarded, checked=behind.checked)  # type: ignore[type-var]
+        return dataclasses.replace(made, guarded=checked, **kept, **hidden)
+    classes, fold = model.classes or 0, model.decision.fold
+    rest = tuple(k for k in range(classes) if k not in wanted)
+
+    def pair(ask: Ask) -> Ask:
+        return lambda x: sides(fold(ask(x)), rest, wanted)
+
+    def labels(x: Tensor) -> Tensor:
+        said = model.answer(x).scores.argmax(1) if model.labels is None else model.labels(x)
+        return torch.isin(said, torch.tensor(wanted, device=said.device)).long()
+
+    swift = model.swift and dataclasses.replace(model.swift, ask=pair(model.swift.ask))
+    return dataclasses.replace(
+        model,
+        classes=2,
+        labels=labels,
+        scores=model.scores and pair(model.scores),
+        module=model.module and pair(model.module),
+        decision=Argmax(),
+        swift=swift,
+        features=None,
+        trees=None,
+        names=(),
+    )
+
+
+def sides(scores: Tensor, rest: Sequence[int], wanted: Sequence[int]) -> Tensor:
+    """`(batch, classes)` -> `(batch, 2)`: the highest score of each side.
+
+    Equal scores are decided as the argmax of all classes decides them, for the lowest: there the loser is put one
+    floating-point step below.
+    """
+    pair = torch.stack([scores[:, list(rest)].amax(1), scores[:, list(wanted)].amax(1)], 1)
+    first = torch.isin(scores.argmax(1), torch.tensor(list(wanted), device=scores.device))
+    lost = (pair[:, 0] == pair[:, 1]) & first
+    still = pair[:, 0].detach()
+    step = torch.nextafter(still, torch.full_like(still, -torch.inf)) - still
+    return torch.stack([pair[:, 0] + torch.where(lost, step, torch.zeros_like(step)), pair[:, 1]], 1)
