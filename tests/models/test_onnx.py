@@ -90,7 +90,7 @@ def test_a_network_exported_by_torch_answers_as_it_did(batch, net, tmp_path, x):
     same_as(made, net, x)
     assert (made.classes, made.adapter) == (5, "onnxruntime (gradients of a torch copy)")
     assert any("Softmax at the end was cut open" in note for note in made.notes)
-    assert 0 < made.noise < 1e-4
+    assert 0 <= made.noise < 1e-4  # exactly 0 where onnxruntime and torch add up in the same order
     assert not made.random
 
 
