@@ -44,7 +44,7 @@ EVIDENCE = {
     "BrendelBethge": _beside(
         "Foolbox, 100 digits, 200 steps: median Linf 0.107, 0.107; L2 0.534, 0.537; L1 1.42, 1.40", "minimal"
     ),
-    "Capgd": _forms("the row that plain thinking finds on linear scores", "tests/attacks/test_capgd.py"),
+    "Capgd": _forms("the strongest of all rows on linear scores, encoded levels too", "tests/attacks/test_capgd.py"),
     "CarliniWagner": TWICE,
     "CarliniWagnerL0": _forms("at most one value more than the least; ART's stops by other rules, so no equal budget"),
     "CarliniWagnerLinf": _beside("adv_lib, digits, budgets not equal: median 0.097, 0.167", "minimal"),
