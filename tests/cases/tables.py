@@ -6,6 +6,7 @@ import torch
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.capgd import Capgd
+from holdfast.attacks.evasion.carlini_wagner_table import CarliniWagnerTable
 from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.attacks.evasion.moeva2 import Moeva2
 from holdfast.attacks.evasion.noise import Noise
@@ -51,6 +52,8 @@ TABLES = [
     TableCase(BRED, Table(features=2), queries=40),
     TableCase(Capgd(steps=8), Table(features=2)),
     TableCase(Capgd(steps=8), Table(cost=1.5, linf=1)),
+    TableCase(CarliniWagnerTable(steps=8, searches=2, step=0.5), Table(features=2)),
+    TableCase(CarliniWagnerTable(steps=8, searches=2, step=0.5), Table(cost=1.5, linf=1)),
     TableCase(Noise(samples=20), Table(features=2), control=True),
 ]
 

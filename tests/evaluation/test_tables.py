@@ -9,6 +9,7 @@ import torch
 
 import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
+from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.cli.show import chosen, many
 from holdfast.core.errors import DataError, ThreatError
@@ -163,10 +164,10 @@ def test_suites_follow_gradients_first_on_tables_and_search_where_there_are_none
         suite = resolve(name).serving(parse(literal))
         kinds = [type(a).__name__ for a in suite.attacks]
         assert kinds[0] == first
-        assert set(kinds) == {first, "GraphSearch"}
+        assert set(kinds) - {"CarliniWagnerTable"} == {first, "GraphSearch"}
         assert left_out(resolve(name), parse(literal)) == ""
         assert isinstance(suite.curve_of(parse(literal)), GraphSearch)
     blind = adapted(resolve(name), dataclasses.replace(MODEL, module=None), [parse("table:features=3")])
     assert {type(a).__name__ for a in blind.serving(parse("table:features=3")).attacks} == {"GraphSearch"}
     assert blind.note == ""
-    assert [type(a).__name__ for a in resolve(name).serving(parse("table:cost=inf")).attacks][0] == "GraphSearch"
+    assert not any(isinstance(a, Capgd) for a in resolve(name).serving(parse("table:cost=inf")).attacks)

@@ -9,6 +9,7 @@ from holdfast.attacks.evasion.capgd import Capgd as Capgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
+from holdfast.attacks.evasion.carlini_wagner_table import CarliniWagnerTable as CarliniWagnerTable
 from holdfast.attacks.evasion.ddn import Ddn as Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.ead import Ead as Ead
@@ -53,6 +54,7 @@ __all__ = [
     "CarliniWagner",
     "CarliniWagnerL0",
     "CarliniWagnerLinf",
+    "CarliniWagnerTable",
     "Ddn",
     "DeepFool",
     "Ead",

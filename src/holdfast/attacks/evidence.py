@@ -48,6 +48,9 @@ EVIDENCE = {
     "CarliniWagner": TWICE,
     "CarliniWagnerL0": _forms("at most one value more than the least; ART's stops by other rules, so no equal budget"),
     "CarliniWagnerLinf": _beside("adv_lib, digits, budgets not equal: median 0.097, 0.167", "minimal"),
+    "CarliniWagnerTable": _forms(
+        "at most 3 % above the nearest row of a straight boundary", "tests/attacks/test_carlini_wagner_table.py"
+    ),
     "Ddn": TWICE,
     "DeepFool": _beside("Foolbox, GTSRB, 20 steps: median L2 0.931, 1.241", "speed"),
     "Ead": _beside("Foolbox, digits, 6 x 100 steps: median L1 1.339, 1.493 (our beta was chosen on them)", "minimal"),

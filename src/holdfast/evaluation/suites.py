@@ -292,7 +292,7 @@ def _named() -> dict[str, Suite]:
             standard,
             substitutes=(*sparse, attacks.HopSkipJump()),
             adapts=True,
-            tables=(attacks.Capgd(), greedy, beam),
+            tables=(attacks.Capgd(), attacks.CarliniWagnerTable(), greedy, beam),
         ),
     }
 
