@@ -11,6 +11,7 @@ import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
 from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable
 from holdfast.cli.show import chosen, many
 from holdfast.core.errors import DataError, ThreatError
 from holdfast.evaluation.suites import adapted, left_out, resolve
@@ -170,4 +171,10 @@ def test_suites_follow_gradients_first_on_tables_and_search_where_there_are_none
     blind = adapted(resolve(name), dataclasses.replace(MODEL, module=None), [parse("table:features=3")])
     assert {type(a).__name__ for a in blind.serving(parse("table:features=3")).attacks} == {"GraphSearch"}
     assert blind.note == ""
+    mute = dataclasses.replace(MODEL, scores=None)
+    for suite, literal in [
+        (resolve(name), "table:cost=2,knowledge=labels"),
+        (adapted(resolve(name), mute), "table:cost=2"),
+    ]:
+        assert isinstance(suite.serving(parse(literal)).attacks[-1], HopSkipJumpTable)
     assert not any(isinstance(a, Capgd) for a in resolve(name).serving(parse("table:cost=inf")).attacks)

@@ -19,6 +19,7 @@ from holdfast.attacks.evasion.gen_attack import GenAttack as GenAttack
 from holdfast.attacks.evasion.geo_da import GeoDa as GeoDa
 from holdfast.attacks.evasion.graph_search import GraphSearch as GraphSearch
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
+from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable as HopSkipJumpTable
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
@@ -66,6 +67,7 @@ __all__ = [
     "GeoDa",
     "GraphSearch",
     "HopSkipJump",
+    "HopSkipJumpTable",
     "Jsma",
     "Lbfgs",
     "LocalSearch",

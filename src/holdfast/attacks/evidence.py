@@ -64,6 +64,10 @@ EVIDENCE = {
         "finds what there is on tables small enough to ask about every row", "tests/attacks/test_graph_search.py"
     ),
     "HopSkipJump": _beside("ART, random forest, 1,164 queries: median L2 0.706, 0.991", "queries"),
+    "HopSkipJumpTable": _forms(
+        "at most 10 % above the nearest row of a straight boundary, and the nearest of all rows of a small table",
+        "tests/attacks/test_hop_skip_jump_table.py",
+    ),
     "Jsma": _forms("the least number of values on planes"),
     "Lbfgs": _forms("at most 2 % above the nearest point"),
     "LocalSearch": _beside("AutoAttack on nine networks: what is missed, and what is found beyond", "frugal"),

@@ -41,6 +41,7 @@ class Suite:
         plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
         tables: The stages that run under a table threat instead of `attacks`, those of them that may ask what they
             need: gradients first where there are some.
+        unscored: The stages that run after `tables` where decisions are all that is seen.
         curve: What searches the smaller radii of a threat; None for its first stage.
         critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
             after the stages.
@@ -55,11 +56,13 @@ class Suite:
     curve: Attack | None = None
     critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
     tables: tuple[Attack, ...] = ()
+    unscored: tuple[Attack, ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
         """The stages that are meant for what the threat allows, whether or not they serve it."""
         if isinstance(threat, Table) and self.tables:
-            return tuple(a for a in self.tables if _serves(a, threat))
+            stages = (*self.tables, *(self.unscored if threat.knowledge == "labels" else ()))
+            return tuple(a for a in dict.fromkeys(stages) if _serves(a, threat))
         return dict(self.plans).get(threat.p, self.attacks)
 
     def curve_of(self, threat: Threat) -> Attack:
@@ -92,7 +95,9 @@ class Suite:
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
         against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
-        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=())
+        return dataclasses.replace(
+            self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=(), unscored=()
+        )
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
@@ -115,7 +120,8 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     """
     if not suite.adapts:
         return suite
-    suite = dataclasses.replace(suite, tables=_shown(suite.tables, model))
+    blind = suite.unscored if model.scores is None and model.module is None else ()
+    suite = dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind))
     notes = [suite.note] if suite.note else []
     planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
     rows = bool(threats) and all(isinstance(t, Table) for t in threats)
@@ -276,7 +282,12 @@ def _named() -> dict[str, Suite]:
     sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
     return {
         "quick": Suite(
-            "quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True, tables=(glance, greedy)
+            "quick",
+            quick,
+            substitutes=(*sparse, attacks.HopSkipJump(steps=5)),
+            adapts=True,
+            tables=(glance, greedy),
+            unscored=(attacks.HopSkipJumpTable(steps=3),),
         ),
         "frugal": Suite(
             "frugal",
@@ -286,6 +297,7 @@ def _named() -> dict[str, Suite]:
             plans=((2.0, frugal_l2),),
             curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
             tables=(glance, greedy, dataclasses.replace(greedy, width=4)),
+            unscored=(attacks.HopSkipJumpTable(steps=3),),
         ),
         "standard": Suite(
             "standard",
@@ -293,6 +305,7 @@ def _named() -> dict[str, Suite]:
             substitutes=(*sparse, attacks.HopSkipJump()),
             adapts=True,
             tables=(attacks.Capgd(), attacks.CarliniWagnerTable(), greedy, beam),
+            unscored=(attacks.HopSkipJumpTable(),),
         ),
     }
 
