@@ -31,7 +31,7 @@ SCHEMA = Schema(
 )
 SPACE = Tabular(SCHEMA)
 FEW = GraphSearch(steps=3, width=2, samples=40)
-WALK = HopSkipJumpTable(steps=3, samples=10, flips=6, tries=30)
+WALK = HopSkipJumpTable(steps=3, samples=10, flips=6, tries=100)
 BRED = Moeva2(steps=10, samples=5, index=1.0)
 
 
