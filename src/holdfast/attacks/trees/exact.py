@@ -258,6 +258,9 @@ def _programmed(
     for other in np.argsort(-offset, kind="stable").tolist():
         if other != label:
             found.lower = min(found.paid, least)
+            if time.monotonic() >= until:
+                bounds.append(found.lower)
+                continue
             lead = (
                 gains[other],
                 _least(field, gains[other], float(offset[other]), float(slack[:, other].sum()), other > label),

@@ -36,7 +36,7 @@ def ahead(pool: Genomes, x: Tensor, g: Tensor, step: Tensor, spread: Spread | No
             moved[:, columns] = torch.nn.functional.one_hot(first, len(columns)).to(moved)
             by_slot[:, k] = g[:, columns].amax(1) - (g[:, columns] * x0[:, columns]).sum(1)
     for j in () if spread is None else spread.few:
-        if len(region.ruler.slots[int(pool.slot[j])]) == 1:
+        if spread is not None and len(region.ruler.slots[int(pool.slot[j])]) == 1:
             moved[:, j], by_slot[:, int(pool.slot[j])] = _level(pool, spread, j, every)
     by_slot = torch.where(region.movable & (by_slot > 0), by_slot, 0.0)
     kept = _kept(pool, by_slot, step)

@@ -33,7 +33,7 @@ class Spread:
     @property
     def width(self) -> int:
         """Of the wider rows."""
-        return self.places[-1].stop
+        return int(self.places[-1].stop)
 
     @functools.cached_property
     def first(self) -> Tensor:
