@@ -180,6 +180,24 @@ def test_a_budget_that_ends_a_program_leaves_a_bound_and_no_proof():
     assert 0.5 * best < float(found.lower) <= best * (1 + 1e-9) < float(found.distance)
 
 
+def test_a_clock_that_ends_all_programs_leaves_the_bound_and_the_witness_of_linf(monkeypatch):
+    model, x, best = knapsack(1)
+    found = hf.exact_distance(model, x, model.predict(x), norm="l1", seconds=1e-9)
+    assert not bool(found.proven)
+    assert 0 < float(found.lower) <= best * (1 + 1e-9) <= float(found.distance) * (1 + 1e-9)
+    clocks = []
+
+    def timed(**asked):
+        clocks.append(asked["options"].get("time_limit"))
+        return milp(**asked)
+
+    monkeypatch.setattr(program, "_solved", timed)
+    for seconds in (600, np.inf):
+        hf.exact_distance(model, x, model.predict(x), norm="l1", seconds=seconds, budget=1)
+    assert 0 < clocks[0] <= 600
+    assert clocks[-1] is None
+
+
 def test_a_solver_that_is_stopped_proves_its_bound_alone(monkeypatch):
     """Status 1 with the best point found and a bound below it, as HiGHS ends at a limit."""
     model, x, best = knapsack(0, idle=0)

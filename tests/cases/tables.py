@@ -6,7 +6,9 @@ import torch
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.capgd import Capgd
+from holdfast.attacks.evasion.carlini_wagner_table import CarliniWagnerTable
 from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable
 from holdfast.attacks.evasion.moeva2 import Moeva2
 from holdfast.attacks.evasion.noise import Noise
 from holdfast.threats.tables.feature import Feature
@@ -29,6 +31,7 @@ SCHEMA = Schema(
 )
 SPACE = Tabular(SCHEMA)
 FEW = GraphSearch(steps=3, width=2, samples=40)
+WALK = HopSkipJumpTable(steps=3, samples=10, flips=6, tries=100)
 BRED = Moeva2(steps=10, samples=5, index=1.0)
 
 
@@ -51,6 +54,10 @@ TABLES = [
     TableCase(BRED, Table(features=2), queries=40),
     TableCase(Capgd(steps=8), Table(features=2)),
     TableCase(Capgd(steps=8), Table(cost=1.5, linf=1)),
+    TableCase(CarliniWagnerTable(steps=8, searches=2, step=0.5), Table(features=2)),
+    TableCase(CarliniWagnerTable(steps=8, searches=2, step=0.5), Table(cost=1.5, linf=1)),
+    TableCase(WALK, Table(features=2), queries=40),
+    TableCase(WALK, Table(cost=1.5, linf=1), queries=40),
     TableCase(Noise(samples=20), Table(features=2), control=True),
 ]
 

@@ -9,9 +9,12 @@ import torch
 
 import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
+from holdfast.attacks.evasion.capgd import Capgd
+from holdfast.attacks.evasion.graph_search import GraphSearch
+from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable
 from holdfast.cli.show import chosen, many
 from holdfast.core.errors import DataError, ThreatError
-from holdfast.evaluation.suites import left_out, resolve
+from holdfast.evaluation.suites import adapted, left_out, resolve
 from holdfast.evaluation.work import Bench, _measured
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
@@ -173,7 +176,21 @@ def test_one_direction_is_audited_alone(run):
 
 
 @pytest.mark.parametrize("name", ["quick", "frugal", "standard"])
-def test_suites_choose_graph_search_for_tables(name):
-    suite = resolve(name).serving(parse("table:features=3"))
-    assert {type(a).__name__ for a in suite.attacks} == {"GraphSearch"}
-    assert left_out(resolve(name), parse("table:features=3")) == ""
+def test_suites_follow_gradients_first_on_tables_and_search_where_there_are_none(name):
+    for literal, first in [("table:features=3", "Capgd"), ("table:features=3,knowledge=scores", "GraphSearch")]:
+        suite = resolve(name).serving(parse(literal))
+        kinds = [type(a).__name__ for a in suite.attacks]
+        assert kinds[0] == first
+        assert set(kinds) - {"CarliniWagnerTable"} == {first, "GraphSearch"}
+        assert left_out(resolve(name), parse(literal)) == ""
+        assert isinstance(suite.curve_of(parse(literal)), GraphSearch)
+    blind = adapted(resolve(name), dataclasses.replace(MODEL, module=None), [parse("table:features=3")])
+    assert {type(a).__name__ for a in blind.serving(parse("table:features=3")).attacks} == {"GraphSearch"}
+    assert blind.note == ""
+    mute = dataclasses.replace(MODEL, scores=None)
+    for suite, literal in [
+        (resolve(name), "table:cost=2,knowledge=labels"),
+        (adapted(resolve(name), mute), "table:cost=2"),
+    ]:
+        assert isinstance(suite.serving(parse(literal)).attacks[-1], HopSkipJumpTable)
+    assert not any(isinstance(a, Capgd) for a in resolve(name).serving(parse("table:cost=inf")).attacks)

@@ -9,6 +9,7 @@ from holdfast.attacks.evasion.capgd import Capgd as Capgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner as CarliniWagner
 from holdfast.attacks.evasion.carlini_wagner_l0 import CarliniWagnerL0 as CarliniWagnerL0
 from holdfast.attacks.evasion.carlini_wagner_linf import CarliniWagnerLinf as CarliniWagnerLinf
+from holdfast.attacks.evasion.carlini_wagner_table import CarliniWagnerTable as CarliniWagnerTable
 from holdfast.attacks.evasion.ddn import Ddn as Ddn
 from holdfast.attacks.evasion.deep_fool import DeepFool as DeepFool
 from holdfast.attacks.evasion.ead import Ead as Ead
@@ -18,6 +19,7 @@ from holdfast.attacks.evasion.gen_attack import GenAttack as GenAttack
 from holdfast.attacks.evasion.geo_da import GeoDa as GeoDa
 from holdfast.attacks.evasion.graph_search import GraphSearch as GraphSearch
 from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
+from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable as HopSkipJumpTable
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
@@ -53,6 +55,7 @@ __all__ = [
     "CarliniWagner",
     "CarliniWagnerL0",
     "CarliniWagnerLinf",
+    "CarliniWagnerTable",
     "Ddn",
     "DeepFool",
     "Ead",
@@ -64,6 +67,7 @@ __all__ = [
     "GeoDa",
     "GraphSearch",
     "HopSkipJump",
+    "HopSkipJumpTable",
     "Jsma",
     "Lbfgs",
     "LocalSearch",

@@ -11,6 +11,7 @@ from holdfast.attacks.losses import log_odds
 from holdfast.attacks.probe import Jacobian, Loss, Probe, Slope
 from holdfast.attacks.wrapper import Wrapper
 from holdfast.core.params import Count
+from holdfast.threats.tables.spread import Spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,9 @@ class _Averaged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
-    def slope(self, x: Tensor, loss: Loss = log_odds, only: Tensor | None = None) -> Slope:
+    def slope(self, x: Tensor, loss: Loss = log_odds, only: Tensor | None = None, wide: Spread | None = None) -> Slope:
         """The mean of several passes."""
-        return Slope(*_mean([self._probe.slope(x, loss, only) for _ in range(self._samples)]))
+        return Slope(*_mean([self._probe.slope(x, loss, only, wide) for _ in range(self._samples)]))
 
     def jacobian(self, x: Tensor, ways: Tensor, only: Tensor | None = None) -> Jacobian:
         """The mean of several passes."""

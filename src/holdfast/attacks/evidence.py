@@ -44,10 +44,13 @@ EVIDENCE = {
     "BrendelBethge": _beside(
         "Foolbox, 100 digits, 200 steps: median Linf 0.107, 0.107; L2 0.534, 0.537; L1 1.42, 1.40", "minimal"
     ),
-    "Capgd": _forms("the row that plain thinking finds on linear scores", "tests/attacks/test_capgd.py"),
+    "Capgd": _forms("the strongest of all rows on linear scores, encoded levels too", "tests/attacks/test_capgd.py"),
     "CarliniWagner": TWICE,
     "CarliniWagnerL0": _forms("at most one value more than the least; ART's stops by other rules, so no equal budget"),
     "CarliniWagnerLinf": _beside("adv_lib, digits, budgets not equal: median 0.097, 0.167", "minimal"),
+    "CarliniWagnerTable": _forms(
+        "at most 3 % above the nearest row of a straight boundary", "tests/attacks/test_carlini_wagner_table.py"
+    ),
     "Ddn": TWICE,
     "DeepFool": _beside("Foolbox, GTSRB, 20 steps: median L2 0.931, 1.241", "speed"),
     "Ead": _beside("Foolbox, digits, 6 x 100 steps: median L1 1.339, 1.493 (our beta was chosen on them)", "minimal"),
@@ -61,6 +64,10 @@ EVIDENCE = {
         "finds what there is on tables small enough to ask about every row", "tests/attacks/test_graph_search.py"
     ),
     "HopSkipJump": _beside("ART, random forest, 1,164 queries: median L2 0.706, 0.991", "queries"),
+    "HopSkipJumpTable": _forms(
+        "at most 10 % above the nearest row of a straight boundary, and the nearest of all rows of a small table",
+        "tests/attacks/test_hop_skip_jump_table.py",
+    ),
     "Jsma": _forms("the least number of values on planes"),
     "Lbfgs": _forms("at most 2 % above the nearest point"),
     "LocalSearch": _beside("AutoAttack on nine networks: what is missed, and what is found beyond", "frugal"),

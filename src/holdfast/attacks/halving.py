@@ -23,7 +23,7 @@ class Halving:
         self._ends, self._rising = checkpoints(steps), rising
         self.step, self._rose, self._top, self._then = zero + step, zero, zero - math.inf, zero - math.inf
         self._last, self._halved = zero + math.inf, torch.ones_like(zero, dtype=torch.bool)
-        self._best = self._slope = x
+        self._best, self._slope = x, x.new_zeros(())
 
     def judged(self, i: int, x: Tensor, slope: Tensor, way: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
         """Where to step from and which way, after step `i` has found `slope` and `loss` at `x` and would go `way`."""

@@ -39,7 +39,9 @@ class Suite:
         adapts: Whether stages that cannot ask the model give way silently for the note; a suite that was written out
             runs as it is written, or is refused.
         plans: Exponent of a norm -> the stages that run under it instead of `attacks`.
-        tables: The stages that run under a table threat instead of `attacks`.
+        tables: The stages that run under a table threat instead of `attacks`, those of them that may ask what they
+            need: gradients first where there are some.
+        unscored: The stages that run after `tables` where decisions are all that is seen.
         curve: What searches the smaller radii of a threat; None for its first stage.
         critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
             after the stages.
@@ -54,17 +56,23 @@ class Suite:
     curve: Attack | None = None
     critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
     tables: tuple[Attack, ...] = ()
+    unscored: tuple[Attack, ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
         """The stages that are meant for what the threat allows, whether or not they serve it."""
         if isinstance(threat, Table) and self.tables:
-            return self.tables
+            stages = (*self.tables, *(self.unscored if threat.knowledge == "labels" else ()))
+            return tuple(a for a in dict.fromkeys(stages) if _serves(a, threat))
         return dict(self.plans).get(threat.p, self.attacks)
 
     def curve_of(self, threat: Threat) -> Attack:
-        """What searches the smaller radii of a threat: the suite's own choice where it serves, else the first stage."""
+        """What searches the smaller radii of a threat: the suite's own choice where it serves, else the first stage.
+
+        Under a table threat it is the first one that follows no gradient, which alone would see less.
+        """
         serving = self.serving(threat)
-        return serving.curve or serving.attacks[0]
+        blind = [a for a in serving.attacks if isinstance(threat, Table) and "module" not in a.needs]
+        return serving.curve or (blind or serving.attacks)[0]
 
     def stages(self) -> tuple[Stage, ...]:
         """Names and parameters, as the manifest keeps them."""
@@ -87,7 +95,9 @@ class Suite:
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
         against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
-        return dataclasses.replace(self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=())
+        return dataclasses.replace(
+            self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=(), unscored=()
+        )
 
 
 def left_out(suite: Suite, threat: Threat) -> str:
@@ -110,24 +120,26 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     """
     if not suite.adapts:
         return suite
+    blind = suite.unscored if model.scores is None and model.module is None else ()
+    suite = dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind))
     notes = [suite.note] if suite.note else []
     planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
     rows = bool(threats) and all(isinstance(t, Table) for t in threats)
     every = tuple(dict.fromkeys(a for plan in planned for a in plan))
 
-    def shown(given: Sequence[Attack]) -> tuple[Attack, ...]:
-        return tuple(a for a in given if all(getattr(model, f) is not None for f in a.needs))
-
+    shown = functools.partial(_shown, model=model)
     if shown(every) != every:
         names = ", ".join(describe(a) for a in every if a not in shown(every))
         notes.append(f"The model does not show what these stages ask for: {names}.")
     stages, plans, curve = shown(suite.attacks), [(p, shown(plan)) for p, plan in suite.plans], suite.curve
+    tables = suite.tables
     if (model.classes or 0) < 4 and any(getattr(a, "loss", "") == "dlr" for a in stages) and not rows:
         notes.append("With fewer than 4 classes the targeted difference of logits ratio is undefined: plain margins.")
     if model.random:
         stages, plans = _averaged(stages), [(p, _averaged(plan)) for p, plan in plans]
-        curve = None if curve is None else _averaged([curve])[0]
-        notes += [] if rows else [f"The model draws random numbers: gradients are means of {PASSES} passes."]
+        curve, tables = None if curve is None else _averaged([curve])[0], _averaged(tables)
+        sloping = not rows or any("module" in a.needs for a in tables)
+        notes += [f"The model draws random numbers: gradients are means of {PASSES} passes."] if sloping else []
     substitutes = shown(suite.substitutes)
     if not stages:
         stages, substitutes, plans = substitutes, (), []
@@ -141,7 +153,13 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         plans=tuple(plans),
         curve=curve if suite.curve is not None and shown([suite.curve]) else None,
         critics=tuple((literal, found) for literal, found in critics.items() if found),
+        tables=tables,
     )
+
+
+def _shown(given: Sequence[Attack], model: Model) -> tuple[Attack, ...]:
+    """The attacks that ask for nothing that the model does not show."""
+    return tuple(a for a in given if all(getattr(model, f) is not None for f in a.needs))
 
 
 def published(model: Model, threat: Threat) -> tuple[Attack, ...]:
@@ -157,7 +175,7 @@ def published(model: Model, threat: Threat) -> tuple[Attack, ...]:
     source = source_of(base)
     for member in source.ask.members if source is not None and isinstance(source.ask, Together) else ():
         found += published(member, threat)
-    fit = tuple(a for a in dict.fromkeys(found) if all(getattr(model, f) is not None for f in a.needs))
+    fit = _shown(tuple(dict.fromkeys(found)), model)
     return _averaged(fit) if model.random else fit
 
 
@@ -260,10 +278,16 @@ def _named() -> dict[str, Suite]:
     frugal_l2 = (attacks.Ddn(steps=50), attacks.LocalSearch(), attacks.FabT(steps=30, targets=3, bias=0.3), checked)
     greedy = attacks.GraphSearch(steps=6, width=1, samples=300)
     beam = attacks.GraphSearch(steps=10, width=8, samples=1000)
+    glance = attacks.Capgd(steps=10, restarts=1)
     sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
     return {
         "quick": Suite(
-            "quick", quick, substitutes=(*sparse, attacks.HopSkipJump(steps=5)), adapts=True, tables=(greedy,)
+            "quick",
+            quick,
+            substitutes=(*sparse, attacks.HopSkipJump(steps=5)),
+            adapts=True,
+            tables=(glance, greedy),
+            unscored=(attacks.HopSkipJumpTable(steps=3),),
         ),
         "frugal": Suite(
             "frugal",
@@ -272,10 +296,16 @@ def _named() -> dict[str, Suite]:
             adapts=True,
             plans=((2.0, frugal_l2),),
             curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
-            tables=(greedy, dataclasses.replace(greedy, width=4)),
+            tables=(glance, greedy, dataclasses.replace(greedy, width=4)),
+            unscored=(attacks.HopSkipJumpTable(steps=3),),
         ),
         "standard": Suite(
-            "standard", standard, substitutes=(*sparse, attacks.HopSkipJump()), adapts=True, tables=(greedy, beam)
+            "standard",
+            standard,
+            substitutes=(*sparse, attacks.HopSkipJump()),
+            adapts=True,
+            tables=(attacks.Capgd(), attacks.CarliniWagnerTable(), greedy, beam),
+            unscored=(attacks.HopSkipJumpTable(),),
         ),
     }
 

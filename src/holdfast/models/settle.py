@@ -89,7 +89,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
             notes=tuple(dict.fromkeys((*model.notes, *notes))),
         )
     )
-    hidden = {field: None for field in ("scores", "module") if getattr(model, field) is None}
+    hidden = {field: None for field in ("scores", "module", "wide") if getattr(model, field) is None}
     return dataclasses.replace(settled, **hidden)  # type: ignore[arg-type]
 
 

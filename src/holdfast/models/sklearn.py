@@ -24,6 +24,7 @@ from holdfast.models.tables import Feed, feed_of, same_classes, takes_codes
 from holdfast.models.trees.read import reader_of
 from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
+from holdfast.models.twin_tables import Encoded, table_twin
 from holdfast.threats.space import Box
 from holdfast.threats.tables.tabular import Tabular
 
@@ -40,9 +41,10 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
     frame where it was fitted on one, else as an array.
 
     Linear classifiers, support vector machines, MLPClassifier and GaussianNB are differentiated exactly, behind linear
-    scalers and PCA as well, and so are soft voting, bagging and stacking whose members all have probabilities. Others
-    answer by `predict_proba`, `decision_function` or `predict`, the
-    first whose highest score is the estimator's own decision. Class i is `classes_[i]`.
+    scalers and PCA as well, and so are soft voting, bagging and stacking whose members all have probabilities; in a
+    Tabular space also behind imputers, one-hot and other encoders of single columns (`twin_tables`). Others answer by
+    `predict_proba`, `decision_function` or `predict`, the first whose highest score is the estimator's own decision.
+    Class i is `classes_[i]`.
 
     Raises:
         ModelError: HF208 for anything but a fitted single-label classifier, HF280 and HF281 for one that was fitted on
@@ -56,6 +58,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
     if isinstance(space, Tabular):
         same_classes(names, space.schema)
         feed = _as_given if twin is not None else feed_of(estimator, space)
+        twin = twin or table_twin(estimator, space, feed)
     decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
     source = _from(estimator, _source(estimator, decide, len(names), twin, feed))
@@ -92,7 +95,8 @@ class Decide:
 def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed: Feed) -> Source:
     """The best way to ask, with the next best ones behind it."""
     if twin is not None:
-        return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes)
+        wide = twin.wide if isinstance(twin, Encoded) else None
+        return Source(ask=twin, slope=twin, decide=decide, output="logits", classes=classes, wide=wide)
     ways = [
         (getattr(estimator, "predict_proba", None) if _decides(estimator, False) else None, "probabilities"),
         (getattr(estimator, "decision_function", None) if _decides(estimator, True) else None, "logits"),

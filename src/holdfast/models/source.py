@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.models.model import Model
+from holdfast.models.model import Model, Wide
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize
 
 
@@ -23,6 +23,7 @@ class Source:
         classes: Number of classes, None until then.
         same: Where `slope` is a copy of what `ask` asks: how far their margins lie apart on a batch with outputs of
             that kind, and what is wrong with the copy in words, empty where nothing is. None where the two are one.
+        wide: Where the inputs are a table's codes: `slope` of wider rows.
         others: Other ways to ask the same model, to be tried in this order where scores and decisions disagree.
         settled: Whether `settle` has looked.
         origin: The fitted estimator of a library that answers; None for anything else.
@@ -34,6 +35,7 @@ class Source:
     output: Output | None = None
     classes: int | None = None
     same: Callable[[Tensor, Output], tuple[float, str]] | None = None
+    wide: Wide | None = None
     others: tuple["Source", ...] = ()
     settled: bool = False
     origin: Any = None
@@ -43,6 +45,8 @@ class Source:
         shown: dict[str, Any] = {"labels": Labels(self), "scores": None, "module": None, "classes": self.classes}
         if self.output != "labels":
             shown |= {"scores": Scores(self, self.ask, False), "module": self.slope and Scores(self, self.slope, True)}
+            if self.slope is not None and self.wide is not None:
+                shown["wide"] = Wide(self.wide.of, Scores(self, self.wide.ask, True))
         return dataclasses.replace(model, **shown)
 
 

@@ -146,6 +146,7 @@ def guarded(model: Model, stage: Stage) -> Model:
         guarded=behind,
         swift=None,
         trees=None,
+        wide=None,
     )
 
 

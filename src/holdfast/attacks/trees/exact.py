@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -52,10 +53,12 @@ class Search:
     Args:
         budget: Boxes to look at for a row, at most; a microsecond or a few each.
         within: Distances from here on are of no interest: such rows come back with this lower bound.
+        seconds: For a row's mixed integer programs together, by the clock.
     """
 
     budget: Count = 1_000_000
     within: Annotated[float, Range(0, np.inf, open_low=True)] = np.inf
+    seconds: Annotated[float, Range(0, np.inf, open_low=True)] = np.inf
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,6 +72,7 @@ def exact_distance(
     *,
     budget: int = 1_000_000,
     within: float = np.inf,
+    seconds: float = np.inf,
 ) -> Distances:
     """The smallest distance at which a tree ensemble decides otherwise than `y`, inside the model's bounds.
 
@@ -86,6 +90,7 @@ def exact_distance(
         norm: "linf", "l0", "l1" or "l2".
         budget: Boxes to look at for a row, at most; in a program, nodes of its tree.
         within: Distances from here on are of no interest.
+        seconds: For the programs of a row, by the clock; Linf is limited by `budget` alone.
 
     Raises:
         ModelError: HF271 for a model without trees or with a decision at a threshold, HF270 for one whose trees cannot
@@ -97,7 +102,7 @@ def exact_distance(
         raise ThreatError(
             "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
         )
-    how = Search(budget=budget, within=within)
+    how = Search(budget=budget, within=within, seconds=seconds)
     x = torch.as_tensor(x)
     x = x if x.dtype == torch.float32 else x.double()
     model = settle(model, torch.nan_to_num(x))
@@ -241,7 +246,7 @@ def _programmed(
     kind, point = row.dtype.name, row.astype(np.float64)
     limit = float(cost(np.array(how.within), norm)) if norm != "l0" else how.within
     found = Found(witness=point, paid=limit, lower=0.0, boxes=looked)
-    least = float(cost(np.array(near), norm))
+    least, until = float(cost(np.array(near), norm)), time.monotonic() + how.seconds
     if np.isfinite(far):
         better = shrunk(ask, row, witness, label).astype(np.float64)
         paid = float(cost(np.nan_to_num(better - point), norm).sum())
@@ -253,11 +258,14 @@ def _programmed(
     for other in np.argsort(-offset, kind="stable").tolist():
         if other != label:
             found.lower = min(found.paid, least)
+            if time.monotonic() >= until:
+                bounds.append(found.lower)
+                continue
             lead = (
                 gains[other],
                 _least(field, gains[other], float(offset[other]), float(slack[:, other].sum()), other > label),
             )
-            cheapest(program, found, lead, ask, label, how.budget)
+            cheapest(program, found, lead, ask, label, how.budget, until)
             bounds.append(found.lower)
     lower = length(min(found.paid, *bounds), norm)
     there = found.paid < limit

@@ -10,6 +10,7 @@ for. The model itself is asked at the optimum; where it does not agree, those re
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -183,7 +184,13 @@ class Found:
 
 
 def cheapest(
-    program: Program, found: Found, lead: tuple[Array, float], ask: Callable[[Array], int], label: int, budget: int
+    program: Program,
+    found: Found,
+    lead: tuple[Array, float],
+    ask: Callable[[Array], int],
+    label: int,
+    budget: int,
+    until: float = np.inf,
 ) -> None:
     """Lower what is paid to the cheapest point with one other decision; `found.lower` is what is proven of it.
 
@@ -194,6 +201,7 @@ def cheapest(
         ask: A row -> the model's own class.
         label: The class to leave.
         budget: Boxes that the solver may look at.
+        until: When it must end, by the monotonic clock.
     """
     from scipy.optimize import Bounds, LinearConstraint
 
@@ -202,11 +210,15 @@ def cheapest(
     top = np.concatenate([np.ones(cuts), alive.astype(float)])
     forbidden: list[tuple[list[int], list[float], float]] = []
     for _ in range(REFUSED):
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        clock = {"time_limit": left} if np.isfinite(left) else {}
         rest = [LinearConstraint(_matrix(forbidden, len(price)), -np.inf, [one[2] for one in forbidden])]
         made = _solved(
             c=price * scale, integrality=np.arange(len(price)) < cuts, bounds=Bounds(0, top),
             constraints=fixed + (rest if forbidden else []),
-            options={"node_limit": max(budget - found.boxes, 1), "mip_rel_gap": 0.0},
+            options={"node_limit": max(budget - found.boxes, 1), "mip_rel_gap": 0.0, **clock},
         )  # fmt: skip
         # a relative gap would be one of a sum that lacks `base` and may be far larger than the distance
         found.boxes += int(made.mip_node_count or 0)
