@@ -3,15 +3,19 @@
     make bench-env
     HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py                 # all networks, seed 0; hours
     HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py --seeds 3       # AutoAttack's union over three seeds
+    HOLDFAST_DATA=... .venv-bench/bin/python benchmarks/frugal.py --only usps-cnn --pieces --seeds 3
 
 Networks, samples, radii and which networks are *held out* stand below and were committed before the first run; the
 constants of `frugal` were chosen on others (a CNN on MNIST, ResNets on road signs). The first run missed 30 of the 234
 that AutoAttack breaks on usps-preact18-l2, held out then; constants were changed on mnist-preact18-l2, then its plan
-under L2 on these two and mnist-cnn-l2; fashion-preact18-l2 is held out since. AutoAttack is put together from
-torchattacks' components with the published budgets: its own class `AutoAttack` takes 10 steps where the paper takes
-100. Every finished piece is kept in the folder, so the same command continues. Seconds are processor seconds, one
-thread; frugal's are those of the whole audit, with its curve, its control and the masking battery. Passes are rows sent
-forward and rows sent backward, frugal's of its attacks alone; they do not depend on what else the machine does.
+under L2 on these two and mnist-cnn-l2; fashion-preact18-l2 is held out since. Later the disturbances of the local
+search under L2 and the walk of FAB were changed on usps-preact18-l2 and on what was left of mnist-cnn-l2. AutoAttack is
+put together from torchattacks' components with the published budgets: its own class `AutoAttack` takes 10 steps where
+the paper takes 100. Every finished piece is kept, so the same command continues: `frugal`'s in the folder of runs,
+AutoAttack's beside this file, to be read again for the same weights, samples and versions (training repeats bit for bit
+with one thread on one kind of processor; `--pieces` computes them alone). Seconds are processor seconds, one thread;
+frugal's are those of the whole audit, with its curve, its control and the masking battery. Passes are rows sent forward
+and rows sent backward, frugal's of its attacks alone; they do not depend on what else the machine does.
 """
 
 import argparse
