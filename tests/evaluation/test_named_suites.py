@@ -38,7 +38,7 @@ def test_quick_is_three_cheap_stages():
 
 
 CHECK = "square(steps=2000, hope=4.0)"
-BLOCKS = "local_search(rounds=40)"
+BLOCKS = "local_search(rounds=60, short=5, hope=1.5)"
 
 
 @pytest.mark.parametrize(
