@@ -67,6 +67,21 @@ def test_the_nearest_way_is_not_the_one_of_smallest_margin():
     assert 0.2 < two < 0.202
 
 
+def test_with_hope_a_row_whose_nearest_success_is_far_leaves_after_its_first_way():
+    """The first way's success lies at about 1 and the second's at 0.2; a row without any success goes on."""
+    w = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 10.0]], dtype=torch.float64)
+    model = linear(w, torch.tensor([0.0, -1.0, -2.0]), space=Box((-10.0, 10.0)))
+    x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([0])
+    far, near, every = (run(FabT(targets=2, steps=20, hope=h), model, x, y, L2(0.3)) for h in (3, 4, None))
+    assert (far.status, near.status, every.status) == (("unbroken",), ("broken",), ("broken",))
+    assert far.queries < near.queries == every.queries
+    flat = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 10.0]], dtype=torch.float64)
+    blind = linear(flat, torch.tensor([0.0, -1.0, -2.0]), space=Box((-10.0, 10.0)))
+    assert run(FabT(targets=2, steps=20, hope=0.1), blind, x, y, L2(0.3)).status == ("broken",)
+    assert FabT(hope=1.0).thins
+    assert not FabT().thins
+
+
 def test_restarts_begin_within_half_the_radius():
     model, x, y = setting(shape=(24,), n=5)
     radius = 1e-3

@@ -70,6 +70,8 @@ def test_a_disturbance_throws_one_block_of_the_best_point(threat, share):
     if threat.p == math.inf:
         assert torch.allclose(values, torch.full_like(values, 0.1))
     else:
-        assert (values > 0.03).all()
+        inside = ((y - x).square() * both[:, None]).flatten(1).sum(1).sqrt()
+        assert (inside > 0.35).all()  # not the block's share of the length, which would be 0.07 for the smallest
+        assert torch.allclose((y - x).flatten(1).norm(dim=1), torch.full_like(inside, 0.5))
     places = both.flatten(1).double().argmax(1)
     assert len(places.unique()) > 5 or share == 0.4

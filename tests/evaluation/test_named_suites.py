@@ -38,13 +38,14 @@ def test_quick_is_three_cheap_stages():
 
 
 CHECK = "square(steps=2000, hope=4.0)"
+BLOCKS = "local_search(rounds=60, short=5, hope=1.5)"
 
 
 @pytest.mark.parametrize(
     ("model", "literal", "expected", "left"),
     [
         (FULL, "linf:0.1", ["local_search", CHECK], False),
-        (FULL, "l2:1", ["ddn(steps=50)", "local_search", "fab_t(steps=30, targets=3, bias=0.3)", CHECK], False),
+        (FULL, "l2:1", ["ddn(steps=50)", BLOCKS, "fab_t(steps=60, hope=1.3)", CHECK], False),
         (FULL, "l2:1,knowledge=scores", [CHECK], True),
         (FULL, "l1:1", [CHECK], True),
         (FULL, "l0:2", ["pgd(step=1.0, random_start=False)", "jsma"], True),

@@ -274,8 +274,10 @@ def _named() -> dict[str, Suite]:
     )
     checked = attacks.Square(steps=2000, hope=4.0)
     frugal = (attacks.LocalSearch(), checked)
-    # Under L2 a descent in the ball misses what walks on the boundary find, most of all behind thresholds.
-    frugal_l2 = (attacks.Ddn(steps=50), attacks.LocalSearch(), attacks.FabT(steps=30, targets=3, bias=0.3), checked)
+    # Under L2 walks on the boundary find what a descent in the ball misses: a short one, and a long one where a row is
+    # known to come near.
+    search = attacks.LocalSearch(rounds=60, short=5, hope=1.5)
+    frugal_l2 = (attacks.Ddn(steps=50), search, attacks.FabT(steps=60, hope=1.3), checked)
     greedy = attacks.GraphSearch(steps=6, width=1, samples=300)
     beam = attacks.GraphSearch(steps=10, width=8, samples=1000)
     glance = attacks.Capgd(steps=10, restarts=1)

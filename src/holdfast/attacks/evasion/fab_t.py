@@ -10,7 +10,7 @@ from torch import Tensor
 from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
-from holdfast.core.params import Count, Fraction, Natural, PositiveShare, Range
+from holdfast.core.params import Count, Fraction, Natural, Positive, PositiveShare, Range
 from holdfast.geometry.rows import dot, expand, norm, pick, unit
 
 SHORT = 0.99  # share of the way to the estimated boundary, so that a correct estimate still counts as reached
@@ -41,6 +41,8 @@ class FabT(Attack):
         extra: Length of a step, in units of the displacement to the hyperplane.
         back: Share of the distance to the input kept when a reached iterate is pulled back.
         secants: Estimates of the boundary between the nearest success and the input.
+        hope: Not in the paper. A row goes on to its next way only while its nearest success is at most so many radii
+            away, or there is none yet. None takes every way.
     """
 
     norms: ClassVar = (math.inf, 2.0, 1.0)
@@ -53,12 +55,20 @@ class FabT(Attack):
     extra: Annotated[float, Range(1, 2)] = 1.05
     back: Fraction = 0.9
     secants: Natural = 3
+    hope: Positive | None = None
+
+    @property
+    def thins(self) -> bool:
+        """With `hope`, rows that lie far from every boundary leave after their first way."""
+        return self.hope is not None
 
     def search(self, probe: Probe) -> None:
         """From each start toward each way, then from the nearest success toward the input."""
         order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
         for restart in probe.restarts(self.restarts):
-            for way in order.T:
+            for k, way in enumerate(order.T):
+                if k and self.hope is not None:
+                    probe.finish(torch.isfinite(probe.distance) & (probe.distance > self.hope * probe.limit.radius))
                 self._approach(probe, way, self._start(probe) if restart else probe.x0)
             self._draw_in(probe)
 

@@ -27,8 +27,9 @@ class LocalSearch(Attack):
 
     The goal is descended to as a whole, then each of its ways of smallest margin at the input on its own (the targets
     of Gowal et al. 2019, arXiv:1910.09338), each time from a random point. Then, round after round, a random block of
-    the row's best point, of all its descents, is thrown to a corner of the ball (in L2: to random signs of at least the
-    block's share of the length), and a short descent follows. The best point is the one of lowest margin.
+    the row's best point, of all its descents, is thrown to a corner of the ball (in L2: to random signs that have the
+    whole length, before both parts are shortened onto the ball; a block of the length that is its share of the image
+    would stay below every threshold), and a short descent follows. The best point is the one of lowest margin.
 
     Work goes where it may pay: once the first `targets` ways are tried, a row goes on only while its lowest margin is
     at most `hope` times what the search has taken off the input's margin; other ways come before the rounds. So the
@@ -100,7 +101,5 @@ class LocalSearch(Attack):
         d = probe.strongest.reshape(image.shape) - image
         size = expand(region.radius.to(d), d)
         if region.p == 2:
-            count = channels * h * w
-            held = (d.square() * inside).sum((1, 2, 3), keepdim=True)
-            size = torch.maximum(held, size.square() * count / d[0].numel()).div(count).sqrt()
+            size = size / math.sqrt(channels * h * w)
         return region.project((image + torch.where(inside, size * signs, d)).reshape(flat))
