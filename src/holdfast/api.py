@@ -31,6 +31,7 @@ from holdfast.evaluation.defending.harden import harden as hardened
 from holdfast.evaluation.defending.protocol import Protocol, settled
 from holdfast.evaluation.defending.protocol import read as read_protocol
 from holdfast.evaluation.defending.records import DefenseComparison
+from holdfast.evaluation.defending.subject import as_model, opened_for
 from holdfast.evaluation.defending.work import compare_defenses as compared
 from holdfast.evaluation.evading import in_direction, of_source
 from holdfast.evaluation.gate import Gate
@@ -38,10 +39,8 @@ from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.models.estimators import estimator_of, is_estimator
-from holdfast.models.files import load_model
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
-from holdfast.models.wrap import wrap
 from holdfast.report.models import written
 from holdfast.report.run import Run
 from holdfast.threats.profiles.profile import Profile
@@ -332,7 +331,7 @@ def harden(
     """
     asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
     under, known = assumed(threat, data)
-    opened = _opened_model(model, known, trust)
+    opened = opened_for(known, model, trust)
     given, name = (estimator_of(opened), opened.name) if isinstance(opened, Model) else (opened, "")
     estimator = is_estimator(given)
     misplaced(estimator, epochs, evade)
@@ -343,25 +342,9 @@ def harden(
         if estimator:
             found = harden_estimator(given, known, evade=evade, name=name, keep=out is not None, **asked)
         else:
-            found = hardened(_wrapped(opened, known), known, epochs=epochs, batch=batch, **asked)
+            found = hardened(as_model(opened, known), known, epochs=epochs, batch=batch, **asked)
     made = found.estimator if isinstance(found, HardenedEstimator) else found.net
     return made, found if out is not None else dataclasses.replace(found, before=None, after=None)
-
-
-def _opened_model(model: Any, data: Dataset | Splits, trust: str | None) -> Any:
-    """What to harden: a file is opened for the rows of the data, a network for their codes inside the bounds."""
-    if not isinstance(model, str | os.PathLike):
-        return model
-    one = data.test if isinstance(data, Splits) else data
-    space: Any = one.bounds if one.schema is None else one.space
-    found = load_model(model, trust=trust, bounds=space)
-    network = one.schema is not None and estimator_of(found) is None
-    return load_model(model, trust=trust, bounds=one.bounds) if network else found
-
-
-def _wrapped(model: Any, data: Dataset | Splits) -> Model:
-    one = data.test if isinstance(data, Splits) else data
-    return model if isinstance(model, Model) else wrap(model, one.bounds)
 
 
 def gate(

@@ -180,7 +180,8 @@ def test_11_ranges(case):
 @every
 def test_12_more_never_hurts(case):
     model, x = model_of(), rows()
-    name = "samples" if case.control else "restarts" if case.attack.scheduled else "steps"
+    names = ("samples",) if case.control else ("restarts", "searches") if case.attack.scheduled else ("steps",)
+    name = next(name for name in names if hasattr(case.attack, name))
     short, long = (
         run(dataclasses.replace(case.attack, **{name: n}), model, x, model.labels(x), case.threat, perturb=True)
         for n in (2, 5)
