@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import minmax_scale
 from sklearn.tree import DecisionTreeClassifier
@@ -19,6 +19,7 @@ from holdfast.evaluation.comparing.records import ModelComparison
 from holdfast.evaluation.comparing.rows import sentence
 from holdfast.evaluation.comparing.work import compare_models
 from holdfast.evaluation.document import adapter, dump
+from holdfast.evaluation.evading import of_source
 from holdfast.evaluation.paired import holm
 from holdfast.report.models import page, render, screen
 
@@ -191,6 +192,20 @@ def test_one_direction_is_recall(cancer, models, tmp_path):
     assert len(page(found).tables) == 1, "one class has no table of classes"
 
 
+def test_recall_is_of_every_source_also_under_several_threats(tmp_path):
+    x, y = load_wine(return_X_y=True)
+    x, names = minmax_scale(x).astype(np.float32), ("barolo", "grignolino", "barbera")
+    data = hf.Dataset(x[::2], y[::2], classes=names)
+    model = hf.wrap(LogisticRegression(max_iter=300).fit(x[1::2], y[1::2]))
+    asked = {"threat": ["linf:0.1", "linf:0.2"], "suite": "square(steps=8)", "evade": "barolo,grignolino:barbera"}
+    for limit in (20, 14):  # the second call finds more samples in the folder than it asks for
+        (row,) = hf.compare_models([model], data, tmp_path / "all", **asked, limit=limit).rows
+        assert [c.name for c in row.per_class] == ["barolo", "grignolino"]
+        assert (sum(c.robust.k for c in row.per_class), sum(c.robust.n for c in row.per_class)) == (row.robust.k, limit)
+        sources = of_source(data, asked["evade"]).sample(limit, 0).kinds
+        assert [c.robust.n for c in row.per_class] == sources.bincount().tolist()
+
+
 def test_what_is_wrong_for_all_models_is_refused_at_once(cancer, models, tmp_path):
     for error, code, more in (
         (UsageError, "HF821", {"models": []}),
@@ -221,6 +236,17 @@ def test_files_are_known_by_what_is_in_them(tmp_path):
     data = hf.Dataset(np.zeros((1, 2), np.float32), [0], classes=("a", "b"))
     names = [each.name for each in subjects([path, "https://host/v2/models/net", tmp_path / "b" / "model.onnx"], data)]
     assert names == ["model.onnx", "net", "model.onnx #2"]
+
+
+def test_an_onnx_file_with_numbers_elsewhere_is_known_by_opening_it_alone(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    weights = onnx.numpy_helper.from_array(np.float32([1, 2]), "w")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["w"], ["y"])], "g", [], [], [weights])
+    model, whole, apart = onnx.helper.make_model(graph), tmp_path / "whole.onnx", tmp_path / "apart.onnx"
+    onnx.save(model, whole)
+    onnx.save(model, apart, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert content(whole)
+    assert content(apart) == "", "its numbers may change while the file stays"
 
 
 def test_folders_get_names_of_their_own_and_a_broken_list_is_refused(tmp_path):

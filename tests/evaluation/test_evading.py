@@ -54,6 +54,12 @@ def test_the_goal_with_one_class_is_the_target_and_several_take_any():
     assert Evade(labels, (0, 1), (2, 3)).take(torch.tensor([1, 1])).labels.tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("sides", [(0, (0, 1, 2, 3)), (0, 4), (0, ()), ((), 1), (-1, 1), (4, 0)])
+def test_a_goal_of_classes_that_are_none_is_one_line(sides):
+    with pytest.raises(ThreatError, match="^HF309 "):
+        Evade(torch.zeros(2, dtype=torch.long), *sides).margins(Answer(torch.rand(2, 4)))
+
+
 def test_recall_is_told_for_every_source(wine):
     data, linear = wine
     run = hf.audit(hf.wrap(linear), data, **ASKED, evade="barolo,grignolino:barbera")

@@ -127,6 +127,18 @@ def test_where_no_cut_helps_there_is_one_answer():
     assert set(made.predict(x)) == {0}
 
 
+def test_a_column_of_one_value_that_may_not_move_is_passed_over(cancer):
+    x, y = cancer[0][:80].copy(), cancer[1][:80]
+    x[:, 3] = 0.5
+    radius = np.full(8, 0.05)
+    radius[3] = 0
+    made = RobustBoostingClassifier(radius=radius, trees=3, depth=2).fit(x, y)
+    assert all(3 not in tree.feature for tree in made.grown_)
+    assert (made.least_margin(x, y) > 0).any()
+    alone = RobustBoostingClassifier(radius=0.0, trees=3).fit(x[:, 3:4], y)
+    assert (alone.least_margin(x[:, 3:4], y) > 0).sum() == 0
+
+
 def test_other_threats_classes_and_labels_are_one_line(cancer, made):
     data = hints(40)
     with pytest.raises(ThreatError, match="^HF316 "):

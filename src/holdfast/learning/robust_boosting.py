@@ -174,6 +174,8 @@ class _Growing:
         whole = sums.sum(1)
         least, found = (1 - GAIN) * 2 * np.sqrt(whole[0] * whole[1]), None
         for f, cuts in enumerate(self.cuts):
+            if not len(cuts):
+                continue  # a column of one value that may not move
             under, over = self.low[inside, f, None] <= cuts, self.high[inside, f, None] > cuts
             loss = stump_loss(*(sums @ part for part in (under & ~over, over & ~under, under & over)))
             k = int(loss.argmin())

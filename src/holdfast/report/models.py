@@ -109,7 +109,7 @@ def _cells(row: Row, several: tuple[str, ...], valid: bool) -> tuple[str, ...]:
         rate(row.robust),
         _points(row),
         *(percent(row.threats[literal].point) if literal in row.threats else "" for literal in several),
-        f"{short(row.weakest.name, NAME)} {percent(row.weakest.robust.point)}",
+        f"{short(row.weakest.name, NAME)}: {percent(row.weakest.robust.point)}",
         *((share,) if valid else ()),
         number(row.queries),
         row.access,

@@ -22,6 +22,7 @@ from holdfast.models.files import load_model
 from holdfast.models.model import Model
 
 FILE, LONGEST = "models.json", 60
+ELSEWHERE = b"\x0a\x08location"  # how an .onnx file says in which other file numbers of it lie
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,10 +146,10 @@ def _opened(model: Any, text: str, space: Any, seen: Callable[[Model], Model]) -
 
 
 def content(path: pathlib.Path) -> str:
-    """A digest of a model's files and the card beside them; empty for what is no file."""
+    """A digest of a model's files and the card beside them; empty for what is no file, or names others by itself."""
     if path.is_dir():
         return digest([[file.name, sha256(file)] for file in sorted(path.iterdir()) if file.is_file()])
-    if not path.is_file():
+    if not path.is_file() or (path.suffix == ".onnx" and ELSEWHERE in path.read_bytes()):
         return ""
     card = path.with_suffix(".card.json")
     return digest([sha256(path), sha256(card) if card.is_file() else ""])

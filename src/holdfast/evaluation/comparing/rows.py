@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from holdfast import attacks
 from holdfast.core.lazy import camel
+from holdfast.data.dataset import Dataset
 from holdfast.evaluation.board import bands, pairwise
 from holdfast.evaluation.comparable import Seen, read
 from holdfast.evaluation.comparing.records import Access, Against, Row
+from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.metrics.coverage import TREES
 from holdfast.evaluation.metrics.per_class import per_class
 from holdfast.evaluation.paired import over_groups
@@ -21,7 +23,10 @@ ALPHA, FEW = 0.05, 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answered:
-    """A finished run: what the comparison calls its model, its folder, its samples, what the model shows, the rates."""
+    """A finished run: what the comparison calls its model, its folder, its samples, what the model shows, the rates.
+
+    `kinds` is the class of each sample whose recall is told, by its key, and `names` are theirs.
+    """
 
     name: str
     folder: Folder
@@ -29,6 +34,8 @@ class Answered:
     shows: Access
     clean: Rate
     robust: Rate
+    kinds: Mapping[str, int]
+    names: Sequence[str]
 
     @functools.cached_property
     def held(self) -> Mapping[str, bool]:
@@ -36,12 +43,15 @@ class Answered:
         return {key: all(under[key] for under in self.seen.held.values()) for key in self.seen.ids}
 
 
-def answered(name: str, folder: Folder, shows: Access) -> Answered | None:
-    """A finished run; None where it judged no sample."""
+def answered(name: str, folder: Folder, shows: Access, data: Dataset) -> Answered | None:
+    """A finished run on these samples; None where it judged none."""
     seen, rates = read(folder), folder.summary.rates
     if not seen.ids or rates.clean_accuracy is None or rates.empirical_robust_accuracy is None:
         return None
-    return Answered(name, folder, seen, shows, rates.clean_accuracy, rates.empirical_robust_accuracy)
+    classes = (data.y if data.kinds is None else data.kinds).tolist()
+    kinds = {key: kind for key, kind in zip(keys_of(data.digests), classes, strict=True) if key in seen.ids}
+    names = folder.summary.model.class_names if data.kinds is None else data.kind_names
+    return Answered(name, folder, seen, shows, rates.clean_accuracy, rates.empirical_robust_accuracy, kinds, names)
 
 
 def rows(runs: Sequence[Answered]) -> tuple[Row, ...]:
@@ -118,9 +128,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
 
 def _row(run: Answered, band: tuple[int, int], against: Against | None) -> Row:
     s, seen = run.folder.summary, run.seen
-    samples = run.folder.manifest.samples
-    labels = {key: label for key, label in zip(samples.keys, samples.labels, strict=True) if key in seen.ids}
-    union = per_class(labels, seen.clean, run.held, s.model.class_names)
+    union = per_class(run.kinds, seen.clean, run.held, run.names)
     tried = tuple(dict.fromkeys(a.name for t in s.threats for a in t.attacks if a.attempted))
     valid = [t.valid for t in s.threats if t.valid is not None]
     return Row(

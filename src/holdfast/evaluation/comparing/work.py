@@ -187,14 +187,15 @@ def compare_models(
 def comparison(work: Work) -> ModelComparison:
     """What is finished, in rows."""
     asked, runs, left_out = work.asked, list[Answered](), [job.left_out for job in work.jobs if job.left_out]
+    part = asked.part
     for job in work.jobs:
         if job.finished and job.kept is not None:
-            run = answered(job.name, Folder(work.places.path / job.kept.folder), job.kept.shows)
+            run = answered(job.name, Folder(work.places.path / job.kept.folder), job.kept.shows, part)
             if run is None:
                 left_out.append(LeftOut(name=job.name, code="HF120", line="No sample could be judged."))
             else:
                 runs.append(run)
-    found, part = rows(runs), asked.part
+    found = rows(runs)
     left = tuple(job.name for job in work.jobs if not job.finished and job.left_out is None)
     return ModelComparison(
         holdfast=provenance.version(),
