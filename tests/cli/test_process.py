@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-START = [sys.executable, "-c", "import sys; from holdfast.cli.main import main; sys.exit(main())"]
+START = [sys.executable, "-m", "holdfast"]
 DIGITS = ["audit", "digits-mlp", "digits", "--threat", "linf:0.1"]
 
 

@@ -18,7 +18,8 @@ FLOORS = (
     ("evaluation",),
     ("federated", "report"),
     ("api",),
-    ("cli", "serve", "__main__"),
+    ("cli", "serve"),
+    ("__main__",),
 )
 FLOOR = {folder: number for number, folders in enumerate(FLOORS) for folder in folders}
 
