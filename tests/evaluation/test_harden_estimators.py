@@ -17,7 +17,7 @@ from holdfast.core.progress import Note, StageDone
 from holdfast.evaluation.defending import estimator as hardening
 from holdfast.evaluation.defending import trying
 from holdfast.evaluation.defending.estimator import HardenedEstimator
-from holdfast.evaluation.defending.tabular import Asked, Subject, fitting, own
+from holdfast.evaluation.defending.tabular import Asked, Subject, fewer, fitting, own
 from holdfast.evaluation.defending.trying import Trying
 from holdfast.report.hardening import page, render
 from holdfast.report.sheet import text
@@ -81,6 +81,31 @@ def test_a_pipeline_of_raw_rows_comes_back_saying_its_words_with_a_file(table, t
     assert json.loads(render(told, ".json"))["schema"] == "urn:holdfast:hardening:1"
 
 
+@pytest.mark.parametrize(("evade", "judged"), [("fair:good", 1), ("good:bad,fair", 2)])
+def test_one_of_three_classes_is_judged_by_what_it_shall_be_taken_for(table, evade, judged):
+    """The audits ask whether a row is taken for what is aimed at; the classes of the estimator stay three."""
+    train, test = (
+        dataclasses.replace(
+            part,
+            y=(part.x[:, 0] > 1).long() + (part.x[:, 0] > 0).long(),
+            classes=("bad", "fair", "good"),
+        )
+        for part in (table.train, table.test)
+    )
+    given = pipeline().fit(hf.Tabular(SCHEMA).frame(train.x), np.array(train.classes)[train.y.numpy()])
+    said, truth = given.predict(hf.Tabular(SCHEMA).frame(test.x)), np.array(test.classes)[test.y.numpy()]
+    rows = truth == test.classes[judged]
+    aimed = evade.partition(":")[2].split(",")
+    asked = {"threat": UNDER, "recipe": ONE, **QUICK, "limit": None}
+    made, found = hf.harden(given, hf.data.Splits(train, test), evade=evade, **asked)
+    assert made.classes_.tolist() == list(test.classes)
+    clean = next(c.counts for c in found.comparison.pairs[0].contrasts if c.metric == "clean_accuracy")
+    assert clean.n == rows.sum() > 10
+    assert clean.both + clean.lost == (~np.isin(said, aimed) & rows).sum() > 0
+    assert found.report.accuracy is not None
+    assert found.report.accuracy[0].point == (said == truth).mean()
+
+
 @pytest.fixture
 def unopened(monkeypatch):
     """No child process that tries the file."""
@@ -122,21 +147,53 @@ def test_a_hardening_that_was_stopped_goes_on_with_its_rounds(table, tmp_path):
     assert rounds == [("round 1", 0), ("round 1", 20), ("round 2", 0)]
 
 
-def test_the_budget_ends_rounds_after_the_one_in_which_it_ran_out(table, monkeypatch):
+def test_the_budget_ends_rounds_after_the_one_in_which_it_ran_out(table, tmp_path, monkeypatch):
     seconds = iter(range(0, 10**6, 70))
     clock = type("Clock", (), {"perf_counter": staticmethod(lambda: float(next(seconds)))})
     monkeypatch.setattr(hardening, "time", clock)
     heard = []
-    made, _ = hf.harden(
-        pipeline(), table, threat=UNDER, recipe="adversarial_rounds(rounds=4, samples=20)", budget="60s",
-        on_event=heard.append, **QUICK,
-    )  # fmt: skip
+    asked = {"recipe": "adversarial_rounds(rounds=4, samples=20)", "budget": "60s", "out": tmp_path / "h"}
+    made, found = hf.harden(pipeline(), table, threat=UNDER, on_event=heard.append, **asked, **QUICK)
     assert [e.text for e in heard if isinstance(e, Note) and "budget" in e.text] == [
         "the budget ran out: stopped after round 1"
     ]
     two, _ = hf.harden(pipeline(), table, threat=UNDER, recipe=ONE, **QUICK)
     rows = hf.Tabular(SCHEMA).frame(table.test.x)
     assert (made.predict_proba(rows) == two.predict_proba(rows)).all()
+    assert found.choice.recipe == "adversarial_rounds(rounds=1, samples=20)", "what was made, not what was asked for"
+    assert found.report.choice.text.endswith("The budget of 60 s ran out after round 1.")
+    _, again = hf.harden(pipeline(), table, threat=UNDER, **asked, **QUICK)
+    assert again.comparison == found.comparison, "no more rounds in the second call"
+
+
+def test_a_damaged_choice_is_one_line(table, tmp_path):
+    asked = {"threat": UNDER, "recipe": ONE, "out": tmp_path / "h", **QUICK}
+    work = {"choice.json": "HF418", "asked.txt": "HF416"}
+
+    def stop(event):
+        if isinstance(event, StageDone):
+            raise hf.Stop
+
+    for name, code in work.items():
+        with pytest.raises(hf.Stop):
+            hf.harden(pipeline(), table, on_event=stop, **asked)
+        whole = (tmp_path / "h" / name).read_bytes()
+        (tmp_path / "h" / name).write_bytes(b"{\xff")
+        with pytest.raises(IntegrityError, match=f"^{code} "):
+            hf.harden(pipeline(), table, **asked)
+        (tmp_path / "h" / name).write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("adversarial_rounds", "adversarial_rounds(rounds=2)"),
+        ("adversarial_rounds(samples=9)", "adversarial_rounds(rounds=2, samples=9)"),
+        ("adversarial_rounds(samples=9, rounds = 14)", "adversarial_rounds(samples=9, rounds=2)"),
+    ],
+)
+def test_fewer_rounds_have_a_text_of_their_own(text, wanted):
+    assert fewer(text, 2) == wanted
 
 
 def trier(data, tmp_path, seconds=600.0, clock=lambda: 0.0, **more):
@@ -259,6 +316,7 @@ def test_what_cannot_be_written_is_handed_out_all_the_same(table, tmp_path):
         ({"threat": "linf:0.1"}, ThreatError, "^HF307 "),
         ({"threat": hf.Table()}, ModelError, "^HF260 "),
         ({"evade": "good:evil"}, ThreatError, "^HF309 "),
+        ({"evade": ":good"}, ThreatError, "^HF309 "),
         ({"budget": "soon"}, UsageError, "^HF827 "),
         ({"epochs": 3}, UsageError, "^HF834 Epochs"),
         ({"threat": hf.profile("spam")}, ThreatError, "^HF311 "),
@@ -268,6 +326,12 @@ def test_what_makes_no_sense_is_one_line_before_anything_is_learned(asked, error
     with pytest.raises(error, match=line):
         hf.harden(pipeline(), table, **{"threat": UNDER, "out": tmp_path / "h", **QUICK, **asked})
     assert not (tmp_path / "h").exists()
+
+
+def test_one_class_is_hardened_at_a_time(table, tmp_path):
+    three = dataclasses.replace(table.train, y=(table.train.x[:, 0] % 3).long(), classes=("bad", "fair", "good"))
+    with pytest.raises(UsageError, match="^HF834 One class .*Fix: bad:good"):
+        hf.harden(pipeline(), three, threat=UNDER, evade="bad,fair:good", out=tmp_path / "h", **QUICK)
 
 
 def test_a_direction_is_for_tables_and_rounds_are_not_for_networks():

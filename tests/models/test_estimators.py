@@ -1,5 +1,7 @@
 """Estimators behind models: which one answers, what learns like it, what it reads, and the files that keep it."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import holdfast as hf
 from holdfast.core.errors import ModelError
 from holdfast.learning.fit import Fit
-from holdfast.models import estimators
+from holdfast.models import estimators, trials
 from holdfast.models.estimator_files import endings_of, read_back, save_estimator
 from holdfast.models.estimators import estimator_of, is_estimator, is_fitted, learnable, rows_for
 
@@ -113,6 +115,69 @@ def test_robust_forests_open_without_trust_unless_their_arrays_lie(data, tmp_pat
     save_estimator(estimator, tmp_path / "lie.skops")
     with pytest.raises(ModelError, match="^HF277 .*a leaf without a value"):
         hf.load_model(tmp_path / "lie.skops", bounds=data.bounds)
+
+
+def masked(array, place, value):
+    """The value stands there and hides from numpy's comparisons."""
+    made = array.copy()
+    made[place] = value
+    return np.ma.masked_array(made, mask=np.arange(len(made)) == place)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("feature", lambda a: masked(a, 0, 10**6)),
+        ("roots", lambda a: masked(a, 0, 10**6)),
+        ("roots", lambda a: a[:0]),
+        ("roots", lambda a: np.concatenate([a, a])),
+        ("feature", lambda _: "a word"),
+        ("threshold", lambda a: a.astype(object)),
+        ("threshold", lambda a: a * np.nan),
+        ("right", lambda a: a.astype(">i4")),
+        ("values", lambda a: np.concatenate([a, a], 1)),
+        ("levels", lambda _: {0: np.zeros(0)}),
+        ("link", lambda _: "none"),
+        ("divisor", lambda _: 0.0),
+        ("features", lambda _: np.ma.masked_array(np.array(2), mask=True)),
+        ("digest", lambda _: b"of another"),
+        ("scores", lambda _: np.exp),
+    ],
+)
+@pytest.mark.parametrize("deep", [0, 6])
+def test_parts_of_a_robust_forest_that_lie_are_one_line(name, change, deep, data, tmp_path, monkeypatch):
+    io = pytest.importorskip("skops.io")
+    estimator = estimator_of(hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=2, depth=2).fit(data))
+    trees = estimator.trees_
+    monkeypatch.setattr(type(trees), "__getstate__", lambda self: dict(vars(self)))
+    vars(trees)[name] = change(getattr(trees, name))
+    for _ in range(deep):
+        estimator = make_pipeline(estimator)
+    io.dump(estimator, tmp_path / "lie.skops")
+    with pytest.raises(ModelError, match="^HF277 "):
+        list(trials.skops(str(tmp_path / "lie.skops")))
+
+
+def test_parts_in_the_place_of_methods_or_trees_are_one_line(data, tmp_path):
+    io = pytest.importorskip("skops.io")
+    estimator = estimator_of(hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=1, depth=2).fit(data))
+    estimator.predict = np.sin
+    io.dump(estimator, tmp_path / "lie.skops")
+    with pytest.raises(ModelError, match="^HF277 .*in the place of predict"):
+        list(trials.skops(str(tmp_path / "lie.skops")))
+    del estimator.predict
+    estimator.trees_ = LogisticRegression()
+    io.dump(estimator, tmp_path / "lie.skops")
+    with pytest.raises(ModelError, match="^HF277 .*in the place of trees"):
+        list(trials.skops(str(tmp_path / "lie.skops")))
+
+
+def test_a_file_keeps_no_digest_of_its_trees(data):
+    trees = estimator_of(hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=1, depth=2).fit(data)).trees_
+    assert "digest" in vars(trees) or trees.digest
+    again = pickle.loads(pickle.dumps(trees))
+    assert "digest" not in vars(again)
+    assert again.digest == trees.digest
 
 
 def test_what_has_no_file_is_one_line(data, tmp_path):

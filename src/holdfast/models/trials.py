@@ -8,7 +8,7 @@ import json
 import math
 import pathlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,15 @@ ROBUST = (
     "holdfast.learning.robust_forest.RobustForestClassifier",
     "holdfast.learning.robust_stumps.RobustStumpsClassifier",
 )
-LOOKED_THROUGH = ("sklearn.tree._tree.Tree", *ROBUST, "holdfast.models.trees.form.Trees")
+TREES = "holdfast.models.trees.form.Trees"
+LOOKED_THROUGH = ("sklearn.tree._tree.Tree", *ROBUST, TREES)
 """Types that skops leaves to its user, for their numbers and not for code: here the numbers are looked through."""
 
 PACKED = 100
 """How many times larger the parts of an archive may be than the archive."""
 
-DEEPEST = 12
-"""Estimators within estimators."""
+PLAIN = (str, bytes, int, float, type(None), np.generic)
+"""What nothing is in."""
 
 SIDES = (32, 224, 1)
 """Sizes that are tried where an ONNX file leaves one free."""
@@ -144,7 +145,7 @@ def skops(path: str) -> Facts:
         raise
     except Exception as error:  # a library that walks what a file says may raise anything
         raise unreadable(file, f"no skops model ({type(error).__name__}: {_first(error)})") from error
-    _estimators(file, found, DEEPEST)
+    _estimators(file, found)
     width = getattr(found, "n_features_in_", 0)
     if not isinstance(width, int) or not 0 <= width <= WIDEST:
         raise unsound(file, f"{width!r:.40} numbers in a row")
@@ -198,20 +199,23 @@ def _row(found: Any, width: int) -> Any:
 
 def _planted(file: pathlib.Path, found: Any) -> None:
     """Look through the arrays of a robust forest: compiled code walks them and trusts every number."""
-    inner = found.feature >= 0
-    nodes, ends = len(found.feature), (found.left, found.right, found.threshold, found.missing, found.zeros)
-    kinds = {np.asarray(one).dtype.kind for one in (found.roots, found.feature, found.left, found.right)}
-    wrong = "" if kinds == {"i"} and all(np.shape(one) == (nodes,) for one in (*ends, found.members)) else "other lists"
+    from holdfast.models.trees.sound import odd_part
+
+    wrong = odd_part(found)
+    inner = found.feature >= 0 if not wrong else None
     wrong = wrong or walks(found.roots, np.where(inner, found.left, -1), np.where(inner, found.right, -1))
-    if not wrong and not ((found.roots >= 0) & (found.roots < nodes)).all():
-        wrong = "a root outside its trees"
-    if not wrong and (found.feature[inner] >= found.features).any():
-        wrong = "a split on a number that is not in a row"
-    leaves = found.left[~inner] if not wrong else np.zeros(0)
-    if not wrong and not ((leaves >= 0) & (leaves < len(found.values))).all():
-        wrong = "a leaf without a value"
-    if wrong or (found.members >= 0).any() or found.levels or np.shape(found.values)[1:] != np.shape(found.base):
-        raise unsound(file, wrong or "sets of categories")
+    if wrong:
+        raise unsound(file, wrong)
+
+
+def _robust(file: pathlib.Path, found: Any) -> None:
+    """Look at the parts of a robust classifier: none in the place of a method, its trees are trees."""
+    held = vars(found)
+    if hidden := sorted(set(held) & set(dir(type(found)))):
+        raise unsound(file, f"a part in the place of {hidden[0]}")
+    kind = type(held.get("trees_"))
+    if "trees_" in held and f"{kind.__module__}.{kind.__name__}" != TREES:
+        raise unsound(file, f"{kind.__name__} in the place of trees")
 
 
 def _rows(session: Any, side: int) -> Iterator[dict[str, Any]]:
@@ -273,18 +277,27 @@ def _nodes(file: pathlib.Path, tree: dict[str, Any], features: int) -> None:
             raise unsound(file, "sets of categories that are not there")
 
 
-def _estimators(file: pathlib.Path, found: Any, depth: int) -> None:
-    """Look through the trees of scikit-learn in an estimator and in those inside it."""
+def _estimators(file: pathlib.Path, found: Any) -> None:
+    """Look through the trees of scikit-learn and of robust forests in an estimator and in those inside it."""
+    waiting, seen = [found], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen and not isinstance(one, PLAIN):
+            seen.add(id(one))
+            waiting.extend(_inside(file, one))
+
+
+def _inside(file: pathlib.Path, found: Any) -> Iterable[Any]:
+    """What is in an object, itself looked through."""
     kind = type(found)
-    if depth < 0 or kind.__module__.partition(".")[0] in ("numpy", "builtins") and not isinstance(found, list | tuple):
-        if isinstance(found, np.ndarray) and found.dtype == object and depth >= 0:
-            _each(file, found.reshape(-1), depth)
-        elif isinstance(found, dict) and depth >= 0:
-            _each(file, found.values(), depth)
-        return
-    if isinstance(found, list | tuple):
-        _each(file, found, depth)
-    elif kind.__name__ == "Tree" and kind.__module__.startswith("sklearn.tree"):
+    name = f"{kind.__module__}.{kind.__name__}"
+    if isinstance(found, np.ndarray):
+        return found.reshape(-1).tolist() if found.dtype == object else ()
+    if isinstance(found, dict):
+        return list(found.values())
+    if isinstance(found, list | tuple | set | frozenset):
+        return list(found)
+    if kind.__name__ == "Tree" and kind.__module__.startswith("sklearn.tree"):
         split = found.feature[found.children_left >= 0]
         wrong = walks([0], found.children_left, found.children_right)
         if wrong or (len(split) and not 0 <= split.min() <= split.max() < found.n_features):
@@ -294,15 +307,13 @@ def _estimators(file: pathlib.Path, found: Any, depth: int) -> None:
         ends = [np.where(leaf, -1, found.nodes[side].astype(np.int64)) for side in ("left", "right")]
         if wrong := walks([0], *ends):
             raise unsound(file, wrong)
-    elif f"{kind.__module__}.{kind.__name__}" == LOOKED_THROUGH[-1]:
+    elif name == TREES:
         _planted(file, found)
-    elif kind.__module__.startswith("sklearn.") or f"{kind.__module__}.{kind.__name__}" in ROBUST:
-        _each(file, vars(found).values() if hasattr(found, "__dict__") else (), depth)
-
-
-def _each(file: pathlib.Path, found: Any, depth: int) -> None:
-    for one in found:
-        _estimators(file, one, depth - 1)
+    elif kind.__module__.startswith("sklearn.") or name in ROBUST:
+        if name in ROBUST:
+            _robust(file, found)
+        return list(vars(found).values()) if hasattr(found, "__dict__") else ()
+    return ()
 
 
 def _json(file: pathlib.Path, content: bytes) -> Any:

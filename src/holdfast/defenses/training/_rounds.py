@@ -4,6 +4,7 @@ import dataclasses
 import io
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Rounds:
         try:
             with np.load(file, allow_pickle=False) as held:
                 return torch.from_numpy(held["rows"]), torch.from_numpy(held["x"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise IntegrityError(
                 "HF418", f"'{file}' cannot be read", seen=type(error).__name__, fix="delete it; the round is made again"
             ) from error

@@ -15,6 +15,7 @@ from holdfast.evaluation.comparison import Comparison
 from holdfast.evaluation.defending.dividing import Parts
 from holdfast.evaluation.defending.hardening import Column, Example, Hardening, OfClass, TableChoice
 from holdfast.evaluation.defending.tabular import ROUNDS, Asked
+from holdfast.evaluation.evading import in_direction
 from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.statistics import Rate, rate
@@ -63,8 +64,8 @@ def told(
     """
     threat, data = asked.threat, parts.judged
     adversarial = [_adversarial(run, data) for run in runs]
-    exact = None
-    if all(exactly(model, threat) for model in models):
+    exact, aimed = None, tuple(in_direction(model, parts.test, asked.evade) for model in models)
+    if all(exactly(model, threat) for model in aimed):
         audited = _rows_of(runs[0], data)
         exact = _both(lambda model: _proven(model, audited, float(threat.radius)), models)
     return Hardening(

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pydantic
 
 from holdfast.attacks.run import belongs
-from holdfast.core.errors import HoldfastError, IntegrityError, ModelError, Stop
+from holdfast.core.errors import HoldfastError, IntegrityError, ModelError, Stop, UsageError
 from holdfast.core.files import Lock, write_atomic, writing
 from holdfast.core.progress import Event, Listener, Note, StageDone, silent
 from holdfast.core.records import digest
@@ -25,9 +26,10 @@ from holdfast.evaluation.defending.harden import AFTER, BEFORE, Inside, audited
 from holdfast.evaluation.defending.hardening import Hardening, TableChoice
 from holdfast.evaluation.defending.place import finished
 from holdfast.evaluation.defending.recipe import AUTO, plain
-from holdfast.evaluation.defending.tabular import Asked, Subject, learner_of
+from holdfast.evaluation.defending.tabular import Asked, Subject, fewer, learner_of
 from holdfast.evaluation.defending.trying import Trying
 from holdfast.evaluation.document import adapter, to_json
+from holdfast.evaluation.evading import direction, in_direction
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
 from holdfast.learning.learner import Learner
@@ -113,7 +115,7 @@ def harden_estimator(
     under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given)
     parts = Parts.of(data, seed, evade)
     belongs(under, parts.train.space)
-    asked = Asked(under, _class(parts.train, evade) if evade else "", evade)
+    asked = Asked(under, _class(parts.train, evade), evade)
     if plain(recipe) != AUTO:
         learner_of(recipe, subject, parts.train, asked)  # refused before anything is learned
     with writing(out):
@@ -155,12 +157,12 @@ class _Work:
         choice = self.stoppable(lambda: self.choice(start, said))
         self.tell(Note(choice.text))
         began = time.perf_counter()
-        made, estimator = self.stoppable(lambda: self.made(choice))
+        made, estimator, choice = self.stoppable(lambda: self.made(choice))
         spent = time.perf_counter() - began
         model, kept, trust, why = _written(estimator, made, self.parts.train, file)
         if why:
             self.tell(Note(why))
-        before, after = (self.judged(plan, m, n) for n, m in ((BEFORE, start), (AFTER, model)))
+        before, after = (self.judged(plan, self.aimed(m), n) for n, m in ((BEFORE, start), (AFTER, model)))
         report = told(
             compare([before, after]),
             choice,
@@ -193,7 +195,7 @@ class _Work:
         who = fingerprint(start, tuple(train.x.shape[1:]), train.x.dtype)
         what = [self.asked.threat.literal, self.asked.source, *said, self.seed]
         wanted = digest([who, list(train.digests), list(self.parts.judged.digests), what])
-        if kept.is_file() and kept.read_text(encoding="utf-8") != wanted:
+        if kept.is_file() and kept.read_bytes() != wanted.encode():
             raise IntegrityError(
                 "HF416",
                 f"'{self.out}' belongs to another hardening",
@@ -203,7 +205,12 @@ class _Work:
             )
         write_atomic(kept, wanted.encode())
         if path.is_file():
-            found: TableChoice = adapter(TableChoice).validate_json(path.read_bytes())
+            try:
+                found: TableChoice = adapter(TableChoice).validate_json(path.read_bytes())
+            except (pydantic.ValidationError, OSError) as error:
+                raise IntegrityError(
+                    "HF418", f"'{path}' cannot be read", seen=type(error).__name__, fix="delete it; it is chosen anew"
+                ) from error
             return found
         made = self._chosen(recipe, seconds)
         write_atomic(path, to_json(made).encode())
@@ -225,22 +232,36 @@ class _Work:
             on_event=self.tell,
         ).choice()
 
-    def made(self, choice: TableChoice) -> tuple[Model, Any]:
-        """The hardened model and its estimator; where the clock ended the rounds, of those that were finished."""
-        learner, _ = learner_of(choice.recipe, self.subject, self.parts.train, self.asked, str(self.out))
+    def made(self, choice: TableChoice) -> tuple[Model, Any, TableChoice]:
+        """The hardened model, its estimator, and the choice; where the clock ended the rounds, that of the finished."""
         watch = _Watch(self.tell, 0.0 if choice.tried else choice.budget)
+        learner = self._learner(choice)
         try:
             found = learner.fit(self.parts.train, self.seed, watch)
         except Stop:
             if not watch.rounds:
                 raise
-            found = _fewer(learner, watch.rounds).fit(self.parts.train, self.seed, self.tell)
+            choice = dataclasses.replace(
+                choice,
+                recipe=fewer(choice.recipe, watch.rounds),
+                text=f"{choice.text} The budget of {choice.budget:.0f} s ran out after round {watch.rounds}.",
+            )
+            write_atomic(self.out / "choice.json", to_json(choice).encode())  # the same call makes no more of them
+            learner = self._learner(choice)
+            found = learner.fit(self.parts.train, self.seed, self.tell)
         estimator = estimator_of(found)
         words = getattr(self.subject.given, "classes_", None) if self.subject.fitted else None
         if not isinstance(learner, AdversarialRounds) and isinstance(words, np.ndarray):
             estimator.classes_ = words  # a robust forest learned numbers, and says the words of the given one
             found = settle(wrap(estimator, self.parts.train.bounds), self.parts.train.x)
-        return dataclasses.replace(found, name=f"{self.name}, hardened"), estimator
+        return dataclasses.replace(found, name=f"{self.name}, hardened"), estimator, choice
+
+    def _learner(self, choice: TableChoice) -> Learner:
+        return learner_of(choice.recipe, self.subject, self.parts.train, self.asked, str(self.out))[0]
+
+    def aimed(self, model: Model) -> Model:
+        """The model as the rows that are judged ask it: of more than two classes, whether it says what is aimed at."""
+        return in_direction(model, self.parts.test, self.asked.evade)
 
     def judged(self, plan: Callable[..., Folder], model: Model, part: str) -> Folder:
         """The audit in a folder; one that is there is that of this model.
@@ -285,15 +306,10 @@ class _Watch:
         if not isinstance(event, StageDone) or not event.stage.startswith("round "):
             return
         self.seen += 1
-        if self.budget and time.perf_counter() - self.began >= self.budget:
+        if self.budget and not event.reused and time.perf_counter() - self.began >= self.budget:
             self.rounds = self.seen
             self.inner(Note(f"the budget ran out: stopped after {event.stage}"))
             raise Stop
-
-
-def _fewer(learner: Learner, rounds: int) -> Learner:
-    """The same rounds, fewer of them."""
-    return dataclasses.replace(learner, rounds=rounds) if isinstance(learner, AdversarialRounds) else learner
 
 
 def _bounded(threat: Threat) -> Threat:
@@ -314,9 +330,23 @@ def _bounded(threat: Threat) -> Threat:
 
 
 def _class(data: Dataset, evade: str) -> str:
-    """The name of the class that is attacked."""
-    source = evade.partition(":")[0].strip()
-    return source if source in data.classes else data.classes[int(source)]
+    """The name of the class that is attacked; empty where all are.
+
+    Raises:
+        UsageError: HF834 for several.
+    """
+    way = direction(data, evade)
+    if way is None:
+        return ""
+    if len(way.source) > 1:
+        raise UsageError(
+            "HF834",
+            "One class that hides is hardened at a time",
+            seen=evade,
+            expected="one class on the left of the colon",
+            fix=f"{data.classes[way.source[0]]}:{evade.rpartition(':')[2].strip()}",
+        )
+    return data.classes[way.source[0]]
 
 
 def _written(

@@ -1,6 +1,7 @@
 """Recipes that harden an estimator of tables: which suit it, and what learner each of them is."""
 
 import dataclasses
+import re
 from typing import Any
 
 from holdfast.core.errors import UsageError
@@ -17,6 +18,7 @@ from holdfast.threats.threats import Linf, Threat
 ROUNDS, SPLITTING, STUMPS = "adversarial_rounds", "robust_splitting", "robust_stumps"
 RECIPES = (ROUNDS, SPLITTING, STUMPS)
 BOOSTED = ("XGB", "LGBM", "CatBoost", "Boost", "Booster", "RobustStumps")  # parts of names of what adds trees up
+NUMBER_OF_ROUNDS = r"\brounds\s*=\s*\d+"
 DEPTH, MANY = 8, 100  # of trees that say no depth; most trees and stumps that are taken over
 
 
@@ -130,6 +132,15 @@ def learner_of(recipe: str, subject: Subject, data: Dataset, asked: Asked, check
         source = learner.source or asked.source
         learner = dataclasses.replace(learner, of=subject.learner, source=source, checkpoint=checkpoint)
     return learner, str(made)
+
+
+def fewer(recipe: str, rounds: int) -> str:
+    """The text of the same rounds, as many as this."""
+    if re.search(NUMBER_OF_ROUNDS, recipe):
+        return re.sub(NUMBER_OF_ROUNDS, f"rounds={rounds}", recipe)
+    name, _, rest = recipe.partition("(")
+    more = rest.rstrip(") ")
+    return f"{name}(rounds={rounds}{', ' if more else ''}{more})"
 
 
 def _misfit(text: str, seen: str, subject: Subject, data: Dataset, threat: Threat) -> UsageError:

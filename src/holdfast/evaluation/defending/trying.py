@@ -19,6 +19,7 @@ from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 from holdfast.evaluation.defending.hardening import TableChoice, Trials, Tried
 from holdfast.evaluation.defending.tabular import ROUNDS, Asked, Subject, fitting, kin, learner_of, own
 from holdfast.evaluation.document import adapter, to_json
+from holdfast.evaluation.evading import in_direction, of_source
 from holdfast.evaluation.statistics import rate
 from holdfast.models.model import Model
 
@@ -199,7 +200,7 @@ def measured(
     """
     right = model.predict(part.x) == part.y
     own_class = _attacked(part, asked.source)
-    attacked = part.take(own_class).sample(CHECKED, seed)
+    attacked = of_source(part, asked.evade).sample(CHECKED, seed)
     if not len(attacked):
         raise DataError(
             "HF109",
@@ -208,8 +209,9 @@ def measured(
             fix="more rows of that class, a split column with a part 'val', or a recipe by name",
         )
     tell = functools.partial(_renamed, on_event)
-    won, _ = broken(model, attacked, asked.threat, None, seed, tell)
-    held = int((model.predict(attacked.x) == attacked.y).sum()) - len(won)
+    aimed = in_direction(model, part, asked.evade)
+    won, _ = broken(aimed, attacked, asked.threat, None, seed, tell)
+    held = int((aimed.predict(attacked.x) == attacked.y).sum()) - len(won)
     others = right[~own_class]
     return Tried(
         recipe=text,

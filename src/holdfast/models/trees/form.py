@@ -143,6 +143,10 @@ class Trees:
             )
         return made.digest()
 
+    def __getstate__(self) -> dict[str, object]:
+        """The fields alone: a digest that came with a file would speak for other trees."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def cuts(self, dtype: Precision) -> tuple[Floats, Floats]:
         """For inputs of a floating type: the last one left of each threshold, and the first one right, `(nodes,)` each.
 
