@@ -266,7 +266,7 @@ def test_which_recipes_suit():
     assert fitting(linear, data, hf.Linf(0.1)) == ("adversarial_rounds",)
     assert own("robust_splitting", forest) == "robust_splitting(trees=7, depth=8)"
     assert own("robust_stumps", boosted) == "robust_stumps(stumps=9)"
-    assert trying.kin(forest), trying.kin(boosted) == ("robust_splitting", "robust_stumps")
+    assert (trying.kin(forest), trying.kin(boosted)) == ("robust_splitting", "robust_stumps")
 
 
 def test_an_unfitted_forest_under_linf_is_proven_by_the_exact_search(tmp_path):

@@ -202,8 +202,9 @@ def _planted(file: pathlib.Path, found: Any) -> None:
     from holdfast.models.trees.sound import odd_part
 
     wrong = odd_part(found)
-    inner = found.feature >= 0 if not wrong else None
-    wrong = wrong or walks(found.roots, np.where(inner, found.left, -1), np.where(inner, found.right, -1))
+    if not wrong:
+        inner = found.feature >= 0
+        wrong = walks(found.roots, np.where(inner, found.left, -1), np.where(inner, found.right, -1))
     if wrong:
         raise unsound(file, wrong)
 
