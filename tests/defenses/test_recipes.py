@@ -14,6 +14,7 @@ import holdfast as hf
 from cases.training import FEW, NONE, PLAIN, hints
 from holdfast.core.errors import ModelError
 from holdfast.core.params import parameters
+from holdfast.core.progress import StageDone
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._recipe import Recipe
 from holdfast.defenses.training._worst import Worst
@@ -307,7 +308,8 @@ def test_rounds_add_rows_that_broke_the_model_before():
     assert len(sizes) == 3
     assert 60 == sizes[0] < sizes[1] < sizes[2]
     assert max(np.diff(sizes)) <= 25
-    assert [f"round {k + 1} of 2: {sizes[k + 1] - sizes[k]} of 25" in notes[k].text for k in range(2)] == [True, True]
+    ended = [(e.stage, e.broken, e.total) for e in notes if isinstance(e, StageDone)]
+    assert ended == [(f"round {k + 1}", sizes[k + 1] - sizes[k], 25) for k in range(2)]
     for before, now, model in zip(watching.seen, watching.seen[1:], watching.made, strict=False):
         assert torch.equal(now.x[: len(before)], before.x)
         fresh = now.take(slice(len(before), None))

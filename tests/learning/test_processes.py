@@ -54,7 +54,7 @@ def test_there_are_two_and_they_find_the_same(found):
 @pytest.mark.parametrize("name", trainings("cpu"))
 def test_two_processes_give_the_result_of_one(name, found):
     one, two = numbers(trainings("cpu")[name].fit(toy())), found[1][name]
-    torch.testing.assert_close(two, one, rtol=0, atol=1e-4 * float(one.abs().max()))
+    torch.testing.assert_close(two, one, rtol=0, atol=5e-4 * float(one.abs().max()))  # a slope near 0 turns its sign
 
 
 def test_batch_norms_of_half_a_batch_give_the_same_robust_accuracy_within_noise(found):
