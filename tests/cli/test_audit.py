@@ -152,6 +152,17 @@ def changed(summary, *, state="measured", **fields):
     return dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, state=state), **fields)
 
 
+@pytest.mark.parametrize("status", ["wrong", "invalid"])
+def test_a_run_that_shows_nothing_leads_to_the_samples_that_say_why(run, status):
+    folder = Folder(run)
+    folder.__dict__["summary"] = changed(
+        folder.summary, state="empty", coverage=dataclasses.replace(folder.summary.coverage, statuses={status: 24})
+    )
+    words = [line for line, _ in result.following(folder, "")]
+    assert words[0].endswith(f"--status {status}")
+    assert words[-1] == f"holdfast explain {status}"
+
+
 def test_the_exit_code_follows_the_verdict(run):
     summary = Folder(run).summary
     errors = dataclasses.replace(summary.coverage, statuses={"error": 2, "unbroken": 22})

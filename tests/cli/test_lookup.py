@@ -141,6 +141,16 @@ def test_the_doctor_sees_what_is_wrong(capsys, monkeypatch, tmp_path):
     assert code == 3
 
 
+def test_the_doctor_names_the_likely_cause_of_wrong_answers(capsys, tmp_path):
+    from holdfast.data import load
+
+    test = load("digits").test
+    np.savez(tmp_path / "moved.npz", x=test.x.numpy(), y=(test.y.numpy() + 3) % 10, bounds=np.array([0.0, 1.0]))
+    found = checks(capsys, "digits-mlp", tmp_path / "moved.npz")[1]["clean accuracy"]
+    assert found["state"] == "warn"
+    assert "in another order (the model's 0 is 3, 1 is 4" in found["fix"]
+
+
 def test_the_doctor_hides_the_home_folder(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -101,6 +101,22 @@ def test_expected_accuracy_stops_before_any_attack(tmp_path):
     assert run(tmp_path / "a", expect_accuracy=0.9).complete
 
 
+def test_a_model_worse_than_guessing_is_told_what_its_labels_may_be(tmp_path):
+    x, y = digits()
+    m, _ = model()
+    told = {}
+    for name, part in {
+        "right": Dataset(x[:120], y[:120]),
+        "shifted": Dataset(x[:120], (y[:120] + 3) % 10),
+        "one class": Dataset(x[:400][y[:400] == 1], (y[:400][y[:400] == 1] + 3) % 10),
+    }.items():
+        found = audit(m, part, threat="linf:0.01", suite=Pgd(steps=1), out=tmp_path / name, limit=60)
+        told[name] = [note for note in found.summary.provenance.circumstances if "guessing" in note]
+    assert told["right"] == told["one class"] == []
+    assert len(told["shifted"]) == 1
+    assert "the classes seem to be in another order (the model's 0 is 3, 1 is 4" in told["shifted"][0]
+
+
 def test_what_cannot_be_attacked_is_refused_before_anything_is_written(tmp_path):
     x, y = digits()
     m, _ = model()

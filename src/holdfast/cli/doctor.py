@@ -17,7 +17,7 @@ import typer
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.subject import load_data, load_model, scalar
+from holdfast.cli.subject import load_data, load_model, scalar, space_of
 from holdfast.cli.terminal import clean, emit, home
 from holdfast.core.errors import HoldfastError
 
@@ -220,7 +220,7 @@ def subject(model: str, data: str, bounds: str, split: str, trust: str) -> list[
     seen = f"{dataset!r}, values in [{low:.4g}, {high:.4g}], declared {declared}"
     found = [Check("data", "ok", seen), *_range(low, high, scalar(dataset.bounds))]
     try:
-        asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+        asked = load_model(model, trust, options.bounds_of(bounds) or space_of(dataset))
         return found + _accuracy(asked, dataset)
     except HoldfastError as error:
         return [*found, Check("model", "warn", error.line(), f"holdfast explain {error.code}")]
@@ -255,6 +255,7 @@ def _accuracy(model: "Model", data: "Dataset") -> list[Check]:
     """Clean accuracy on a few samples, and what was noticed about the model on the way."""
     from holdfast.evaluation.statistics import rate
     from holdfast.models.settle import settle
+    from holdfast.models.suspects import likely_causes
 
     part = data.sample(FEW, 0)
     settled = settle(model, part.x)
@@ -263,6 +264,8 @@ def _accuracy(model: "Model", data: "Dataset") -> list[Check]:
     chance = 1 / max(settled.classes or 2, 2)
     verdict: Literal["ok", "warn"] = "warn" if seen.high < 0.5 or seen.low <= chance else "ok"
     notes = [Check("model", "note", note) for note in settled.notes]
+    causes = likely_causes(settled, part.x, part.y)[:1] if verdict == "warn" else ()
+    mend = causes or ("compare range, normalization, channel order and label numbers with your own code",)
     return [
         Check("model", "ok", f"{settled.name}, {settled.classes} classes, through {settled.adapter}"),
         *notes,
@@ -270,9 +273,7 @@ def _accuracy(model: "Model", data: "Dataset") -> list[Check]:
             "clean accuracy",
             verdict,
             f"{seen} on {len(part)} samples",
-            "compare range, normalization, channel order and label numbers with your own code"
-            if verdict == "warn"
-            else "",
+            mend[0] if verdict == "warn" else "",
         ),
     ]
 

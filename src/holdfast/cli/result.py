@@ -75,10 +75,12 @@ def following(folder: "Folder", command: str) -> list[tuple[str, str]]:
             (f"holdfast ls {shlex.quote(str(folder.path.parent))}", "how far every run is"),
         ]
     if summary.verdict.state == "empty":
+        wrong = summary.coverage.statuses.get("wrong", 0)
+        status, why = ("wrong", "what was answered") if wrong else ("invalid", "why no sample could be judged")
         return [
-            (f"holdfast show {run} --status invalid", "why no sample could be judged"),
+            (f"holdfast show {run} --status {status}", why),
             ("holdfast doctor MODEL DATA", "checks range, normalization and clean accuracy"),
-            ("holdfast explain invalid", "what the word means"),
+            (f"holdfast explain {status}", "what the word means"),
         ]
     found = [(finding.next, finding.title) for finding in summary.findings if finding.next.startswith("holdfast ")]
     found += _closer(summary, run) + _further(summary, command)

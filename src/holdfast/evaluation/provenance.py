@@ -8,11 +8,13 @@ import torch
 
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import journal
+from holdfast.evaluation.finals import View
 from holdfast.evaluation.journal import Session
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.summary import Provenance
+from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
-from holdfast.models.suspects import likely_causes
+from holdfast.models.suspects import likely_causes, likely_labels
 
 
 def now() -> str:
@@ -76,3 +78,20 @@ def causes(model: Model, data: Dataset) -> str:
     """Likely causes of a surprising accuracy, as the tail of a sentence."""
     found = likely_causes(model, data.x, data.y)
     return f"; likely causes: {'; '.join(found)}" if found else ""
+
+
+def guessing(view: View, bench: Bench, high: float) -> str:
+    """What labels are likely to be mixed up where a model is worse than guessing among all of its classes; else empty.
+
+    Args:
+        view: The clean answers.
+        bench: The labels, by key.
+        high: Clean accuracy at most.
+    """
+    rows, classes = view.clean(), bench.model.classes or 0
+    answered = [key for key in view.keys if rows[key].status in ("right", "wrong")]
+    y = bench.take(answered)[1]
+    if not classes or high >= 1 / classes or len(set(y.tolist())) < classes:
+        return ""
+    found = likely_labels(torch.tensor([rows[key].predicted for key in answered]), y, classes)
+    return f"The model is worse than guessing: {found[0]}" if found else ""

@@ -1,7 +1,7 @@
 """Why a model does worse on the data than its owner expects: the usual mistakes, tried one by one."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -44,8 +44,17 @@ def likely_causes(model: Model, x: Tensor, y: Tensor) -> tuple[str, ...]:
     if not len(x):
         return ()
     said = model.predict(x)
-    base = _accuracy(said, y)
     trials = [*_labels(said, y, model.classes or int(y.max()) + 1), *_inputs(model, x, y), *_modes(model, x, y)]
+    return _better(trials, _accuracy(said, y))
+
+
+def likely_labels(said: Tensor, y: Tensor, classes: int) -> tuple[str, ...]:
+    """Those of the mistakes that stand in the labels, from answers that are there already: `(n,)` and `(n,)`."""
+    return _better(list(_labels(said, y, classes)), _accuracy(said, y))
+
+
+def _better(trials: Sequence[_Trial], base: float) -> tuple[str, ...]:
+    """The trials that gain enough, in words."""
     good = sorted((trial for trial in trials if trial.accuracy >= base + GAIN), key=lambda trial: -trial.accuracy)
     return tuple(f"{trial.text}: accuracy {base:.1%} -> {trial.accuracy:.1%}" for trial in good)
 
