@@ -21,7 +21,9 @@ from holdfast.evaluation.comparing.work import compare_models
 from holdfast.evaluation.document import adapter, dump
 from holdfast.evaluation.evading import of_source
 from holdfast.evaluation.paired import holm
+from holdfast.evaluation.replay import recheck, replay
 from holdfast.report.models import page, render, screen
+from models.served import served
 
 ASKED = {"threat": "linf:0.03", "suite": "square(steps=15)", "limit": 24}
 
@@ -247,6 +249,30 @@ def test_a_model_of_labels_alone_is_told_apart(cancer, models, tmp_path):
     assert {row.access for row in mixed.rows} == {"gradients", "scores"}
     assert sum("knowledge=scores" in note for note in mixed.notes) == 1
     assert sum("hf.exact_distance" in note for note in mixed.notes) == 1
+
+
+def test_models_that_say_labels_alone_have_the_classes_of_the_data(cancer, tmp_path):
+    """An endpoint and a function, neither of which says how many classes there are."""
+    strong = fitted(cancer, C=0.05)
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 30]}]
+    outputs = [{"name": "label", "datatype": "INT64", "shape": [-1]}]
+    bare = hf.wrap(lambda x: strong.predict(x) ^ (x[:, 0] > 2), output="labels", name="bare")
+    asked = {"threat": "linf:0.3", "suite": "hop_skip_jump(steps=1)", "limit": 8}
+    with served(lambda x: {"label": strong.predict(x).astype(np.int64)}, inputs, outputs) as server:
+        found = hf.compare_models([bare, server.address], cancer[1], tmp_path / "all", **asked)
+    assert found.complete
+    assert {(row.name, row.access) for row in found.rows} == {("bare", "labels"), ("digits", "labels")}
+    best, other = found.rows
+    assert other.against.clean.difference == 0
+    run = hf.open_run(tmp_path / "all" / "bare")
+    broken = [row["sample"] for row in run.samples.to_pylist() if row["status"] == "broken"]
+    checked = recheck(run.path, bare)
+    assert checked.holds
+    assert checked.claims >= len(broken) > 0
+    assert replay(run.path, broken[0], bare, cancer[1]).identical
+    one_class = hf.Dataset(cancer[1].x, cancer[1].y * 0, classes=("malignant",))
+    none = hf.compare_models([bare], one_class, tmp_path / "one", **asked)
+    assert [each.code for each in none.left_out] == ["HF210"], "labels outside the classes of the data"
 
 
 def test_one_direction_is_recall(cancer, models, tmp_path):
