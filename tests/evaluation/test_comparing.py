@@ -21,7 +21,9 @@ from holdfast.evaluation.comparing.work import compare_models
 from holdfast.evaluation.document import adapter, dump
 from holdfast.evaluation.evading import of_source
 from holdfast.evaluation.paired import holm
+from holdfast.evaluation.replay import recheck, replay
 from holdfast.report.models import page, render, screen
+from models.served import served
 
 ASKED = {"threat": "linf:0.03", "suite": "square(steps=15)", "limit": 24}
 
@@ -154,6 +156,70 @@ def test_the_same_call_continues_and_asks_finished_models_nothing(cancer, models
     assert sorted(row.run for row in more.rows) == ["strong", "tree", "weak"], "in the same folders"
 
 
+def test_what_somebody_else_asked_in_a_run_folder_is_not_taken_for_the_answer(cancer, models, tmp_path):
+    whole = hf.compare_models(models[:2], cancer[1], tmp_path / "all", **ASKED)
+    run = tmp_path / "all" / whole.rows[0].run
+    model = next(model for model in models if model.name == whole.rows[0].name)
+    hf.audit(model, cancer[1], out=run, **{**ASKED, "threat": "linf:0.3", "limit": 5})
+    again = hf.compare_models(models[:2], cancer[1], tmp_path / "all", **ASKED)
+    assert set(again.rows[0].threats) == {"linf:3/100"}
+    assert [row.robust for row in again.rows] == [row.robust for row in whole.rows]
+
+
+def test_one_folder_serves_other_questions_with_a_word_and_no_other_data(cancer, models, tmp_path):
+    told, out = [], tmp_path / "all"
+    asked = {**ASKED, "suite": "square(steps=2)", "on_event": told.append}
+    hf.compare_models(models[:2], cancer[1], out, **asked)
+    hf.compare_models(models[:3], cancer[1], out, **{**asked, "limit": 26})
+    assert not any(isinstance(event, Note) and "replaced" in event.text for event in told), "it says more than before"
+    hf.compare_models(models[1:2], cancer[1], out, **{**asked, "threat": "linf:0.1"})
+    (note,) = (event.text for event in told if isinstance(event, Note) and "replaced" in event.text)
+    assert "(under linf:3/100; with " in note
+    assert "strong" in note
+    before = (out / "comparison.json").read_bytes()
+    with pytest.raises(IntegrityError, match="HF417 .*holds a comparison on other data"):
+        hf.compare_models(models[:2], cancer[0], out, **asked)
+    assert (out / "comparison.json").read_bytes() == before
+    (out / "comparison.json").write_text("{}")
+    assert len(hf.compare_models(models[1:2], cancer[1], out, **asked).rows) == 1
+
+
+def test_interrupted_inside_the_first_model_it_goes_on_there(cancer, models, tmp_path):
+    def stopping(event):
+        if isinstance(event, BatchDone) and event.stage == "strong" and event.done:
+            raise Stop
+
+    asked = {**ASKED, "threat": ["linf:0.02", "linf:0.03"]}
+    part = hf.compare_models(models[:2], cancer[1], tmp_path / "all", **asked, on_event=stopping)
+    assert (part.rows, part.left) == ((), ("strong", "weak"))
+    assert "strong, weak not finished" in render(part, ".txt")
+    begun = len(list((tmp_path / "all" / "strong").rglob("*")))
+    whole = hf.compare_models(models[:2], cancer[1], tmp_path / "all", **asked)
+    apart = hf.compare_models(models[:2], cancer[1], tmp_path / "apart", **asked)
+    assert begun > 1
+    assert [(row.name, row.robust, row.queries) for row in whole.rows] == [
+        (row.name, row.robust, row.queries) for row in apart.rows
+    ]
+
+
+def test_classes_in_another_order_are_hinted_at(cancer, models, tmp_path):
+    strong = fitted(cancer, C=0.05)
+    flipped = hf.wrap(lambda x: strong.predict_proba(x)[:, ::-1], output="probabilities", name="flipped")
+    always = hf.wrap(lambda x: np.tile([0.1, 0.9], (len(x), 1)), output="probabilities", name="always benign")
+    never = hf.wrap(lambda x: np.tile([0.9, 0.1], (len(x), 1)), output="probabilities", name="never benign")
+    given = [models[0], flipped, always, never]
+    found = hf.compare_models(given, cancer[1], tmp_path / "all", **ASKED)
+    hints = [note for note in found.notes if "malignant, benign" in note]
+    assert sorted(note.partition(" is right on ")[0] for note in hints) == ["flipped", "never benign"]
+    assert not any("numbers of flipped" in note for note in found.notes)
+    one_way = hf.compare_models(given[1:], cancer[1], tmp_path / "one", **ASKED, evade="malignant:benign")
+    assert sum("always benign is right on 0.0 %" in note for note in one_way.notes) == 1
+    untried = next(row for row in one_way.rows if row.name == "always benign")
+    assert untried.attacks == ()
+    table = page(one_way).tables[0]
+    assert next(row for row in table.rows if row[1] == "always benign")[table.heads.index("by")] == "–"
+
+
 def test_progress_has_one_stage_a_model_and_an_estimate(cancer, models, tmp_path):
     told = []
     hf.compare_models(models[:2], cancer[1], tmp_path / "all", **ASKED, on_event=told.append)
@@ -183,6 +249,30 @@ def test_a_model_of_labels_alone_is_told_apart(cancer, models, tmp_path):
     assert {row.access for row in mixed.rows} == {"gradients", "scores"}
     assert sum("knowledge=scores" in note for note in mixed.notes) == 1
     assert sum("hf.exact_distance" in note for note in mixed.notes) == 1
+
+
+def test_models_that_say_labels_alone_have_the_classes_of_the_data(cancer, tmp_path):
+    """An endpoint and a function, neither of which says how many classes there are."""
+    strong = fitted(cancer, C=0.05)
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 30]}]
+    outputs = [{"name": "label", "datatype": "INT64", "shape": [-1]}]
+    bare = hf.wrap(lambda x: strong.predict(x) ^ (x[:, 0] > 2), output="labels", name="bare")
+    asked = {"threat": "linf:0.3", "suite": "hop_skip_jump(steps=1)", "limit": 8}
+    with served(lambda x: {"label": strong.predict(x).astype(np.int64)}, inputs, outputs) as server:
+        found = hf.compare_models([bare, server.address], cancer[1], tmp_path / "all", **asked)
+    assert found.complete
+    assert {(row.name, row.access) for row in found.rows} == {("bare", "labels"), ("digits", "labels")}
+    best, other = found.rows
+    assert other.against.clean.difference == 0
+    run = hf.open_run(tmp_path / "all" / "bare")
+    broken = [row["sample"] for row in run.samples.to_pylist() if row["status"] == "broken"]
+    checked = recheck(run.path, bare)
+    assert checked.holds
+    assert checked.claims >= len(broken) > 0
+    assert replay(run.path, broken[0], bare, cancer[1]).identical
+    one_class = hf.Dataset(cancer[1].x, cancer[1].y * 0, classes=("malignant",))
+    none = hf.compare_models([bare], one_class, tmp_path / "one", **asked)
+    assert [each.code for each in none.left_out] == ["HF210"], "labels outside the classes of the data"
 
 
 def test_one_direction_is_recall(cancer, models, tmp_path):

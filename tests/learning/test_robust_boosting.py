@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import minmax_scale
@@ -53,6 +55,33 @@ def test_of_one_tree_the_certificate_is_exact(cancer):
     for row, label, distance in zip(x[inside], y[inside], exact[inside], strict=True):
         below, above = (one.least_margin(row[None], [label], distance + step)[0] for step in (-1e-9, 1e-9))
         assert below > 0 >= above
+
+
+@settings(max_examples=15)
+@given(
+    chance=st.integers(0, 2**20),
+    columns=st.integers(1, 4),
+    trees=st.integers(1, 4),
+    depth=st.integers(1, 3),
+    learned=st.lists(st.floats(0, 0.3), min_size=4, max_size=4),
+    steps=st.integers(2, 20),
+)
+def test_on_any_data_no_certificate_exceeds_the_exact_distance(chance, columns, trees, depth, learned, steps):
+    """Data on a coarse grid, so that rows, ends of balls and cuts coincide; columns have radii of their own."""
+    draw = np.random.default_rng(chance)
+    x, y = draw.integers(0, steps + 1, (12, columns)) / steps, np.arange(12) % 2
+    made = RobustBoostingClassifier(radius=np.array(learned[:columns]), trees=trees, depth=depth, thresholds=8)
+    made.fit(x, y)
+    found = hf.exact_distance(hf.wrap(made, (-2, 3)), torch.from_numpy(x), torch.from_numpy(y))
+    assert bool(found.proven.all())
+    exact = found.distance.numpy()
+    for radius in {0.0, *exact[np.isfinite(exact)].tolist()}:
+        margin = made.least_margin(x, y, radius)
+        assert not (margin[exact < radius] > 0).any()
+        assert trees > 1 or not (margin[exact > radius + 1e-9] < 0).any(), "of one tree the bound is exact"
+    right, plain = made.predict(x) == y, made.least_margin(x, y, 0.0)
+    assert (plain[right] >= 0).all()
+    assert (plain[~right] <= 0).all()
 
 
 def test_what_it_kept_while_it_learned_is_its_certificate(cancer, made):
@@ -117,7 +146,8 @@ def test_it_is_an_estimator_and_the_seed_is_all_chance(cancer):
     other = clone(learner).set_params(seed=2).fit(cancer[0], cancer[1])
     assert np.array_equal(one.predict_proba(cancer[2]), two.predict_proba(cancer[2]))
     assert not np.array_equal(one.predict_proba(cancer[2]), other.predict_proba(cancer[2]))
-    assert all(len(tree.feature) <= 2**4 - 1 for tree in one.grown_)
+    assert len(one.trees_.roots) == 2
+    assert len(one.trees_.feature) <= 2 * (2**4 - 1)
 
 
 def test_where_no_cut_helps_there_is_one_answer():
@@ -133,7 +163,7 @@ def test_a_column_of_one_value_that_may_not_move_is_passed_over(cancer):
     radius = np.full(8, 0.05)
     radius[3] = 0
     made = RobustBoostingClassifier(radius=radius, trees=3, depth=2).fit(x, y)
-    assert all(3 not in tree.feature for tree in made.grown_)
+    assert 3 not in made.trees_.feature
     assert (made.least_margin(x, y) > 0).any()
     alone = RobustBoostingClassifier(radius=0.0, trees=3).fit(x[:, 3:4], y)
     assert (alone.least_margin(x[:, 3:4], y) > 0).sum() == 0

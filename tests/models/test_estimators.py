@@ -101,9 +101,18 @@ def test_files_are_read_back_with_the_same_answers(data, tmp_path):
         read_back(tmp_path / "m.skops", other, data.x)
 
 
-def test_robust_forests_open_without_trust_unless_their_arrays_lie(data, tmp_path):
+@pytest.mark.parametrize(
+    "learner",
+    [
+        hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=2, depth=2),
+        hf.defenses.RobustStumps(threat=hf.Linf(0.1), stumps=3),
+        hf.defenses.RobustBoosting(threat=hf.Linf(0.1), trees=2, depth=2),
+    ],
+    ids=lambda learner: type(learner).__name__,
+)
+def test_robust_trees_open_without_trust_unless_their_arrays_lie(learner, data, tmp_path):
     pytest.importorskip("skops")
-    model = hf.defenses.RobustSplitting(threat=hf.Linf(0.1), trees=2, depth=2).fit(data)
+    model = learner.fit(data)
     file = tmp_path / "robust.skops"
     save_estimator(estimator_of(model), file)
     found, trust = read_back(file, model, data.x)

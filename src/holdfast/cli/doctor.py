@@ -258,7 +258,7 @@ def _accuracy(model: "Model", data: "Dataset") -> list[Check]:
     from holdfast.models.suspects import likely_causes
 
     part = data.sample(FEW, 0)
-    settled = settle(model, part.x)
+    settled = settle(model, part.x, part.n_classes)
     right = int((settled.predict(part.x) == part.y).sum())
     seen = rate(right, len(part), "samples")
     chance = 1 / max(settled.classes or 2, 2)

@@ -206,7 +206,7 @@ def settled(
     possible = _possible(model, part)
     for t in read:
         belongs(t, wrapped(model).space)
-    settled_model = prepared(settle(model, possible), possible)
+    settled_model = prepared(settle(model, possible, part.n_classes), possible)
     chosen = adapted(resolve(suite), settled_model, read)
     _check(settled_model, part)
     for t in read:
@@ -214,7 +214,7 @@ def settled(
             fits(attack, settled_model.seen_as(t.knowledge), t)
     shape, dtype = tuple(part.x.shape[1:]), part.x.dtype
     others = [] if transfer_to is None else [transfer_to] if isinstance(transfer_to, Model) else list(transfer_to)
-    seconds = [settle(other, part.x) for other in others]
+    seconds = [settle(other, part.x, part.n_classes) for other in others]
     return Request(
         settled_model,
         part,

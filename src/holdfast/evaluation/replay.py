@@ -102,7 +102,7 @@ def recheck(
     failed: list[Claim] = []
     if claims:
         _same_model(folder, model, claims[0][2])
-        model = settle(model, torch.from_numpy(np.stack([c[2] for c in claims[:32]])))
+        model = _settled(folder, model, torch.from_numpy(np.stack([c[2] for c in claims[:32]])))
     for start in range(0, len(claims), batch):
         failed += _failing(claims[start : start + batch], model, found, data, batch)
     return Rechecked(len(claims), tuple(failed), data is not None)
@@ -131,7 +131,7 @@ def replay(
         raise IntegrityError(
             "HF412", f"Sample {sample} of the run is not in these data", seen=data.name, fix="give the data of the run"
         )
-    model = settle(model, data.x)
+    model = _settled(folder, model, data.x)
     x, y = data.x[[place[key]]], data.y[[place[key]]]
     adversarial = torch.from_numpy(stored)[None].to(x)
     now, region = int(decided(model, adversarial, 1)[0]), parse(asked.threat).around(x, model.space)
@@ -217,10 +217,15 @@ def _company(folder: Folder, asked: Question, key: str) -> tuple[str, ...]:
     return next((keys for keys in folder.parts.members(asked) if key in keys), (key,))
 
 
+def _settled(folder: Folder, model: Model, x: Tensor) -> Model:
+    """As the run had it: where a model returns bare labels, its classes are those of the run's data."""
+    return settle(model, x, len(folder.summary.model.class_names))
+
+
 def _same_model(folder: Folder, model: Model, example: Array) -> None:
     """Refuse another model than the run's."""
     x = torch.from_numpy(example)[None]
-    now = fingerprint(settle(model, x), example.shape, x.dtype)
+    now = fingerprint(_settled(folder, model, x), example.shape, x.dtype)
     if now != folder.manifest.fingerprint:
         raise IntegrityError(
             "HF402",

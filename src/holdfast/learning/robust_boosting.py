@@ -4,25 +4,19 @@ Andriushchenko and Hein, NeurIPS 2019, arXiv:1906.03526.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from holdfast.core.errors import ThreatError
-from holdfast.learning.robust_forest import LIBRARY, reach_of, two
+from holdfast.learning.robust_trees import Array, RobustTreesClassifier, summed
 from holdfast.models.trees.form import Trees
-from holdfast.models.trees.planting import Tree, plant
+from holdfast.models.trees.planting import Tree
 
-Array = NDArray[Any]
 WIDE = 8.0  # no weight of a leaf is larger
 PASSES, THIRDS = 4, 40  # over the leaves of a tree; cuts of the interval of a leaf's weight
 GAIN = 1e-4  # of a leaf's loss that a split has to take away
 
 
-class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RobustBoostingClassifier(RobustTreesClassifier):
     """A sum of trees, each grown to lower the exponential loss of the worst points in a ball of Linf.
 
         min over the ball of y F  >=  sum over trees of min over the ball of y f_t
@@ -53,17 +47,7 @@ class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.radius, self.trees, self.depth, self.rate = radius, trees, depth, rate
         self.thresholds, self.seed = thresholds, seed
 
-    def fit(self, x: Array, y: Array) -> "RobustBoostingClassifier":
-        """Learn from rows `(n, features)` and labels `(n,)`.
-
-        Raises:
-            ParameterError: HF001 for a radius that is none.
-            DataError: HF155 for other than two classes.
-        """
-        rows, label = check_X_y(x, y, dtype=np.float64)
-        self.classes_, code = two(label)
-        self.n_features_in_ = rows.shape[1]
-        self.reach_ = reach_of(self.radius, rows.shape[1])
+    def _learned(self, rows: Array, code: Array) -> Trees:
         sign, draw = 2.0 * code - 1.0, np.random.default_rng(self.seed)
         low, high = _ends(rows, self.reach_)
         self.margin_ = np.zeros(len(rows))
@@ -74,30 +58,13 @@ class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             if tree is None:
                 break
             made.append(dataclasses.replace(tree, value=self.rate * tree.value))
-            self.margin_ += _least(made[-1], low, high, sign)
-        if not made:
-            made = [_leaf_alone()]
-        self.trees_: Trees = plant(
-            made, library=LIBRARY, features=rows.shape[1], base=np.zeros(1), slope=2.0, link="sigmoid"
-        )
-        self.grown_ = tuple(made)
-        return self
-
-    def predict_proba(self, x: Array) -> Array:
-        """Probabilities that the exponential loss means, `(n, 2)`."""
-        check_is_fitted(self)
-        return self.trees_.scores(np.asarray(check_array(x), np.float64))
-
-    def predict(self, x: Array) -> Array:
-        """The class that the sign of the sum says, `(n,)`."""
-        best = self.predict_proba(x).argmax(1)
-        found: Array = self.classes_[best]
-        return found
+            self.margin_ += _least(summed(made[-1:], rows.shape[1]), low, high, sign)
+        return summed(made or [_leaf_alone()], rows.shape[1])
 
     def least_margin(self, x: Array, y: Array, radius: float | Array | None = None) -> Array:
         """A bound of the lowest y F in the ball around each row from below, `(n,)`: positive is a certificate.
 
-        Not positive says nothing, unless there is one tree.
+        Not positive says nothing; of one tree negative is a break, where the data do not end before the ball does.
 
         Args:
             x: Rows `(n, features)`.
@@ -108,18 +75,8 @@ class RobustBoostingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             ParameterError: HF001 for a radius that is none.
             ThreatError: HF305 for labels that were not learned.
         """
-        check_is_fitted(self)
-        rows, label = np.asarray(check_array(x), np.float64), np.asarray(y)
-        strange = label[~np.isin(label, self.classes_)]
-        if len(strange):
-            raise ThreatError(
-                "HF305", "A label that was not learned", seen=strange[:3], expected=self.classes_.tolist()
-            )
-        reach = self.reach_ if radius is None else reach_of(radius, self.n_features_in_)
-        sign = np.where(label == self.classes_[1], 1.0, -1.0)
-        low, high = _ends(rows, reach)
-        found: Array = np.sum([_least(tree, low, high, sign) for tree in self.grown_], axis=0)
-        return found
+        rows, sign, reach = self._asked(x, y, radius)
+        return _least(self.trees_, *_ends(rows, reach), sign)
 
 
 class _Growing:
@@ -270,20 +227,30 @@ def _cuts(low: Array, high: Array, most: int, draw: np.random.Generator) -> list
     return found
 
 
-def _least(tree: Tree, low: Array, high: Array, sign: Array) -> Array:
-    """The lowest y f that each ball reaches in a tree, `(n,)`, exactly where the data do not end before it."""
-    found = np.full(len(sign), np.inf)
-    waiting = [(0, np.arange(len(sign)))]
-    while waiting:
-        node, inside = waiting.pop()
-        f = tree.feature[node]
-        if f < 0:
-            found[inside] = np.minimum(found[inside], sign[inside] * tree.value[node, 0])
-            continue
-        cut = tree.threshold[node]
-        waiting.append((int(tree.left[node]), inside[low[inside, f] <= cut]))
-        waiting.append((int(tree.right[node]), inside[high[inside, f] > cut]))
-    return found
+def _least(trees: Trees, low: Array, high: Array, sign: Array) -> Array:
+    """The sum over trees of the lowest y f that each ball reaches, `(n,)`; each exact where the data do not end before.
+
+    Args:
+        trees: As `summed` plants them.
+        low: The lowest that each ball reaches, `(n, features)`.
+        high: The highest, `(n, features)`.
+        sign: Of each label, `(n,)`.
+    """
+    total = np.zeros(len(sign))
+    for root in trees.roots.tolist():
+        found = np.full(len(sign), np.inf)
+        waiting = [(root, np.arange(len(sign)))]
+        while waiting:
+            node, inside = waiting.pop()
+            f, left = trees.feature[node], int(trees.left[node])
+            if f < 0:  # `left` is the row of its value
+                found[inside] = np.minimum(found[inside], sign[inside] * trees.values[left, 0])
+                continue
+            cut = trees.threshold[node]
+            waiting.append((left, inside[low[inside, f] <= cut]))
+            waiting.append((int(trees.right[node]), inside[high[inside, f] > cut]))
+        total += found
+    return total
 
 
 def _leaf_alone() -> Tree:

@@ -5,24 +5,18 @@ The robust splits of Vos and Verwer, ICML 2021, arXiv:2012.10438.
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from holdfast.core.errors import DataError, ParameterError
 from holdfast.learning.robust_split import split
+from holdfast.learning.robust_trees import LIBRARY, Array, RobustTreesClassifier
 from holdfast.models.trees.form import Trees
 from holdfast.models.trees.planting import Tree, plant
 
-Array = NDArray[Any]
-LIBRARY = "holdfast"
 GAIN = 1e-9  # of impurity, what a split must bring
 
 
-class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RobustForestClassifier(RobustTreesClassifier):
     """Trees whose splits minimize the Gini impurity after the worst moves inside a box around every sample.
 
     A sample goes to the side where the attacker wants it, and its box shrinks to what that side leaves of it. Radius 0
@@ -53,43 +47,19 @@ class RobustForestClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.radius, self.trees, self.depth, self.leaf = radius, trees, depth, leaf
         self.columns, self.seed = columns, seed
 
-    def fit(self, x: Array, y: Array) -> "RobustForestClassifier":
-        """Learn from rows `(n, features)` and labels `(n,)`.
-
-        Raises:
-            ParameterError: HF001 for a radius that is none.
-            DataError: HF155 for other than two classes.
-        """
-        rows, label = check_X_y(x, y, dtype=np.float64)
-        self.classes_, code = two(label)
-        self.n_features_in_ = rows.shape[1]
+    def _learned(self, rows: Array, code: Array) -> Trees:
         draw = np.random.default_rng(self.seed)
-        reach = reach_of(self.radius, rows.shape[1])
         made = []
         for _ in range(self.trees):
             own = draw.integers(0, len(rows), len(rows)) if self.trees > 1 else np.arange(len(rows))
-            made.append(self._tree(rows[own], code[own], reach, draw))
-        self.trees_: Trees = plant(
-            made, library=LIBRARY, features=rows.shape[1], base=np.zeros(2), divisor=float(len(made))
-        )
-        return self
+            made.append(self._tree(rows[own], code[own], draw))
+        return plant(made, library=LIBRARY, features=rows.shape[1], base=np.zeros(2), divisor=float(len(made)))
 
-    def predict_proba(self, x: Array) -> Array:
-        """The mean share of each class in the leaves of a row, `(n, 2)`."""
-        check_is_fitted(self)
-        return self.trees_.scores(np.asarray(check_array(x), np.float64))
-
-    def predict(self, x: Array) -> Array:
-        """The class with the higher mean share, `(n,)`."""
-        best = self.predict_proba(x).argmax(1)
-        found: Array = self.classes_[best]
-        return found
-
-    def _tree(self, x: Array, code: Array, reach: Array, draw: np.random.Generator) -> Tree:
+    def _tree(self, x: Array, code: Array, draw: np.random.Generator) -> Tree:
         """One tree, its nodes in the order of growth."""
         feature, threshold, left, right = list[int](), list[float](), list[int](), list[int]()
         value = list[Array]()
-        whole = _Node(x - reach, x, x + reach, code)
+        whole = _Node(x - self.reach_, x, x + self.reach_, code)
         waiting = [(whole, 0, -1, False)]
         while waiting:
             node, depth, above, goes_left = waiting.pop()
@@ -162,43 +132,3 @@ class _Node:
             at[:, f] = np.clip(at[:, f], low[:, f], high[:, f])
             parts.append(_Node(low, at, high, self.code[side]))
         return parts[0], parts[1]
-
-
-def two(label: Array) -> tuple[Array, Array]:
-    """The two classes, and 0 or 1 for each sample.
-
-    Raises:
-        DataError: HF155 for more or fewer.
-    """
-    classes, code = np.unique(label, return_inverse=True)
-    if len(classes) != 2:
-        raise not_two(len(classes))
-    return classes, code.reshape(-1).astype(np.int64)
-
-
-def not_two(classes: int) -> DataError:
-    """HF155, for that many classes."""
-    return DataError(
-        "HF155",
-        "Trees that are robust by their splits tell two classes apart",
-        seen=f"{classes} classes",
-        expected="two",
-        fix="AdversarialRounds serves any number of classes",
-    )
-
-
-def reach_of(radius: float | Array, columns: int) -> Array:
-    """How far each column may move, `(columns,)`.
-
-    Raises:
-        ParameterError: HF001 for a radius that is negative or no number, or another number of them.
-    """
-    found = np.asarray(radius, np.float64)
-    if found.shape not in ((), (columns,)) or not (np.isfinite(found) & (found >= 0)).all():
-        raise ParameterError(
-            "HF001",
-            "The 'radius' parameter says how far columns move",
-            seen=f"{radius!r:.80}",
-            expected=f"a finite number from 0 up, or one for each of {columns} columns",
-        )
-    return np.broadcast_to(found, columns).copy()

@@ -3,25 +3,18 @@
 Andriushchenko and Hein, NeurIPS 2019, arXiv:1906.03526.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted, check_X_y
 
-from holdfast.core.errors import ThreatError
-from holdfast.learning.robust_forest import LIBRARY, reach_of, two
+from holdfast.learning.robust_trees import Array, RobustTreesClassifier, summed
 from holdfast.models.trees.compiled import compiled
 from holdfast.models.trees.form import Trees
-from holdfast.models.trees.planting import Tree, plant
+from holdfast.models.trees.planting import Tree
 
-Array = NDArray[Any]
 THIRDS = 30  # cut off the interval in which a weight lies: what is left of it is 1e-4 long
 WIDE = 8.0  # no weight of a stump is larger
 
 
-class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RobustStumpsClassifier(RobustTreesClassifier):
     """A sum of stumps, each the one that lowers the exponential loss of the worst points in a ball of Linf most.
 
         F(x) = sum over columns of F_d(x_d)        min over the ball of y F = sum over columns of min y F_d
@@ -41,19 +34,8 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     ):
         self.radius, self.stumps, self.rate, self.thresholds, self.seed = radius, stumps, rate, thresholds, seed
 
-    def fit(self, x: Array, y: Array) -> "RobustStumpsClassifier":
-        """Learn from rows `(n, features)` and labels `(n,)`.
-
-        Raises:
-            ParameterError: HF001 for a radius that is none.
-            DataError: HF155 for other than two classes.
-        """
-        rows, label = check_X_y(x, y, dtype=np.float64)
-        self.classes_, code = two(label)
-        self.n_features_in_ = rows.shape[1]
-        sign = 2.0 * code - 1.0
-        self.reach_ = reach_of(self.radius, rows.shape[1])
-        draw = np.random.default_rng(self.seed)
+    def _learned(self, rows: Array, code: Array) -> Trees:
+        sign, draw = 2.0 * code - 1.0, np.random.default_rng(self.seed)
         columns = [_Column(rows[:, f], self.reach_[f], sign, self.thresholds, draw) for f in range(rows.shape[1])]
         least = np.stack([column.least() for column in columns])
         made = []
@@ -68,23 +50,7 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             least[f] = columns[f].least()
             made.append(_stump(f, columns[f].cuts[k], self.rate * left, self.rate * (left + right)))
         self.margin_ = least.sum(0)
-        if not made:
-            made = [_stump(0, 0.0, 0.0, 0.0)]
-        self.trees_: Trees = plant(
-            made, library=LIBRARY, features=rows.shape[1], base=np.zeros(1), slope=2.0, link="sigmoid"
-        )
-        return self
-
-    def predict_proba(self, x: Array) -> Array:
-        """Probabilities that the exponential loss means, `(n, 2)`."""
-        check_is_fitted(self)
-        return self.trees_.scores(np.asarray(check_array(x), np.float64))
-
-    def predict(self, x: Array) -> Array:
-        """The class that the sign of the sum says, `(n,)`."""
-        best = self.predict_proba(x).argmax(1)
-        found: Array = self.classes_[best]
-        return found
+        return summed(made or [_stump(0, 0.0, 0.0, 0.0)], rows.shape[1])
 
     def least_margin(self, x: Array, y: Array, radius: float | Array | None = None) -> Array:
         """The lowest y F in the ball around each row, `(n,)`, exactly: positive is a certificate.
@@ -100,17 +66,8 @@ class RobustStumpsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             ParameterError: HF001 for a radius that is none.
             ThreatError: HF305 for labels that were not learned.
         """
-        check_is_fitted(self)
-        rows, trees, label = np.asarray(check_array(x), np.float64), self.trees_, np.asarray(y)
-        strange = label[~np.isin(label, self.classes_)]
-        if len(strange):
-            raise ThreatError(
-                "HF305", "A label that was not learned", seen=strange[:3], expected=self.classes_.tolist()
-            )
-        sign = np.where(label == self.classes_[1], 1.0, -1.0)
-        reach = self.reach_ if radius is None else reach_of(radius, self.n_features_in_)
-        total = np.zeros(len(rows))
-        roots = trees.roots
+        rows, sign, reach = self._asked(x, y, radius)
+        trees, roots, total = self.trees_, self.trees_.roots, np.zeros(len(rows))
         for f in range(rows.shape[1]):
             own = roots[trees.feature[roots] == f]
             if not len(own):

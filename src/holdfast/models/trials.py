@@ -23,6 +23,7 @@ WIDEST = 1 << 22
 """Numbers in a row, and classes times these."""
 
 ROBUST = (
+    "holdfast.learning.robust_boosting.RobustBoostingClassifier",
     "holdfast.learning.robust_forest.RobustForestClassifier",
     "holdfast.learning.robust_stumps.RobustStumpsClassifier",
 )

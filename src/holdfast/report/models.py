@@ -112,7 +112,7 @@ def _cells(row: Row, several: tuple[str, ...], valid: bool) -> tuple[str, ...]:
         f"{short(row.weakest.name, NAME)}: {percent(row.weakest.robust.point)}",
         *((share,) if valid else ()),
         number(row.queries),
-        row.access,
+        row.access if row.attacks else "–",
         masking if row.state == "measured" or row.masking == "suspect" else row.state,
         seconds(row.seconds),
     )

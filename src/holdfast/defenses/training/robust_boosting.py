@@ -1,20 +1,14 @@
 """Provably robust boosted trees, Andriushchenko and Hein, NeurIPS 2019, arXiv:1906.03526."""
 
 import dataclasses
+from typing import Any
 
 from holdfast.core.params import Count, PositiveShare
-from holdfast.core.progress import Listener, silent
-from holdfast.data.dataset import Dataset
-from holdfast.defenses.training.robust_splitting import ball
-from holdfast.learning.learner import Learner
-from holdfast.models.model import Model
-from holdfast.models.settle import settle
-from holdfast.models.wrap import wrap
-from holdfast.threats.threats import Linf, Threat
+from holdfast.defenses.training._robust_trees import RobustTrees
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RobustBoosting(Learner):
+class RobustBoosting(RobustTrees):
     """Boosted trees of two classes on an upper bound of the exponential loss of the worst point in a ball.
 
         tree <- argmin  sum over samples of exp(-(least margin so far)) exp(-min over the ball of y tree)
@@ -39,33 +33,13 @@ class RobustBoosting(Learner):
         thresholds: Places tried for a cut in each column.
     """
 
-    threat: Threat = Linf(8 / 255)
     trees: Count = 50
     depth: Count = 4
     rate: PositiveShare = 0.3
     thresholds: Count = 40
 
-    def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
-        """A settled model whose trees can be read.
-
-        Args:
-            dataset: Two classes of numbers; it is left as it is.
-            seed: Of the places that are tried; the global random state stays as it is.
-            on_event: Not told anything.
-
-        Raises:
-            ThreatError: HF316 for other threats than a ball of Linf, HF307 where the data have a schema.
-            DataError: HF155 for other than two classes.
-        """
+    def classifier(self, **settings: Any) -> Any:
+        """A RobustBoostingClassifier."""
         from holdfast.learning.robust_boosting import RobustBoostingClassifier
 
-        made = RobustBoostingClassifier(
-            radius=ball(self.threat, dataset),
-            trees=self.trees,
-            depth=self.depth,
-            rate=self.rate,
-            thresholds=self.thresholds,
-            seed=seed,
-        )
-        made.fit(dataset.x.double().flatten(1).numpy(), dataset.y.numpy())
-        return settle(wrap(made, dataset.bounds), dataset.x)
+        return RobustBoostingClassifier(**settings)

@@ -1,5 +1,6 @@
 """Which folder belongs to which model: `models.json` beside the runs, so that the same call finds what is finished."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,14 +15,15 @@ from holdfast.core.errors import IntegrityError
 from holdfast.core.files import sha256, write_atomic, writing
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation.comparing.records import Access
+from holdfast.evaluation.comparing.records import Access, ModelComparison
 from holdfast.evaluation.document import adapter
+from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.store import Folder
 from holdfast.models.endpoint import endpoint, is_address
 from holdfast.models.files import load_model
 from holdfast.models.model import Model
 
-FILE, LONGEST = "models.json", 60
+FILE, COMPARISON, MANIFEST, LONGEST = "models.json", "comparison.json", "manifest.json", 60
 ELSEWHERE = b"\x0a\x08location"  # how an .onnx file says in which other file numbers of it lie
 
 
@@ -50,6 +52,7 @@ class Kept:
         fingerprint: Of the model.
         shows: The most that the model shows of itself.
         question: Digest of what its finished run was asked; empty where none is finished.
+        summary: Digest of what that run wrote. Whoever asks it something else in its folder writes another one.
     """
 
     folder: str
@@ -57,6 +60,7 @@ class Kept:
     fingerprint: str
     shows: Access
     question: str = ""
+    summary: str = ""
 
 
 class Places:
@@ -79,22 +83,55 @@ class Places:
     def finished(self, content: str, question: str) -> Kept | None:
         """The folder in which the model of these files has answered the question."""
         for each in self.kept.values():
-            if content and (each.content, each.question) == (content, question) and done(self.path / each.folder):
+            if content and each.content == content and self.answers(each, question):
                 return each
         return None
+
+    def answers(self, kept: Kept, question: str) -> bool:
+        """Whether what lies in a folder is the finished answer to the question."""
+        run = self.path / kept.folder
+        return kept.question == question and done(run) and kept.summary == _written(run)
 
     def claimed(self, subject: Subject, fingerprint: str, shows: Access) -> Kept:
         """The folder of this model; a new one where it has none."""
         known = next((each for each in self.kept.values() if each.fingerprint == fingerprint), None)
-        folder = self._free(subject.name) if known is None else known.folder
-        question = "" if known is None else known.question
-        return self._keep(
-            Kept(folder=folder, content=subject.content, fingerprint=fingerprint, shows=shows, question=question)
-        )
+        if known is not None:
+            return self._keep(dataclasses.replace(known, content=subject.content, shows=shows))
+        folder = self._free(subject.name)
+        return self._keep(Kept(folder=folder, content=subject.content, fingerprint=fingerprint, shows=shows))
 
     def answered(self, kept: Kept, question: str) -> None:
         """Write down that the run of a folder is finished."""
-        self._keep(dataclasses.replace(kept, question=question))
+        self._keep(
+            dataclasses.replace(kept, question=question, summary=sha256(self.path / kept.folder / "summary.json"))
+        )
+
+    def earlier(self) -> ModelComparison | None:
+        """What the last call wrote; None where there was none, or one of another version of holdfast."""
+        with contextlib.suppress(OSError, pydantic.ValidationError):
+            found: ModelComparison = adapter(ModelComparison).validate_json((self.path / COMPARISON).read_bytes())
+            return found
+        return None
+
+    def refuse_other(self, data: Dataset) -> None:
+        """Refuse data whose samples have the numbers of others that were judged here.
+
+        Raises:
+            IntegrityError: HF417.
+        """
+        own = dict(zip(data.ids.tolist(), keys_of(data.digests), strict=True))
+        for each in self.kept.values():
+            if not (self.path / each.folder / MANIFEST).is_file():
+                continue
+            known = Folder(self.path / each.folder).manifest.samples
+            other = next((i for i, key in zip(known.ids, known.keys, strict=True) if own.get(i, key) != key), None)
+            if other is not None:
+                raise IntegrityError(
+                    "HF417",
+                    f"'{self.path}' holds a comparison on other data",
+                    seen=f"another sample {other}",
+                    fix="give a folder that is empty or does not exist",
+                )
 
     def _free(self, name: str) -> str:
         stem = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:LONGEST] or "model"
@@ -157,7 +194,11 @@ def content(path: pathlib.Path) -> str:
 
 def done(run: pathlib.Path) -> bool:
     """Whether a run is there and complete."""
-    return (run / "manifest.json").is_file() and Folder(run).complete
+    return (run / MANIFEST).is_file() and Folder(run).complete
+
+
+def _written(run: pathlib.Path) -> str:
+    return sha256(run / "summary.json")
 
 
 def _read(path: pathlib.Path) -> tuple[Kept, ...]:

@@ -9,7 +9,7 @@ from holdfast.core.lazy import camel
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.board import bands, pairwise
 from holdfast.evaluation.comparable import Seen, read
-from holdfast.evaluation.comparing.records import Access, Against, Row
+from holdfast.evaluation.comparing.records import Access, Against, ModelComparison, Row
 from holdfast.evaluation.manifest import keys_of
 from holdfast.evaluation.metrics.coverage import TREES
 from holdfast.evaluation.metrics.per_class import per_class
@@ -103,7 +103,8 @@ def _named(models: Sequence[str]) -> str:
 def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
     """What to know before believing the rows."""
     told = []
-    ways = {access: [row.name for row in found if row.access == access] for access in ("gradients", "scores", "labels")}
+    tried = [row for row in found if row.attacks]
+    ways = {access: [row.name for row in tried if row.access == access] for access in ("gradients", "scores", "labels")}
     seen = {access: names for access, names in ways.items() if names}
     if len(seen) > 1:
         which = "; ".join(f"{', '.join(names)} by {access}" for access, names in seen.items())
@@ -112,7 +113,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
             f"The models were not attacked in the same way, each was asked for what it shows: {which}. Attacks that "
             f"see less find less, and a difference may be theirs: knowledge={least} in the threat asks all alike."
         )
-    elif len({row.attacks for row in found}) > 1:
+    elif len({row.attacks for row in tried}) > 1:
         told.append("The attacks were not the same for all models: a stage runs only where earlier ones left samples.")
     trees = [row.name for row in found if row.trees and not any(_of_rows(literal) for literal in row.threats)]
     if trees:
@@ -120,10 +121,46 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
             f"Made of trees: {', '.join(trees)}. Attacks search there without gradients and find less than there is; "
             "hf.exact_distance finds the nearest other decision exactly."
         )
-    told += [f"The numbers of {row.name} are {row.state}; see its report." for row in found if row.state != "measured"]
+    told += [
+        f"The numbers of {row.name} are {row.state}; see its report."
+        for row in found
+        if row.state not in ("measured", "empty")
+    ]
+    of = {run.name: run for run in runs}
+    told += [_disordered(row, of[row.name].names) for row in found if _worse_than_chance(of[row.name])]
     if len({frozenset(run.seen.ids) for run in runs}) > 1:
         told.append("Not all models judged the same samples: pairs are compared on those that all of them judged.")
     return tuple(told)
+
+
+def replaced(earlier: ModelComparison, found: ModelComparison) -> str:
+    """What the page of a folder no longer says once `found` is written there; empty where it says more than before."""
+    facts = (
+        ("of", earlier.split, found.split),
+        ("under", " and ".join(earlier.threats), " and ".join(found.threats)),
+        ("suite", earlier.suite, found.suite),
+        ("seed", earlier.seed, found.seed),
+    )
+    told = [f"{word} {before}" for word, before, now in facts if before != now]
+    names = {*(row.name for row in found.rows), *found.left, *(each.name for each in found.left_out)}
+    gone = [row.name for row in earlier.rows if row.name not in names]
+    told += [f"with {', '.join(gone)}"] if gone else []
+    what = f"The earlier comparison in this folder ({'; '.join(told)}) is replaced; its runs are kept."
+    return what if told else ""
+
+
+def _worse_than_chance(run: Answered) -> bool:
+    """Right on nothing; or, among samples of several labels, surely less often than one class of all is drawn."""
+    labels, classes = run.folder.manifest.samples.labels, run.folder.summary.model.class_names
+    return not run.clean.k or (len(set(labels)) > 1 and run.clean.high < 1 / len(classes))
+
+
+def _disordered(row: Row, classes: Sequence[str]) -> str:
+    some = ", ".join([*classes[:FEW], *(["..."] if len(classes) > FEW else [])])
+    return (
+        f"{row.name} is right on {100 * row.clean.point:.1f} % of the samples before any attack: its row says little. "
+        f"See that its classes stand in the order of the data: {some}."
+    )
 
 
 def _row(run: Answered, band: tuple[int, int], against: Against | None) -> Row:

@@ -30,9 +30,9 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import provenance
 from holdfast.evaluation.audit import audit, estimated, settled
-from holdfast.evaluation.comparing.places import Kept, Places, Subject, done
+from holdfast.evaluation.comparing.places import COMPARISON, Kept, Places, Subject, done
 from holdfast.evaluation.comparing.records import Access, LeftOut, ModelComparison
-from holdfast.evaluation.comparing.rows import Answered, answered, notes, rows
+from holdfast.evaluation.comparing.rows import Answered, answered, notes, replaced, rows
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.plan import families
@@ -164,7 +164,7 @@ def compare_models(
     Raises:
         DataError: HF120 no samples.
         ThreatError, UsageError: HF3xx threats that cannot be read, HF811, HF812 a suite, HF821 no model.
-        IntegrityError: HF401 another process writes, HF417 a folder of other files, HF418.
+        IntegrityError: HF401 another process writes, HF417 a folder of other files or on other data, HF418.
     """
     folder, began, complete = pathlib.Path(out), time.monotonic(), True
     asked = _settled(models, data, threat, suite, seed, batch, limit, subset_seed)
@@ -172,14 +172,17 @@ def compare_models(
         folder.mkdir(parents=True, exist_ok=True)
     with Lock(folder / "lock"):
         places = Places(folder)
+        places.refuse_other(asked.part)
         with Interrupt(on_event) as interrupt:
             work = Work(asked, places, [Job(subject) for subject in models], interrupt, command)
             try:
                 _everything(work)
             except (Halted, KeyboardInterrupt, Stop):
                 complete = False
-            found = comparison(work)
-            write_atomic(folder / "comparison.json", to_json(found).encode("utf-8", "backslashreplace"))
+            found, earlier = comparison(work), places.earlier()
+            if earlier is not None and (lost := replaced(earlier, found)):
+                interrupt.tell(Note(lost))
+            write_atomic(folder / COMPARISON, to_json(found).encode("utf-8", "backslashreplace"))
             interrupt.tell(RunDone(str(folder), complete and found.complete, time.monotonic() - began))
     return found
 
@@ -301,7 +304,7 @@ def _looked(work: Work, job: Job, question: str) -> None:
     )
     job.kept = work.places.claimed(job.subject, request.fingerprint, _shows(request.model))
     _once(work, job)
-    job.finished = job.kept.question == question and done(work.places.path / job.kept.folder)
+    job.finished = work.places.answers(job.kept, question)
     job.seconds = 0.0 if job.finished else estimated(request).seconds
 
 
