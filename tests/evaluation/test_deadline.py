@@ -112,6 +112,19 @@ def test_the_first_ctrl_c_after_the_deadline_lets_the_running_part_finish(clock)
     assert stop.reason == "stopped by clock after 1s"
 
 
+def test_a_signal_is_heard_by_the_evaluation_around_the_one_that_runs():
+    with interrupt.Interrupt(lambda event: None) as outer:
+        with interrupt.Interrupt(lambda event: None) as inner:
+            signal.raise_signal(signal.SIGINT)
+        assert inner.signaled
+        assert outer.signaled
+        assert outer.stops(begun=False)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with interrupt.Interrupt(lambda event: None) as later:
+        assert not later.signaled
+
+
 def test_a_time_that_is_no_text_is_refused_in_a_line():
     with pytest.raises(UsageError, match=r"HF827 .* 60\.0"):
         deadline_of(60.0, 0.0)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import signal
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import holdfast as hf
 from cases.tables import SCHEMA, possible_rows
 from cases.training import hints
 from holdfast.core.errors import IntegrityError, ModelError, ThreatError, UsageError
-from holdfast.core.progress import Note, StageDone
+from holdfast.core.progress import BatchDone, Note, RunDone, StageDone
 from holdfast.evaluation.defending import estimator as hardening
 from holdfast.evaluation.defending import trying
 from holdfast.evaluation.defending.estimator import HardenedEstimator
@@ -145,6 +147,55 @@ def test_a_hardening_that_was_stopped_goes_on_with_its_rounds(table, tmp_path):
     hf.harden(pipeline(), table, on_event=heard.append, **asked)
     rounds = [(e.stage, e.reused) for e in heard if isinstance(e, StageDone) and e.stage.startswith("round")]
     assert rounds == [("round 1", 0), ("round 1", 20), ("round 2", 0)]
+
+
+def phase_of(event):
+    """What an event belongs to, where it is the last of its phase; empty for all others."""
+    if isinstance(event, StageDone) and event.stage.startswith("round"):
+        return "learning"
+    if isinstance(event, BatchDone) and event.done == event.total:
+        return "validation" if event.stage == "validation" else ""
+    return pathlib.Path(event.folder).name if isinstance(event, RunDone) else ""
+
+
+@pytest.mark.usefixtures("unopened")
+@pytest.mark.parametrize(
+    ("phase", "left"),
+    [("validation", set()), ("learning", set()), ("before", {"before"}), ("after", {"before", "after"})],
+)
+def test_ctrl_c_at_the_end_of_a_phase_begins_no_other_and_the_same_call_goes_on(phase, left, table, tmp_path):
+    heard = []
+
+    def press(event):
+        heard.append(phase_of(event))
+        if heard[-1] == phase and heard.count(phase) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    recipe = "auto" if phase == "validation" else ONE
+    asked = {"threat": UNDER, "recipe": recipe, "budget": "1s", "out": tmp_path / "h", **QUICK}
+    if phase == "after":
+        hf.harden(pipeline(), table, on_event=press, **asked)
+    else:
+        with pytest.raises(KeyboardInterrupt, match="the same command continues"):
+            hf.harden(pipeline(), table, on_event=press, **asked)
+    assert {name for name in ("before", "after") if (tmp_path / "h" / name).exists()} == left
+    hf.harden(pipeline(), table, on_event=press, **asked)
+    assert heard.count("before") == 1
+    assert (tmp_path / "h" / "hardening.json").is_file()
+
+
+@pytest.mark.usefixtures("unopened")
+def test_ctrl_c_while_nothing_tells_of_progress_is_no_crash(table, tmp_path, monkeypatch):
+    """The estimator learns in one piece; what is told first after it is no part of learning."""
+    learned = hardening._Work.before
+
+    def pressed(self):
+        signal.raise_signal(signal.SIGINT)
+        return learned(self)
+
+    monkeypatch.setattr(hardening._Work, "before", pressed)
+    with pytest.raises(KeyboardInterrupt, match="the same command continues"):
+        hf.harden(pipeline(), table, threat=UNDER, recipe=ONE, out=tmp_path / "h", **QUICK)
 
 
 def test_the_budget_ends_rounds_after_the_one_in_which_it_ran_out(table, tmp_path, monkeypatch):

@@ -202,3 +202,9 @@ def test_codes_and_raw_rows_are_not_confused_where_columns_have_no_names():
     assert hf.wrap(bare, hf.Schema((same, schema.features[1]), classes=("no", "yes"))).classes == 2
     named = DecisionTreeClassifier().fit(hf.Tabular(schema).frame(x), [0, 1, 1, 0])
     assert settle(hf.wrap(named, schema), x).predict(x).tolist() == [0, 1, 1, 0]
+
+
+def test_an_estimator_of_numbers_without_names_on_a_schema_with_words_is_told_what_it_lacks():
+    made = DecisionTreeClassifier(max_depth=2).fit(DATA.x.double().nan_to_num().numpy(), DATA.y.numpy())
+    with pytest.raises(hf.ModelError, match="^HF280 .*schema has words.*string to float.*make_pipeline"):
+        settle(hf.wrap(made, SPACE), DATA.x)

@@ -1,6 +1,7 @@
 """Stopping without losing: the first Ctrl-C, SIGTERM, Stop or a deadline lets the running part finish.
 
-A second signal does not.
+A second signal does not. One evaluation inside another hears of a signal together with it: the part that runs may be the
+last of the inner one, and the outer one would go on.
 """
 
 import dataclasses
@@ -41,6 +42,7 @@ class Interrupt:
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
+            ENTERED.append(self)
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._caught)
         return self
@@ -48,6 +50,7 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
+        ENTERED[:] = [one for one in ENTERED if one is not self]
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
@@ -67,5 +70,10 @@ class Interrupt:
     def _caught(self, number: int, frame: types.FrameType | None) -> None:
         if self.signaled:
             raise KeyboardInterrupt
-        self.signaled = True
-        self.reason = self.reason or ("interrupted" if number == signal.SIGINT else "terminated")
+        for one in ENTERED:
+            one.signaled = True
+            one.reason = one.reason or ("interrupted" if number == signal.SIGINT else "terminated")
+
+
+ENTERED: list[Interrupt] = []
+"""Those that wait for signals now, the outermost first."""

@@ -20,7 +20,7 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
-from holdfast.models.tables import Feed, feed_of, same_classes, takes_codes
+from holdfast.models.tables import Arrays, Feed, feed_of, same_classes, takes_codes
 from holdfast.models.trees.read import reader_of
 from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
@@ -156,11 +156,27 @@ def _as_given(x: np.ndarray) -> Any:
 
 
 def _quiet(function: Callable[[Any], Any], feed: Feed) -> Callable[[np.ndarray], Any]:
-    """Rows as the estimator takes them, without the remark that it was fitted on a frame with column names."""
+    """Rows as the estimator takes them, without the remark that it was fitted on a frame with column names.
+
+    Raises:
+        ModelError: HF280 where it takes numbers alone, and the rows have words.
+    """
 
     def asked(x: np.ndarray) -> Any:
-        with unnamed():
-            return function(feed(x))
+        rows = feed(x)
+        try:
+            with unnamed():
+                return function(rows)
+        except ValueError as error:
+            if not isinstance(feed, Arrays) or "could not convert string to float" not in str(error):
+                raise
+            raise ModelError(
+                "HF280",
+                "The estimator takes numbers alone, and the schema has words; its columns have no names",
+                seen=str(error),
+                expected="an estimator of raw rows",
+                fix="fit make_pipeline(make_column_transformer(...), classifier) on hf.Tabular(schema).frame(codes)",
+            ) from error
 
     return asked
 

@@ -22,7 +22,7 @@ from holdfast.evaluation.budget import seconds_of
 from holdfast.evaluation.comparison import Comparison, compare
 from holdfast.evaluation.defending.changes import Written, told
 from holdfast.evaluation.defending.dividing import Parts
-from holdfast.evaluation.defending.harden import AFTER, BEFORE, Inside, audited
+from holdfast.evaluation.defending.harden import AFTER, BEFORE, Inside, audited, stoppable
 from holdfast.evaluation.defending.hardening import Hardening, TableChoice
 from holdfast.evaluation.defending.place import finished
 from holdfast.evaluation.defending.recipe import AUTO, plain
@@ -120,8 +120,9 @@ def harden_estimator(
         learner_of(recipe, subject, parts.train, asked)  # refused before anything is learned
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with Lock(out / "lock"), Interrupt(on_event) as interrupt:
-        work = _Work(subject, parts, asked, out, seed, interrupt, Inside(interrupt), name or subject.name)
+    kept = "Finished rounds and recipes are kept"
+    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, kept):
+        work = _Work(subject, parts, asked, out, seed, Inside(interrupt), name or subject.name)
         plan = functools.partial(
             audit, data=parts.judged, threat=under, suite=suite, seed=seed, limit=limit, command=command
         )
@@ -138,7 +139,6 @@ class _Work:
     asked: Asked
     out: pathlib.Path
     seed: int
-    interrupt: Interrupt
     tell: Inside
     name: str
 
@@ -153,11 +153,11 @@ class _Work:
         remarks = [text for text in (self.subject.remark, self.parts.remark) if text]
         for remark in remarks:
             self.tell(Note(remark))
-        start = self.stoppable(self.before)
-        choice = self.stoppable(lambda: self.choice(start, said))
+        start = self.before()
+        choice = self.choice(start, said)
         self.tell(Note(choice.text))
         began = time.perf_counter()
-        made, estimator, choice = self.stoppable(lambda: self.made(choice))
+        made, estimator, choice = self.made(choice)
         spent = time.perf_counter() - began
         model, kept, trust, why = _written(estimator, made, self.parts.train, file)
         if why:
@@ -280,19 +280,6 @@ class _Work:
                     fix="give another folder with -o, and one thread to the estimator (n_jobs=1)",
                 )
         return audited(plan, model, path, self.tell)
-
-    def stoppable(self, work: Callable[[], Any]) -> Any:
-        """What the work gives.
-
-        Raises:
-            KeyboardInterrupt: Where a signal stopped it.
-        """
-        try:
-            return work()
-        except Stop as stop:
-            if self.interrupt.signaled:
-                raise KeyboardInterrupt("Finished rounds and recipes are kept; the same command continues") from stop
-            raise
 
 
 class _Watch:

@@ -1,11 +1,12 @@
 """A hardened model, and the same audit of it before and after."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -103,29 +104,45 @@ def harden(
     of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    with Lock(out / "lock"), Interrupt(on_event) as interrupt:
+    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, "The checkpoint is kept"):
         told = Inside(interrupt)
         choice = _choice(out, start, train, under, recipe, seconds, epochs, seed, of, told)
         told(Note(choice.text))
         learner = learner_of(choice.recipe, dataclasses.replace(of, epochs=choice.epochs), under)
         watch = _Watch(told, choice)
-        made = _trained(learner, start, train, seed, watch, interrupt)
+        made = _trained(learner, start, train, seed, watch)
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared = compare([before, after])
     return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
 
 
-def audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: Listener) -> Folder:
+@contextlib.contextmanager
+def stoppable(interrupt: Interrupt, kept: str) -> Iterator[None]:
+    """Work that a listener may end by `Stop`, and a signal by KeyboardInterrupt, which says what is kept.
+
+    Raises:
+        KeyboardInterrupt: Where a signal ended it.
+    """
+    try:
+        yield
+    except Stop as stop:
+        if interrupt.signaled:
+            raise KeyboardInterrupt(f"{kept}; the same command continues") from stop
+        raise
+
+
+def audited(plan: Callable[..., Folder], model: Model, out: pathlib.Path, on_event: "Inside") -> Folder:
     """The run in the folder, carried out where it is not there.
 
     Raises:
         KeyboardInterrupt: Where somebody wants to stop.
     """
-    found = Folder(out) if finished(out) else plan(model, out=out, on_event=on_event)
+    if not finished(out) and not on_event.interrupt.stops(begun=True):
+        plan(model, out=out, on_event=on_event)
     if not finished(out):
         raise KeyboardInterrupt(f"The audit {out.name} is not finished; the same command continues")
-    return found
+    return Folder(out)
 
 
 def divided(data: Dataset | Splits, seed: int) -> tuple[Dataset, Dataset]:
@@ -193,18 +210,16 @@ def _choice(
     return made
 
 
-def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "_Watch", interrupt: Interrupt) -> Model:
+def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "_Watch") -> Model:
     """The model; where the clock ended the training, with the average of its weights as it was then.
 
     Raises:
-        Stop, KeyboardInterrupt: Where somebody else ended it.
+        Stop: Where somebody else ended it.
     """
     name, of = f"{start.name}, hardened", training_of(learner)
     try:
         return dataclasses.replace(learner.fit(train, seed, watch), name=name)
-    except Stop as stop:
-        if not watch.late and interrupt.signaled:
-            raise KeyboardInterrupt("The checkpoint is kept; the same command continues") from stop
+    except Stop:
         if not watch.late or of is None:
             raise
     held = torch.load(of.checkpoint, map_location="cpu", weights_only=True)  # this process has just written it
