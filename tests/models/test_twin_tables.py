@@ -8,6 +8,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -17,12 +18,15 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     PolynomialFeatures,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.svm import SVC
 
 import holdfast as hf
 from holdfast.models.settle import settle
 from holdfast.models.stage import Stage, guarded
+from holdfast.models.tables import feed_of
+from holdfast.models.twin_tables import table_twin
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.spread import Spread
 
@@ -148,6 +152,31 @@ def test_what_is_not_known_has_no_twin(prepare):
     model = settle(hf.wrap(pipeline, SCHEMA), whole)
     assert model.module is None
     assert model.wide is None
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        OneHotEncoder(handle_unknown="ignore"),
+        OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist"),
+        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+        TargetEncoder(cv=KFold(2)),
+        make_pipeline(SimpleImputer(missing_values=512, fill_value=0, strategy="constant"), StandardScaler()),
+    ],
+    ids=["one-hot", "the rare ones together", "places", "targets", "a number for gaps"],
+)
+@pytest.mark.parametrize("named", [True, False], ids=["frame", "array"])
+def test_a_number_that_steps_know_by_name_is_no_line_though_random_rows_never_meet_it(prepare, named):
+    """Of 30,000 postal codes twelve are known: to a twin that was tried on random ones alone the column is nothing."""
+    space = hf.Tabular(
+        hf.Schema((Feature("code", "integer", low=0, high=30_000), Feature("size", "real", low=0, high=1)))
+    )
+    x = space.sample(torch.zeros((120, 2), dtype=torch.float64), torch.Generator().manual_seed(2))
+    x[:, 0] = (10 + 502 * (torch.arange(120) % 12)).where(torch.arange(120) < 117, x[:, 0])
+    given = space.frame(x) if named else x.numpy()
+    encoded = make_column_transformer((prepare, [0]), remainder="passthrough")
+    pipeline = make_pipeline(encoded, LogisticRegression()).fit(given, (x[:, 0] % 1000 < 500).numpy().astype(int))
+    assert table_twin(pipeline, space, feed_of(pipeline, space)) is None
 
 
 def test_stages_and_less_knowledge_hide_it():

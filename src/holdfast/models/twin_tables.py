@@ -1,8 +1,9 @@
 """Exact differentiable twins of pipelines of raw rows: encoders, imputers and scalers as one matrix on spread codes."""
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,20 +113,20 @@ def table_twin(estimator: Any, space: Tabular, feed: Feed) -> Encoded | None:
 
 def _singly(steps: Sequence[Any]) -> bool:
     """Whether steps look at each column by itself."""
+    return all(type(step) in SINGLY or _idle(step) for step in _leaves(steps))
+
+
+def _leaves(steps: Iterable[Any]) -> Iterator[Any]:
+    """The steps, and instead of pipelines, column transformers and unions what they are made of."""
     for step in steps:
-        inner: list[Any] = [step]
         if isinstance(step, Pipeline):
-            inner = [one for _, one in step.steps]
+            yield from _leaves(one for _, one in step.steps)
         elif isinstance(step, ColumnTransformer):
-            inner = [one for _, one, _ in step.transformers_]
+            yield from _leaves(one for _, one, _ in step.transformers_)
         elif isinstance(step, FeatureUnion):
-            inner = [one for _, one in step.transformer_list]
-        if inner != [step]:
-            if not _singly(inner):
-                return False
-        elif type(step) not in SINGLY and not _idle(step):
-            return False
-    return True
+            yield from _leaves(one for _, one in step.transformer_list)
+        else:
+            yield step
 
 
 def _idle(step: Any) -> bool:
@@ -154,7 +155,7 @@ def _matrix(steps: Sequence[Any], space: Tabular, feed: Feed, ask: Ask) -> Encod
         spread = Spread(tuple(map(_values, features, few)), tuple(f.missing for f in features))
         try:
             found = _seen(spread, space, prepared, ask)
-            random = _random(space)
+            random = _random(space, _named(steps))
             want, said = prepared(random), found.prepared(spread.wide(random))
         except ValueError:
             return None
@@ -201,9 +202,30 @@ def _count(feature: Feature) -> float:
     return (high - low) / step + 1 if step else torch.inf
 
 
-def _random(space: Tabular) -> Tensor:
-    """Random codes with gaps, of which no relation need hold."""
-    draw = torch.Generator().manual_seed(0)
-    x = space.sample(torch.zeros((PROBES, len(space.schema.features)), dtype=torch.float64), draw)
+def _named(steps: Sequence[Any]) -> Tensor:
+    """Numbers that steps were told of one by one: categories of encoders, what stands for a gap: `(numbers,)`.
+
+    Random numbers never meet them, and to an encoder that ignores what it does not know all others are the same.
+    """
+    found = list[Any]()
+    for step in _leaves(steps):
+        found.append(getattr(step, "missing_values", None))
+        rare = getattr(step, "infrequent_categories_", None) or [None] * len(getattr(step, "categories_", ()))
+        for values, seldom in zip(getattr(step, "categories_", ()), rare, strict=True):
+            set_aside = set() if seldom is None else set(seldom.tolist())
+            often = [v for v in values.tolist() if v not in set_aside]
+            found += often[:: math.ceil(len(often) / PROBES) or 1]
+    numbers = {float(v) for v in found if isinstance(v, int | float) and math.isfinite(v)}
+    return torch.tensor(sorted(numbers), dtype=torch.float64)
+
+
+def _random(space: Tabular, named: Tensor) -> Tensor:
+    """Random codes with gaps, of which no relation need hold; some with a named number wherever it is possible."""
+    features, draw = space.schema.features, torch.Generator().manual_seed(0)
+    x = space.sample(torch.zeros((PROBES + len(named), len(features)), dtype=torch.float64), draw)
     gone = torch.rand(x.shape, generator=draw, dtype=torch.float64) < 0.2
-    return torch.where(gone & torch.tensor([f.missing for f in space.schema.features]), torch.nan, x)
+    x = torch.where(gone & torch.tensor([f.missing for f in features]), torch.nan, x)
+    for j, feature in enumerate(features):
+        if not feature.levels and not feature.group:
+            x[PROBES:, j] = torch.where(feature.possible(named), named, x[PROBES:, j])
+    return x

@@ -89,37 +89,26 @@ class Verdict:
 
 def verdict(schema: "Schema", x: Tensor, x0: Tensor | None) -> Verdict:
     """Judge rows `(batch, features)`."""
-    codes = torch.stack([feature.possible(x[:, j]) for j, feature in enumerate(schema.features)], 1)
     ones = [(x[:, list(group)] == 1).sum(1) == 1 for group in schema.groups]
     groups = torch.stack(ones, 1) if ones else torch.ones((len(x), 0), dtype=torch.bool)
-    moves = torch.ones_like(codes) if x0 is None else moved_as_allowed(schema, x, x0)
+    codes = schema.ranges.possible(x)
+    moves = torch.ones_like(codes) if x0 is None else schema.ranges.moves(x, x0)
     return Verdict(schema, x, x0, codes, groups, moves, kept(schema, x))
-
-
-def moved_as_allowed(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
-    """Whether an attacker may have moved each column so: `(batch, features)`."""
-    same = (x == x0) | (x.isnan() & x0.isnan())
-    found = []
-    for j, feature in enumerate(schema.features):
-        if feature.immutable:
-            found.append(same[:, j])
-        elif feature.direction == "both":
-            found.append(torch.ones_like(same[:, j]))
-        else:
-            onward = x[:, j] > x0[:, j] if feature.direction == "up" else x[:, j] < x0[:, j]
-            found.append(same[:, j] | onward)
-    return torch.stack(found, 1)
 
 
 def kept(schema: "Schema", x: Tensor) -> Tensor:
     """Whether each relation is not broken: `(batch, relations)`."""
-    found = [holds(schema, rule, x) for rule in schema.rules]
+    columns = columns_of(schema, x)
+    found = [_holds(schema, rule, x, columns) for rule in schema.rules]
     return torch.stack(found, 1) if found else torch.ones((len(x), 0), dtype=torch.bool)
 
 
 def holds(schema: "Schema", rule: Condition | Determines, x: Tensor) -> Tensor:
     """Whether a relation is not broken: `(batch,)`. Combinations that no row ever showed are."""
-    columns = columns_of(schema, x)
+    return _holds(schema, rule, x, columns_of(schema, x))
+
+
+def _holds(schema: "Schema", rule: Condition | Determines, x: Tensor, columns: Columns) -> Tensor:
     if isinstance(rule, Determines):
         wanted, there = partner(schema, rule, x)
         right = columns[rule.right]

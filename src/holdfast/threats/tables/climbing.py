@@ -43,8 +43,7 @@ def ahead(pool: Genomes, x: Tensor, g: Tensor, step: Tensor, spread: Spread | No
     still = (by_slot > 0) & ~kept  # promise something, not enough
     chosen, back = kept[:, pool.slot], still[:, pool.slot]
     found = torch.where(chosen, moved, torch.where(back, x0, x))
-    fixed = torch.tensor([feature.immutable for feature in schema.features])
-    return torch.where(fixed, x0, found)
+    return torch.where(schema.ranges.immutable, x0, found)
 
 
 def _narrow(g: Tensor, spread: Spread) -> Tensor:

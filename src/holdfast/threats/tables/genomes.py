@@ -22,18 +22,15 @@ class Genomes:
 
     def __init__(self, region: TableRegion):
         self.region = region
-        ruler, features = region.ruler, region.schema.features
-        self.slot = torch.zeros(len(features), dtype=torch.long)  # of each column
-        for k, slot in enumerate(ruler.slots):
-            self.slot[list(slot)] = k
+        ruler = region.ruler
+        self.slot = ruler.slot  # of each column
         self.movable = region.movable
         single = torch.tensor([len(ruler.slots[k]) == 1 for k in self.slot.tolist()])
         self.numbers = ruler.ordered[self.slot] & single
-        self.gaps = torch.tensor([feature.missing for feature in features])
-        way = {"both": 0, "up": 1, "down": -1}
-        self.way = torch.tensor([way[feature.direction] for feature in features])
+        self.gaps = region.schema.ranges.missing
+        self.way = region.schema.ranges.way
         self.low, self.high = self._reach()
-        self.unit = torch.tensor([float(f.step or 0) for f in features], dtype=torch.float64)
+        self.unit = region.schema.ranges.step
 
     def _reach(self) -> tuple[Tensor, Tensor]:
         """Least and greatest code of each column that direction and limits allow by themselves: `(batch, features)`."""
@@ -78,7 +75,7 @@ class Genomes:
         width, power = high - low, 1 / (index + 1)
         step = torch.where(far < 0.5, (2 * far) ** power - 1, 1 - (2 * (1 - far)) ** power)
         number = torch.minimum(torch.maximum(x.nan_to_num(0.0) + step * width, low), high)
-        fine = torch.stack([f.snap(number[:, j]) for j, f in enumerate(self.region.schema.features)], 1)
+        fine = self.region.schema.ranges.snap(number)
         beside = torch.where(step > 0, 1.0, -1.0) * self.unit
         number = torch.where(fine == x, torch.minimum(torch.maximum(x + beside, low), high), number)
         level = (low + ((high - low + 1) * any_level).floor()).clamp(max=high)

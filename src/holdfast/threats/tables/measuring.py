@@ -26,6 +26,7 @@ class Ruler:
 
     Attributes:
         slots: The columns of each slot.
+        slot: The slot of each column, `(features,)`.
         ordered: Whether more and less mean something there, `(slots,)`; not in a group.
         scale: One standardized unit in the column's own units, `(slots,)`; 1 for a group.
         price: What one standardized unit costs an attacker, `(slots,)`; of a group its columns tell.
@@ -35,6 +36,9 @@ class Ruler:
         features, grouped = schema.features, {j for group in schema.groups for j in group}
         single = [j for j in range(len(features)) if j not in grouped]
         self.slots = tuple(sorted([(j,) for j in single] + list(schema.groups)))
+        self.slot = torch.zeros(len(features), dtype=torch.long)
+        for k, slot in enumerate(self.slots):
+            self.slot[list(slot)] = k
         self.columns = torch.tensor([slot[0] for slot in self.slots])
         alone = torch.tensor([len(slot) == 1 for slot in self.slots])
         of = [features[slot[0]] for slot in self.slots]

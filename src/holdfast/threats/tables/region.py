@@ -151,37 +151,31 @@ class TableRegion(Region):
         changes = self.ruler.changes(x, self.x0)
         order = changes.argsort(dim=1, descending=True, stable=True)
         y = self.x0.clone()
-        for rank in range(len(self.ruler.slots)):
-            slot = order[:, rank]
-            room = self.room(y).gather(1, slot[:, None])[:, 0] * share * CLOSER
+        for slot in order.T:
             wanted = changes.gather(1, slot[:, None])[:, 0]
-            cut = torch.where(wanted > 0, room / wanted, 0.0).clamp(max=1)
-            for k in torch.unique(slot[cut > 0]).tolist():
-                y = torch.where(((slot == k) & (cut > 0))[:, None], self._moved(y, x, k, cut), y)
+            if not bool((wanted > 0).any()):
+                break
+            room = self.room(y).gather(1, slot[:, None])[:, 0] * share * CLOSER
+            y = self._moved(y, x, slot, torch.where(wanted > 0, room / wanted, 0.0).clamp(max=1)[:, None])
         return y
 
-    def _moved(self, y: Tensor, x: Tensor, slot: int, cut: Tensor) -> Tensor:
-        """`y` with one slot as in `x`, or a share of the way where there is one: `(batch, features)`."""
-        columns = list(self.ruler.slots[slot])
-        a, b = self.x0[:, columns], x[:, columns]
-        part = a + cut[:, None] * (b - a)
-        if not bool(self.ruler.ordered[slot]):
-            part = torch.where((cut >= 1)[:, None], b, a)
-        elif self.schema.features[columns[0]].step:
-            feature = self.schema.features[columns[0]]
-            part = torch.where(b > a, feature.stepped(part[:, 0], -1)[:, None], feature.stepped(part[:, 0], 1)[:, None])
-            part = torch.where(b > a, torch.maximum(part, a), torch.minimum(part, a))
-        whole = (cut >= 1)[:, None] | a.isnan() | b.isnan()
-        moved = y.clone()
-        moved[:, columns] = torch.where(whole, torch.where((cut >= 1)[:, None], b, a), part)
-        return moved
+    def _moved(self, y: Tensor, x: Tensor, slot: Tensor, cut: Tensor) -> Tensor:
+        """`y` with a slot of each row as in `x`, or a share `(batch, 1)` of the way where there is one."""
+        ruler, ranges, x0 = self.ruler, self.schema.ranges, self.x0
+        part = x0 + cut * (x - x0)
+        stepped = torch.where(
+            x > x0, torch.maximum(ranges.stepped(part, -1), x0), torch.minimum(ranges.stepped(part, 1), x0)
+        )
+        part = torch.where(ruler.ordered[ruler.slot] & ~x0.isnan() & ~x.isnan(), stepped, x0)
+        here = (ruler.slot == slot[:, None]) & (cut > 0)
+        return torch.where(here, torch.where(cut >= 1, x, part), y)
 
     def sample(self, draw: Draw) -> Tensor:
         """A random row: random columns at random possible values, then projected: `(batch, features)`."""
         u = draw.uniform(3, self.x0.shape[1])
         low, high = self.low, self.high
         wide = low + (high - low) * u[:, 0]
-        made = torch.stack([f.snap(wide[:, j]) for j, f in enumerate(self.schema.features)], 1)
+        made = self.schema.ranges.snap(wide)
         for group in map(list, self.schema.groups):
             made[:, group] = torch.nn.functional.one_hot(u[:, 0, group].argmax(1), len(group)).double()
         first = self.ruler.columns

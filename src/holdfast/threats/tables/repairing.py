@@ -11,7 +11,6 @@ from torch import Tensor
 from holdfast.threats.tables.checking import columns_of, holds, kept, verdict
 from holdfast.threats.tables.dependence import partner
 from holdfast.threats.tables.evaluating import sides
-from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.grammar import Comparison, Condition, Determines, comparisons, names
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def repaired(schema: "Schema", x: Tensor, x0: Tensor) -> Repaired:
 
 def snapped(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
     """The nearest codes that each column allows by itself: `(batch, features)`."""
-    made = torch.stack([column(f, x[:, j], x0[:, j]) for j, f in enumerate(schema.features)], 1)
+    made = schema.ranges.allowed(x, x0)
     for group in map(list, schema.groups):
         if schema.features[group[0]].immutable:
             made[:, group] = x0[:, group]
@@ -66,36 +65,26 @@ def snapped(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
     return made
 
 
-def column(feature: Feature, x: Tensor, x0: Tensor) -> Tensor:
-    """The nearest codes `(batch,)` that a column allows, where an attacker starts at `x0`."""
-    if feature.immutable:
-        return x0.clone()
-    made = feature.snap(x)
-    if feature.direction != "both":
-        made = torch.maximum(made, x0) if feature.direction == "up" else torch.minimum(made, x0)
-    free = feature.missing and feature.direction == "both"
-    return made if free else torch.where(x.isnan(), x0, made)
-
-
 def _related(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
     """The rows with their relations mended, as far as `ROUNDS` and taking back go."""
     for _ in range(ROUNDS if schema.rules else 0):
-        for rule in schema.rules:
+        for k, rule in enumerate(schema.rules):
             bad = (~holds(schema, rule, x)).nonzero()[:, 0]
             if len(bad):
-                x = x.index_put((bad,), _mended(schema, rule, x[bad], x0[bad]))
+                x = x.index_put((bad,), _mended(schema, k, x[bad], x0[bad]))
         if bool(kept(schema, x).all()):
             return x
     return _taken_back(schema, x, x0)
 
 
-def _mended(schema: "Schema", rule: Condition | Determines, x: Tensor, x0: Tensor) -> Tensor:
-    """The rows with one column moved so that the relation holds, at the least loss of others, then the least change."""
+def _mended(schema: "Schema", k: int, x: Tensor, x0: Tensor) -> Tensor:
+    """The rows with one column moved so that relation `k` holds, at the least loss of others, then the least change."""
     best, found = torch.full((2, len(x)), torch.inf, dtype=torch.float64), x
-    for y in _tried(schema, rule, x, x0):
-        broken = (~kept(schema, y)).sum(1).double()
+    for y in _tried(schema, schema.rules[k], x, x0):
+        told = kept(schema, y)
+        broken = (~told).sum(1).double()
         far = _far(schema, y, x)
-        better = holds(schema, rule, y) & ((broken < best[0]) | ((broken == best[0]) & (far < best[1])))
+        better = told[:, k] & ((broken < best[0]) | ((broken == best[0]) & (far < best[1])))
         found = torch.where(better[:, None], y, found)
         best = torch.where(better, torch.stack([broken, far]), best)
     return found
@@ -114,8 +103,8 @@ def _tried(schema: "Schema", rule: Condition | Determines, x: Tensor, x0: Tensor
     place = list(schema.by_name)
     groups = {j: group for group in schema.groups for j in group}
     for name in names(rule):
-        j, feature = place.index(name), schema.by_name[name]
-        if feature.immutable:
+        j = place.index(name)
+        if schema.by_name[name].immutable:
             continue
         if j in groups:
             for member in groups[j]:
@@ -124,9 +113,10 @@ def _tried(schema: "Schema", rule: Condition | Determines, x: Tensor, x0: Tensor
                 y[:, member] = 1.0
                 yield y
             continue
+        alone = schema.ranges.only(j)
         for values in _values(schema, rule, j, x, x0):
             y = x.clone()
-            y[:, j] = column(feature, values, x0[:, j])
+            y[:, j] = alone.allowed(values, x0[:, j])
             yield y
 
 

@@ -19,6 +19,7 @@ from holdfast.threats.tables.dependence import Pairs, paired
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.grammar import Condition, Determines
 from holdfast.threats.tables.measuring import Ruler
+from holdfast.threats.tables.ranges import Ranges
 from holdfast.threats.tables.repairing import Repaired, repaired
 
 
@@ -86,10 +87,15 @@ class Schema:
         low, high = zip(*(feature.span for feature in self.features), strict=True)
         return low, high
 
-    @property
+    @functools.cached_property
     def scales(self) -> Tensor:
         """One standardized unit of each feature: `(features,)`."""
         return torch.tensor([feature.scale for feature in self.features], dtype=torch.float64)
+
+    @functools.cached_property
+    def ranges(self) -> Ranges:
+        """What each column may be and become by itself."""
+        return Ranges.of(self.features)
 
     @functools.cached_property
     def ruler(self) -> Ruler:

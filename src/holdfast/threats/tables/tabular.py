@@ -72,8 +72,7 @@ class Tabular(Box):
         """Random rows, as many as `x` has: codes are possible and one-hot groups whole, relations need not hold."""
         asked = torch.rand(x.shape, generator=draw, dtype=torch.float64)
         low, high = (torch.tensor(end, dtype=torch.float64) for end in self.bounds)
-        found = [f.snap((low + (high - low) * asked)[:, j]) for j, f in enumerate(self.schema.features)]
-        made = torch.stack(found, 1)
+        made = self.schema.ranges.snap(low + (high - low) * asked)
         for group in map(list, self.schema.groups):
             made[:, group] = torch.nn.functional.one_hot(asked[:, group].argmax(1), len(group)).double()
         return made.to(x)
