@@ -1,7 +1,7 @@
 """Stopping without losing: the first Ctrl-C, SIGTERM, Stop or a deadline lets the running part finish.
 
-A second signal does not. One evaluation inside another hears of a signal together with it: the part that runs may be the
-last of the inner one, and the outer one would go on.
+A second signal does not. An evaluation around another one hears of a signal together with it: the part that runs may be
+the last of the inner one, after which the outer one would go on.
 """
 
 import dataclasses
