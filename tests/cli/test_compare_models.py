@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import warnings
 
 import numpy as np
@@ -116,7 +117,12 @@ def test_models_of_all_libraries_stand_in_one_report(folder, capsys, monkeypatch
     names = {name for name in FILES if (folder / name).is_file()}
     assert len(names) >= 3
     assert out.startswith(f"{len(names)} models compared: cancer")
-    assert max(map(len, out.splitlines())) <= 100
+    table, _, ahead = out.partition("\nNext\n")
+    assert max(map(len, table.splitlines())) <= 100
+    doctor, show = [line.strip() for line in ahead.splitlines() if line.startswith("  holdfast ")]
+    assert doctor.startswith("holdfast doctor ")
+    assert "damaged.onnx" in doctor
+    assert main([*shlex.split(show)[1:], "-qq"]) == 0
     assert re.search(r"Left out: damaged\.onnx\. HF\d+ ", out)
     assert "compare-models: 16 samples" in told
     assert "comparison.html" in told
@@ -143,6 +149,21 @@ def test_a_run_of_it_is_a_run_like_any_other(folder, capsys):
     run = str(folder / "all" / "leaves-txt")
     capsys.readouterr()
     assert main(["show", run, "-q"]) == 0
+    words = ["compare-models", str(folder / "leaves.txt"), str(folder / "cancer.npz"), *OPTIONS[:4]]
+    assert main([*words, "--threat", "linf:0.02", "-o", str(folder / "one")]) in (0, 4)
+    harden = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("  holdfast harden ")]
+    more = [
+        "--recipe",
+        "robust-stumps(stumps=2)",
+        "--suite",
+        "square(steps=1)",
+        "-n",
+        "4",
+        "-o",
+        str(folder / "h"),
+        "-qq",
+    ]
+    assert main([*shlex.split(harden[0])[1:], *more]) == 0
     command = json.loads((folder / "all" / "leaves-txt" / "summary.json").read_text())["provenance"]["command"]
     assert command.startswith("holdfast audit ")
     assert "leaves.txt" in command

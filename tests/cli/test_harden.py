@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 import types
 
 import pytest
@@ -225,8 +226,24 @@ def test_the_command_hardens_a_model_file_of_a_table(forest, tmp_path, capsys):
     there = {path.name for path in (tmp_path / "h").iterdir()}
     assert {"model.skops", "hardening.html", "hardening.md", "hardening.json", "before", "after"} <= there
     assert (tmp_path / "h" / "after" / "report.html").is_file()
+    page = (tmp_path / "h" / "hardening.html").read_text()
+    assert all(f'href="{part}/report.html"' in page for part in ("before", "after"))
+    assert "square(steps=3)*" not in page
     again = ["recheck", str(tmp_path / "h" / "after"), str(tmp_path / "h" / "model.skops"), "breast_cancer", "-qq"]
     assert main(again) == 0
+    longer, rows = [line.strip() for line in out.splitlines() if line.startswith("  holdfast ")]
+    assert "--threat linf:1" in longer
+    short = ["-n", "3", "--suite", "square(steps=1)", "-o", str(tmp_path / "a"), "-qq"]
+    assert main([*shlex.split(longer)[1:], *short]) == 0
+    assert main([*shlex.split(rows)[1:], "-qq"]) == 0
+
+
+def test_a_suite_that_gave_way_and_a_model_that_knows_too_much_are_told(forest, tmp_path, capsys):
+    words = ["harden", str(forest), "breast_cancer", "--threat", "linf:1", "--recipe", "robust-stumps"]
+    assert main([*words, "--suite", "quick", "-n", "6", "-o", str(tmp_path / "h")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "quick*: stages that cannot ask the model" in told
+    assert "The given model is fitted. What it learned from is not known" in told
 
 
 @pytest.mark.parametrize(

@@ -312,10 +312,12 @@ def test_which_recipes_suit():
     forest = Subject.of(RandomForestClassifier(7))
     boosted = Subject.of(HistGradientBoostingClassifier(max_iter=9))
     linear = Subject.of(LogisticRegression())
-    assert fitting(forest, data, hf.Linf(0.1)) == ("adversarial_rounds", "robust_splitting", "robust_stumps")
+    every = ("adversarial_rounds", "robust_splitting", "robust_stumps", "robust_boosting")
+    assert fitting(forest, data, hf.Linf(0.1)) == every
     assert fitting(forest, data, hf.L2(0.1)) == ("adversarial_rounds",)
     assert fitting(linear, data, hf.Linf(0.1)) == ("adversarial_rounds",)
     assert own("robust_splitting", forest) == "robust_splitting(trees=7, depth=8)"
+    assert own("robust_boosting", boosted) == "robust_boosting(trees=9, depth=4)"
     assert own("robust_stumps", boosted) == "robust_stumps(stumps=9)"
     assert (trying.kin(forest), trying.kin(boosted)) == ("robust_splitting", "robust_stumps")
 
@@ -361,7 +363,7 @@ def test_what_cannot_be_written_is_handed_out_all_the_same(table, tmp_path):
         ({"recipe": "trades"}, UsageError, "^HF834 'trades' .*DecisionTreeClassifier.*one of adversarial_rounds, or"),
         ({"recipe": "bit_depth"}, UsageError, "^HF834 .*parts in front of a model"),
         ({"recipe": "robust_splitting"}, UsageError, "^HF834 .*no ensemble of trees alone"),
-        ({"recipe": "robust_stump"}, UsageError, "^HF830 "),
+        ({"recipe": "robust_stump"}, UsageError, "^HF834 .*no defense of that name.*one of adversarial_rounds, or"),
         ({"recipe": "adversarial_rounds(of=trades)"}, UsageError, "^HF834 .*a learner of its own"),
         ({"recipe": "adversarial_rounds(threat='l2:1')"}, UsageError, "^HF834 .*a threat or"),
         ({"threat": "linf:0.1"}, ThreatError, "^HF307 "),

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +14,12 @@ import typer
 from holdfast.cli import options
 from holdfast.cli.audit import Request, content_of, reproducing
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.output import tell
-from holdfast.cli.terminal import say
+from holdfast.cli.output import following, tell
+from holdfast.cli.terminal import emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast.data.dataset import Dataset
     from holdfast.evaluation.comparing.places import Subject
     from holdfast.evaluation.comparing.records import ModelComparison
@@ -115,7 +118,27 @@ def run(request: Request, models: dict[str, str], trusted: tuple[str, ...]) -> i
         say(f"Page: {path}")
     if found.left and request.quiet < 2:
         say("resume: same command")
+    elif not (request.quiet or request.as_json):
+        emit("\n".join(["", *following(ahead(found, request, models, trusted))]))
     return code_of(found, request.max_errors)
+
+
+def ahead(
+    found: "ModelComparison", request: Request, models: dict[str, str], trusted: tuple[str, ...]
+) -> "Iterator[tuple[str, str]]":
+    """Commands to go on with, each with its reason."""
+    for each in found.left_out[:1]:
+        yield shlex.join(["holdfast", "doctor", models[each.name], request.data]), f"what {each.name} lacks"
+    if not found.rows:
+        return
+    best = found.rows[0]
+    yield f"holdfast show {shlex.quote(str(pathlib.Path(found.folder) / best.run))}", f"each sample of {best.name}"
+    model = models.get(best.name, "")
+    if len(found.threats) == 1 and model:
+        more = {"threat": found.threats[0], "evade": request.evade, "profile": request.profile}
+        more |= {"bounds": request.bounds, "trust": trust_of(model, trusted)}
+        words = [word for name, value in more.items() if value for word in (f"--{name}", value)]
+        yield shlex.join(["holdfast", "harden", model, request.data, *words]), "make the best one withstand more"
 
 
 def subject(name: str, model: str, trust: str, request: Request, whole: "Dataset") -> "Subject":

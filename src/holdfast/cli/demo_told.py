@@ -6,7 +6,7 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 
-from holdfast.cli import result
+from holdfast.cli import output, result
 from holdfast.cli.demo_story import RENDERED, Judged, Told
 from holdfast.cli.progress import clock
 from holdfast.cli.terminal import clean, strong, table
@@ -25,9 +25,7 @@ def screen(told: Told, quiet: int = 0) -> str:
     lines = [*_wrapped(opening(told)), "", rates(told), "", *(line for text in found(told) for line in _wrapped(text))]
     lines += ["", *_wrapped(cost(told)), "", strong("Reports")]
     lines += [f"  {clean(each.page, '')}" for each in told.judged]
-    lines += ["", strong("Next")]
-    lines += [f"  {clean(command, '')}\n      {clean(why, '')}" for command, why in following(told)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *output.following(following(told))])
 
 
 def opening(told: Told) -> str:

@@ -9,8 +9,8 @@ import typer
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
-from holdfast.cli.output import tell, write
-from holdfast.cli.terminal import say
+from holdfast.cli.output import following, tell, write
+from holdfast.cli.terminal import emit, say
 from holdfast.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.models.model import Model
 
 NETWORK, FOLDER = "hardened.safetensors", "hardened"
+ROWS = "each row after hardening, what broke it and how far that was"
 FILES = (".skops", ".json", ".ubj", ".txt", ".cbm")
 PAGES = (".html", ".md")
 
@@ -78,9 +79,9 @@ def command(
         source = load_model(model, trust, limits or splits.test.bounds)
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
-    told = Told(model, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
-    more = {"--threat": under, "--evade": evade, "--profile": profile, "-o": told.out}
-    words = [word for name, value in more.items() if value for word in (name, value)]
+    question = {"--threat": under, "--evade": evade, "--profile": profile, "--bounds": bounds}
+    told = Told(model, data, question, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
+    words = _words({**question, "-o": told.out})
     asked: dict[str, Any] = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "seed": seed}
     asked |= {"limit": limit or None, "command": shlex.join(["holdfast", "harden", model, data, *words])}
     with options.log_file(log) as lines, Show(-1 if quiet else max(verbose, 1), lines) as show:
@@ -92,9 +93,16 @@ def command(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Told:
-    """What is hardened, and where what comes of it goes."""
+    """What is hardened, and where what comes of it goes.
+
+    Args:
+        name, data: As the command line has them.
+        question: Options that an audit of the result needs too.
+    """
 
     name: str
+    data: str
+    question: dict[str, str]
     source: "Model"
     splits: "Splits"
     out: str
@@ -112,6 +120,8 @@ class Told:
         tell(found.comparison, page, self.as_json, self.quiet)
         if not self.quiet:
             say(f"Model: {file}{note}")
+        if not note:
+            self.go_on(str(file), file.with_suffix(".runs") / "after", asked["suite"])
         return ExitCode.PASSED
 
     def estimator(self, given: Any, **asked: Any) -> int:
@@ -126,12 +136,30 @@ class Told:
             if run is not None:
                 Run(run).report(run / "report.html")
         for ending in PAGES:
-            write(str(folder / f"hardening{ending}"), render(found.report, ending))
+            write(str(folder / f"hardening{ending}"), render(found.report, ending, linked=True))
         tell(found.report, page, self.as_json, self.quiet)
         if not self.quiet:
             say(f"Page: {folder / 'hardening.html'}")
             say(f"Model: {found.file}" if found.file is not None else "Model: none, see the notes")
+        if found.file is not None:
+            self.go_on(str(found.file), folder / "after", asked["suite"], found.report.trust)
         return ExitCode.PASSED
+
+    def go_on(self, file: str, after: pathlib.Path, suite: str, trust: bool = False) -> None:
+        """What to ask next of the model in a file."""
+        if self.as_json or self.quiet:
+            return
+        longer = {"--suite": "" if suite == "standard" else "standard", "--trust": file if trust else ""}
+        words = ["holdfast", "audit", file, self.data, *_words({**self.question, **longer})]
+        why = "the whole test part" if suite == "standard" else "the whole test part under a longer search"
+        emit(
+            "\n".join(["", *following([(shlex.join(words), why), (f"holdfast show {shlex.quote(str(after))}", ROWS)])])
+        )
+
+
+def _words(options_of: dict[str, str]) -> list[str]:
+    """Options that have a value, as words of a command line."""
+    return [word for name, value in options_of.items() if value for word in (name, value)]
 
 
 def places(out: str) -> tuple[pathlib.Path, pathlib.Path | None]:

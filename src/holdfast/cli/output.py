@@ -1,11 +1,11 @@
 """Where a verb's result goes: a file in the form of its ending, and the terminal as JSON, a sentence or a page."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli.errors import nearest
-from holdfast.cli.terminal import clean, emit
+from holdfast.cli.terminal import clean, emit, strong
 from holdfast.core.errors import UsageError
 from holdfast.core.files import write_atomic, writing
 
@@ -23,6 +23,11 @@ def tell(found: Any, page: "Callable[[Any], Sheet]", as_json: bool, quiet: int) 
         from holdfast.report.sheet import text
 
         emit(clean(str(found)) if quiet else text(page(found)).rstrip())
+
+
+def following(commands: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines under `Next`: commands, each with its reason."""
+    return [strong("Next"), *(f"  {clean(words, '')}\n      {clean(why, '')}" for words, why in commands)]
 
 
 def form_of(out: str, known: tuple[str, ...]) -> str:

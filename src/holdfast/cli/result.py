@@ -4,8 +4,9 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from holdfast.cli import output
 from holdfast.cli.codes import ExitCode, of_verdict
-from holdfast.cli.terminal import clean, colored, emit, strong
+from holdfast.cli.terminal import clean, colored, emit
 
 if TYPE_CHECKING:
     from holdfast.evaluation.store import Folder
@@ -42,10 +43,7 @@ def text(folder: "Folder", quiet: int, command: str, files: tuple[str, ...] = ()
         return clean(summary.verdict.text)
     lines = [screen(summary).rstrip(), ""]
     lines += [f"{'Report' if file.endswith('.html') else 'File'}: {clean(file)}" for file in files]
-    lines += ["", strong("Next")] + [
-        f"  {clean(words, '')}\n      {clean(why, '')}" for words, why in following(folder, command)
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *output.following(following(folder, command))])
 
 
 def screen(summary: "Summary") -> str:

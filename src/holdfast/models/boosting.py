@@ -47,6 +47,15 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
     )
 
 
+def columns_of(model: Any) -> tuple[str, ...]:
+    """Names of the columns that it was fitted on, as its file keeps them; where it knows none, numbers or nothing."""
+    if library_of(model) == "catboost":
+        return tuple(model.feature_names_ or ())
+    library = {"xgboost": xgboost, "lightgbm": lightgbm}[library_of(model) or ""]
+    booster = _fitted(model, library.booster_of)
+    return tuple(booster.feature_name() if library is lightgbm else booster.feature_names or ())
+
+
 def _xgboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
     booster = _fitted(model, xgboost.booster_of)
     objective = _decides(xgboost.objective_of(booster), tuple(xgboost.LINKS))

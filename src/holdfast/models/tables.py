@@ -1,7 +1,8 @@
 """Models of raw rows: pipelines and functions are asked about the rows that codes stand for, never about codes."""
 
 import dataclasses
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,33 @@ class Arrays:
 def takes_codes(estimator: Any, schema: Schema) -> bool:
     """Whether codes are what the estimator was fitted on: no column has levels, and the columns are the schema's."""
     names = getattr(estimator, "feature_names_in_", None)
-    same = names is None or tuple(map(str, names)) == tuple(schema.by_name)
+    same = names is None or _alike(names) == _alike(schema.by_name)
     count = len(schema.features)
-    return same and getattr(estimator, "n_features_in_", count) == count and not any(f.levels for f in schema.features)
+    width = getattr(estimator, "n_features_in_", count) or count  # 0 in a CatBoost file that was read
+    return same and width == count and not any(f.levels for f in schema.features)
+
+
+def same_order(names: Iterable[str] | None, schema: Schema) -> None:
+    """Refuse what was fitted on the schema's columns in another order, as a Booster's file tells; other names may be.
+
+    Raises:
+        ModelError: HF280.
+    """
+    known, wanted = _alike(names or ()), _alike(schema.by_name)
+    if known != wanted and sorted(known) == sorted(wanted):
+        first = next(i for i, (one, other) in enumerate(zip(known, wanted, strict=True)) if one != other)
+        raise ModelError(
+            "HF280",
+            "The estimator was fitted on the schema's columns in another order",
+            seen=f"{known[first]!r} as column {first}",
+            expected=repr(wanted[first]),
+            fix="fit it on hf.Tabular(schema).frame(codes), or put the schema's columns in its order",
+        )
+
+
+def _alike(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as LightGBM writes them, which turns what is no letter, digit or underscore into one."""
+    return tuple(re.sub(r"\W", "_", str(name)) for name in names)
 
 
 def feed_of(estimator: Any, space: Tabular) -> Feed:

@@ -11,20 +11,25 @@ from holdfast.report.comparison import GROUPED, INDEPENDENT
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.words import counted, percent
 
-SHOWN = 12  # columns
+SHOWN, PAGE = 12, "report.html"  # columns; of an audit
 FORMS = (".html", ".md", ".json", ".txt")
 
 
-def render(found: Hardening, form: str) -> str:
+def render(found: Hardening, form: str, linked: bool = False) -> str:
     """The page in the form of a file's ending: .html .md .json .txt."""
     if form == ".json":
         return to_json(found)
-    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found))
+    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found, linked))
 
 
-def page(found: Hardening) -> Sheet:
-    """Headline, before and after, columns, recipes, notes."""
-    tables = [_rates(found), _columns(found), _examples(found), _recipes(found)]
+def page(found: Hardening, linked: bool = False) -> Sheet:
+    """Headline, before and after, columns, recipes, notes.
+
+    Args:
+        found: What came of it.
+        linked: Whether the reports of both audits lie in their folders beside the page.
+    """
+    tables = [_rates(found), _columns(found), _examples(found), _recipes(found), *([_audits(found)] if linked else ())]
     about = (
         f"{found.threat}: {found.words}. {counted(found.comparison.samples, 'row')} of {found.data} "
         f"({found.split or 'test'}), suite {found.suite}."
@@ -126,8 +131,21 @@ def _tried(one: Tried, one_class: bool) -> tuple[str, ...]:
     return (one.recipe, percent(one.held.point), percent(one.right.point), *rest, f"{one.seconds:.1f}")
 
 
+def _audits(found: Hardening) -> Table:
+    """Both audits, with their reports."""
+    before, after = found.comparison.runs
+    return Table(
+        caption="The audits, with everything that was asked",
+        heads=("", "report"),
+        rows=(("before", before.model), ("after", after.model)),
+        links=(f"before/{PAGE}", f"after/{PAGE}"),
+    )
+
+
 def _notes(found: Hardening) -> Iterator[str]:
     yield found.choice.text
+    if found.suite.endswith("*"):
+        yield f"{found.suite}: stages that cannot ask the model or do not fit the threat gave way; the audits name them."
     yield from found.notes
     if found.exact is not None:
         yield (

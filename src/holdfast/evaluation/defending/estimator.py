@@ -41,6 +41,11 @@ from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
+LEARNED = (
+    "The given model is fitted. What it learned from is not known: if rows of the test part are among it, the figures "
+    "before are better than they should be."
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HardenedEstimator:
@@ -107,7 +112,7 @@ def harden_estimator(
         command: The command line that led here.
 
     Raises:
-        UsageError: HF827 the budget, HF830, HF831, HF834 the recipe.
+        UsageError: HF827 the budget, HF831, HF834 the recipe.
         ModelError: HF208 no classifier, HF222 rows that it cannot learn from, HF260 a threat without a radius.
         ThreatError: HF307 or HF308 a threat that does not fit the data, HF309 a direction that is none.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
@@ -150,7 +155,8 @@ class _Work:
             said: Recipe, budget in seconds, suite and limit.
             file: Where the model goes; None to write none.
         """
-        remarks = [text for text in (self.subject.remark, self.parts.remark) if text]
+        unknown = LEARNED if self.subject.fitted and not self.parts.remark else ""
+        remarks = [text for text in (self.subject.remark, self.parts.remark, unknown) if text]
         for remark in remarks:
             self.tell(Note(remark))
         start = self.before()

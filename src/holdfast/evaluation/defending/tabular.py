@@ -16,10 +16,11 @@ from holdfast.models.estimators import is_fitted, learnable, trees_in
 from holdfast.threats.threats import Linf, Threat
 
 ROUNDS, SPLITTING, STUMPS = "adversarial_rounds", "robust_splitting", "robust_stumps"
-RECIPES = (ROUNDS, SPLITTING, STUMPS)
+BOOSTING = "robust_boosting"
+RECIPES = (ROUNDS, SPLITTING, STUMPS, BOOSTING)
 BOOSTED = ("XGB", "LGBM", "CatBoost", "Boost", "Booster", "RobustStumps")  # parts of names of what adds trees up
 NUMBER_OF_ROUNDS = r"\brounds\s*=\s*\d+"
-DEPTH, MANY = 8, 100  # of trees that say no depth; most trees and stumps that are taken over
+DEPTH, SHALLOW, MANY = 8, 4, 100  # of voting and of boosted trees that say no depth; most that are taken over
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,6 +96,9 @@ def own(recipe: str, subject: Subject) -> str:
     if recipe == SPLITTING:
         trees = 1 if type(subject.anew).__name__.endswith("TreeClassifier") else _many(subject.anew)
         return f"{SPLITTING}(trees={trees}, depth={_number(subject.anew, ('max_depth', 'depth'), DEPTH)})"
+    if recipe == BOOSTING:
+        deep = _number(subject.anew, ("max_depth", "depth"), SHALLOW)
+        return f"{BOOSTING}(trees={_many(subject.anew)}, depth={deep})"
     return f"{STUMPS}(stumps={_many(subject.anew)})" if recipe == STUMPS else recipe
 
 
@@ -114,11 +118,16 @@ def learner_of(recipe: str, subject: Subject, data: Dataset, asked: Asked, check
         checkpoint: A folder that keeps rounds.
 
     Raises:
-        UsageError: HF830 and HF831 for a text that names no defense, HF834 for one that does not suit the estimator.
+        UsageError: HF831 for a text that cannot be read, HF834 for one that does not suit the estimator.
     """
     text = plain(recipe)
-    text = own(text, subject) if text in (SPLITTING, STUMPS) else text
-    made = chain(text, Train(), asked.threat)
+    text = own(text, subject)
+    try:
+        made = chain(text, Train(), asked.threat)
+    except UsageError as error:
+        if error.code != "HF830":
+            raise
+        raise _misfit(text, "no defense of that name", subject, data, asked.threat) from error
     learner, name = made.learner, text.partition("(")[0]
     if learner is None or made.front or name not in RECIPES:
         why = "parts in front of a model" if made.front else "a recipe for torch networks"
