@@ -242,7 +242,7 @@ def test_a_suite_that_gave_way_and_a_model_that_knows_too_much_are_told(forest, 
     words = ["harden", str(forest), "breast_cancer", "--threat", "linf:1", "--recipe", "robust-stumps"]
     assert main([*words, "--suite", "quick", "-n", "6", "-o", str(tmp_path / "h")]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "quick*: stages that cannot ask the model" in told
+    assert "quick*: what cannot ask the model" in told
     assert "The given model is fitted. What it learned from is not known" in told
 
 

@@ -145,7 +145,7 @@ def _audits(found: Hardening) -> Table:
 def _notes(found: Hardening) -> Iterator[str]:
     yield found.choice.text
     if found.suite.endswith("*"):
-        yield f"{found.suite}: stages that cannot ask the model or do not fit the threat gave way; the audits name them."
+        yield f"{found.suite}: what cannot ask the model or does not fit the threat gave way; the audits say which."
     yield from found.notes
     if found.exact is not None:
         yield (
