@@ -2,7 +2,8 @@
 
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py                       # a quarter of an hour
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --data phishing_websites adult --models xgboost
-    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden              # before and after, an hour or two
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden              # before and after, three quarters
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden --suite standard --data clamp_pe --models lightgbm
 
 The attacker holds a row of the first class of each direction below, and wants it taken for the second; the schema says
 which columns move and how, and `--features` how many. What the schemas assume is in data/tables/known.py. Classifiers
@@ -10,8 +11,9 @@ are fitted on at most `--rows` rows with their libraries' own settings. Every ce
 own: the same command continues. `--harden` adds the same audit of a classifier that has been through `--rounds` rounds
 of adversarial rows (Kantchelian, Tygar and Joseph 2016), each a greedy search from `--attacked` training rows of the
 class that hides, and its accuracy on both classes; what a classifier learned is learned again where the cell is not
-finished, its line is kept beside the run. `possible` is the share of adversarial rows that the schema allows. Rows of
-the test part that also stand in the training part are counted by `hf.data.load`, and left in.
+finished, its line is kept beside the run. `--suite standard` adds searches that the rounds have not seen. `possible` is
+the share of adversarial rows that the schema allows. Rows of the test part that also stand in the training part are
+counted by `hf.data.load`, and left in.
 """
 
 import argparse
@@ -119,7 +121,9 @@ def learner_of(data: str, name: str, train: hf.Dataset, given: argparse.Namespac
 def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
     """The figures of a cell, from its run folder where it is finished."""
     folder = given.runs / (
-        f"{data}-{name}-{given.features}" + (f"-hard-{given.rounds}-{given.attacked}" if hard else "")
+        f"{data}-{name}-{given.features}"
+        + (f"-hard-{given.rounds}-{given.attacked}" if hard else "")
+        + (f"-{given.suite}" if given.suite != "quick" else "")
     )
     kept = folder.with_name(f"{folder.name}-{given.samples}-{given.rows}.txt")
     if kept.is_file():
@@ -134,7 +138,7 @@ def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
         model,
         found.test,
         threat=f"table:features={given.features}",
-        suite="quick",
+        suite=given.suite,
         evade=WAYS[data],
         limit=min(given.samples, hides),
         out=folder,
@@ -163,6 +167,7 @@ def main() -> None:
     parser.add_argument("--harden", action="store_true", help="the same after rounds of adversarial rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--attacked", type=int, default=300, help="training rows attacked in each round")
+    parser.add_argument("--suite", choices=("quick", "standard"), default="quick", help="of the audits")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"))
     given = parser.parse_args()
     torch.set_num_threads(1)

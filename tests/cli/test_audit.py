@@ -148,6 +148,13 @@ def test_three_next_commands_that_exist(run):
     )
 
 
+def test_the_audits_of_another_verb_ask_nothing_more_of_it(run):
+    """A hardening is refused under another threat in its folder, so it is not led there."""
+    found = result.following(Folder(run), "holdfast harden digits-mlp digits --threat linf:0.1 -o h")
+    assert found
+    assert not [words for words, _ in found if words.startswith("holdfast harden")]
+
+
 def changed(summary, *, state="measured", **fields):
     return dataclasses.replace(summary, verdict=dataclasses.replace(summary.verdict, state=state), **fields)
 

@@ -43,7 +43,7 @@ def text(folder: "Folder", quiet: int, command: str, files: tuple[str, ...] = ()
         return clean(summary.verdict.text)
     lines = [screen(summary).rstrip(), ""]
     lines += [f"{'Report' if file.endswith('.html') else 'File'}: {clean(file)}" for file in files]
-    return "\n".join([*lines, "", *output.following(following(folder, command))])
+    return "\n".join([*lines, *([""] if files else []), *output.following(following(folder, command))])
 
 
 def screen(summary: "Summary") -> str:
@@ -101,8 +101,8 @@ def _closer(summary: "Summary", run: str) -> list[tuple[str, str]]:
 
 
 def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
-    """Ask more of the same run: what is committed is reused."""
-    if not command:
+    """Ask more of the same run, where a command of its own made it: what is committed is reused."""
+    if not command.startswith("holdfast audit "):
         return []
     found: list[tuple[str, str]] = []
     words = _without_defaults(shlex.split(command))
