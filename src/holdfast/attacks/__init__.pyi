@@ -22,6 +22,7 @@ from holdfast.attacks.evasion.hop_skip_jump import HopSkipJump as HopSkipJump
 from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable as HopSkipJumpTable
 from holdfast.attacks.evasion.jsma import Jsma as Jsma
 from holdfast.attacks.evasion.lbfgs import Lbfgs as Lbfgs
+from holdfast.attacks.evasion.leaf_tuple import LeafTuple as LeafTuple
 from holdfast.attacks.evasion.local_search import LocalSearch as LocalSearch
 from holdfast.attacks.evasion.moeva2 import Moeva2 as Moeva2
 from holdfast.attacks.evasion.nes import Nes as Nes
@@ -70,6 +71,7 @@ __all__ = [
     "HopSkipJumpTable",
     "Jsma",
     "Lbfgs",
+    "LeafTuple",
     "LocalSearch",
     "Moeva2",
     "Nes",

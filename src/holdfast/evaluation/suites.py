@@ -319,7 +319,9 @@ def _serves(attack: Attack, threat: Threat) -> bool:
 
 def _sees(attack: Attack, threat: Threat) -> bool:
     """Whether what the attack needs may be seen under the threat."""
-    hidden = {"gradients": set(), "scores": {"module"}, "labels": {"module", "scores"}}[threat.knowledge]
+    hidden = {"gradients": set(), "scores": {"module", "trees"}, "labels": {"module", "scores", "trees"}}[
+        threat.knowledge
+    ]
     return not attack.needs & hidden
 
 

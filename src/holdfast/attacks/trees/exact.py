@@ -11,19 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from holdfast.attacks.trees.field import Field, gains_of
 from holdfast.attacks.trees.program import POWERS, Boxes, Found, Program, cheapest, cost, length, shrunk
-from holdfast.attacks.trees.regions import depth_of, regions
 from holdfast.attacks.trees.search import nearest
-from holdfast.core.errors import DataError, ModelError, ThreatError
+from holdfast.core.errors import ThreatError
 from holdfast.core.params import Count, Range, check
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.settle import settle
-from holdfast.models.trees.form import TINY, Trees
-from holdfast.models.trees.rounding import last_left
 from holdfast.threats.goals import indices
-
-AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
-ROUNDING = 8  # times the rounding error of a sum, what a check by leaves allows where classes share their trees
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,7 +102,8 @@ def exact_distance(
     x = x if x.dtype == torch.float32 else x.double()
     model = settle(model, torch.nan_to_num(x))
     label = indices(y, len(x), model.classes)
-    field = _Field.of(model, x)
+    field = Field.of(model, x)
+    field.agree(x, np.eye(int(model.classes or 2), dtype=bool)[model.predict(x).cpu().numpy()])
     rows = x.cpu().numpy().reshape(len(x), -1)
     one_row = _row if norm == "linf" else functools.partial(_programmed, norm=norm, ask=_asked(model, x))
     found = [one_row(field, row, int(own), how) for row, own in zip(rows, label.tolist(), strict=True)]
@@ -123,102 +119,11 @@ def exact_distance(
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Field:
-    """What all rows share: the arrays, where they are cut in the type of the inputs, and how deep they are."""
-
-    trees: Trees
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    cuts: NDArray[np.float64]
-    above: NDArray[np.float64]
-    depth: int
-    rim: float
-    edge: float
-    narrow: bool
-    values: NDArray[np.float64]
-    sums: tuple[NDArray[np.float64], NDArray[np.float64]]
-    shares: NDArray[np.bool_]
-    largest: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, model: Model, x: Tensor) -> "_Field":
-        if model.trees is None or model.decision != Argmax():
-            raise ModelError(
-                "HF271",
-                "Exact distances need a tree ensemble whose highest score decides",
-                seen=repr(model),
-                expected="hf.wrap of a forest or of boosted trees, without a stage in front",
-            )
-        trees = model.trees()
-        low, high = (end.cpu().double().numpy().reshape(-1) for end in model.space.limits(x[0]))
-        rows = x.cpu().double().numpy().reshape(len(x), -1)
-        if bool(((rows < low) | (rows > high)).any()):
-            raise DataError(
-                "HF104", "Inputs lie outside the bounds", seen=model.space, fix="wrap(..., bounds=(low, high))"
-            )
-        _agree(model, trees, x)
-        narrow = x.dtype == torch.float32
-        cuts, above = trees.cuts("float32" if narrow else "float64")
-        kind = np.dtype("float32" if narrow else "float64").type
-        rim = float(last_left(np.array([TINY]), False, trees.dtype, "float32" if narrow else "float64")[0])
-        own, shift = trees.precision, np.broadcast_to(trees.shift, trees.base.shape)
-        single, scaling = float(own == "float32"), np.array([trees.divisor, trees.scale], own)
-        largest = np.stack([np.abs(v).max(0) for v in np.split(trees.values, _bounds(trees))])
-        touched = largest > 0
-        return cls(
-            trees=trees,
-            low=np.ascontiguousarray(low),
-            high=np.ascontiguousarray(high),
-            cuts=cuts,
-            above=above,
-            depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
-            rim=rim,
-            edge=float(np.nextafter(kind(rim), kind(np.inf))),
-            narrow=narrow,
-            values=trees.values.astype(own).astype(np.float64),
-            sums=(trees.base.astype(own).astype(np.float64), np.concatenate([[single], scaling, shift])),
-            shares=np.any(touched[:, :, None] & touched[:, None, :], axis=0),
-            largest=largest.sum(0) + np.abs(trees.base),
-        )
-
-
-def _bounds(trees: Trees) -> NDArray[np.int64]:
-    """Where the leaves of each tree but the first start among all leaves."""
-    leaves: NDArray[np.int64] = np.cumsum(trees.feature < 0)
-    return leaves[trees.roots[1:] - 1]
-
-
-def _agree(model: Model, trees: Trees, x: Tensor) -> None:
-    """The arrays decide as the model does, rounding aside."""
-    said = model.predict(x).cpu().numpy()
-    sums = trees.sums(x.cpu().numpy().reshape(len(x), -1))
-    sums = np.concatenate([np.zeros_like(sums), sums], 1) if sums.shape[1] == 1 else sums
-    short = sums.max(1) - sums[np.arange(len(said)), said]
-    apart = short > AGREE * np.abs(sums).max(initial=1.0)
-    if apart.any():
-        raise ModelError(
-            "HF272",
-            "The arrays of this ensemble do not answer as the model does",
-            seen=f"{int(apart.sum())} of {len(x)} decisions differ, by up to {short.max():.2g}",
-            fix="report it with the versions of the libraries",
-        )
-
-
-def _regions(field: _Field, row: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    trees, point = field.trees, row.astype(np.float64)
-    return regions(
-        point, trees.read(row[None])[0], field.low, field.high, np.isnan(point) | trees.categorical, field.rim,
-        field.edge, field.depth, trees.operator == "<", TINY, field.cuts, field.above, trees.roots, trees.feature,
-        trees.threshold, trees.left, trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
-    )  # fmt: skip
-
-
-def _row(field: _Field, row: NDArray[Any], label: int, how: Search) -> tuple[float, float, int, NDArray[Any]]:
+def _row(field: Field, row: NDArray[Any], label: int, how: Search) -> tuple[float, float, int, NDArray[Any]]:
     """One row: distance, lower bound, boxes looked at, witness."""
     trees = field.trees
-    tree_of, leaf_of, far, start, limit_of, lows, highs = _regions(field, row)
-    gains, offset, slack = _gains(field, leaf_of, label)
+    tree_of, leaf_of, far, start, limit_of, lows, highs = field.regions(row)
+    gains, offset, slack = gains_of(field, leaf_of, label)
     distance, lower, boxes, chosen = nearest(
         np.argsort(far, kind="stable"), tree_of, far, start, limit_of, lows, highs, field.values[leaf_of], gains,
         offset, slack, field.sums, label, len(trees.roots), trees.features, how.budget, how.within, field.narrow,
@@ -237,7 +142,7 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
 
 
 def _programmed(
-    field: _Field, row: NDArray[Any], label: int, how: Search, *, norm: str, ask: Callable[[NDArray[Any]], int]
+    field: Field, row: NDArray[Any], label: int, how: Search, *, norm: str, ask: Callable[[NDArray[Any]], int]
 ) -> tuple[float, float, int, NDArray[Any]]:
     """One row in L0, L1 or L2, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
     far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf))
@@ -254,7 +159,7 @@ def _programmed(
             found.witness, found.paid = better, paid
     boxes, leaf_of = _boxes(field, row)
     program, bounds = Program.of(boxes, norm, kind), []
-    gains, offset, slack = _gains(field, leaf_of, label)
+    gains, offset, slack = gains_of(field, leaf_of, label)
     for other in np.argsort(-offset, kind="stable").tolist():
         if other != label:
             found.lower = min(found.paid, least)
@@ -272,39 +177,17 @@ def _programmed(
     return (length(found.paid, norm) if there else np.inf), lower, found.boxes, found.witness.astype(row.dtype)
 
 
-def _least(field: _Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
+def _least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
     """What the regions have to add up to at least; between the sums, where they are whole and so without rounding."""
     whole = bool((gains == np.round(gains)).all()) and offset == round(offset) and not field.trees.shift.any()
     return -offset + (0.5 if tied else -0.5) if whole else -offset - slack
 
 
-def _boxes(field: _Field, row: NDArray[Any]) -> tuple[Boxes, NDArray[Any]]:
+def _boxes(field: Field, row: NDArray[Any]) -> tuple[Boxes, NDArray[Any]]:
     """The regions of all trees around a row, and the leaf of each."""
-    tree_of, leaf_of, _, start, limit_of, lows, highs = _regions(field, row)
+    tree_of, leaf_of, _, start, limit_of, lows, highs = field.regions(row)
     boxes = Boxes(
         point=row.astype(np.float64), low=field.low, high=field.high, tree_of=tree_of, start=start, limit_of=limit_of,
         lows=lows, highs=highs,
     )  # fmt: skip
     return boxes, leaf_of
-
-
-def _gains(
-    field: _Field, leaf_of: NDArray[Any], label: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What each region adds to the lead of each other class, the lead before, and how far sums may be off."""
-    trees, size = field.trees, len(field.trees.roots) + 4
-    values, base, shift = trees.values[leaf_of], trees.base, trees.shift * trees.divisor / trees.scale
-    error, exact = float(np.finfo(trees.precision).eps) * size, float(np.finfo(np.float64).eps) * size
-    if values.shape[1] == 1:
-        sign = np.array([[-1.0], [1.0]])
-        total = np.abs(field.largest + np.abs(shift)).repeat(2)
-        slack = np.stack([2 * total * (error + exact), np.zeros(2)])
-        return sign * values.T, sign[:, 0] * (base + shift), slack
-    gains = (values - values[:, label : label + 1]).T
-    total = field.largest + np.abs(shift) + field.largest[label] + abs(shift[label])
-    checks = np.where(field.shares[label], ROUNDING * total * error, 0.0)
-    return (
-        np.ascontiguousarray(gains),
-        base - base[label] + shift - shift[label],
-        np.stack([2 * total * (error + exact) + checks, checks]),
-    )

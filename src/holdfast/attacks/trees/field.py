@@ -1,0 +1,157 @@
+"""What all rows of a batch share where the structure of a tree ensemble is searched."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from holdfast.attacks.trees.regions import depth_of, regions
+from holdfast.core.errors import DataError, ModelError
+from holdfast.models.model import Argmax, Model
+from holdfast.models.trees.form import TINY, Trees
+from holdfast.models.trees.rounding import last_left
+
+AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
+ROUNDING = 8  # times the rounding error of a sum, what a check by leaves allows where classes share their trees
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Field:
+    """What all rows share: the arrays, where they are cut in the type of the inputs, and how deep they are."""
+
+    trees: Trees
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    cuts: NDArray[np.float64]
+    above: NDArray[np.float64]
+    depth: int
+    rim: float
+    edge: float
+    narrow: bool
+    values: NDArray[np.float64]
+    sums: tuple[NDArray[np.float64], NDArray[np.float64]]
+    shares: NDArray[np.bool_]
+    largest: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: Model, x: Tensor) -> "Field":
+        """Of a model, for inputs like `x`, `(batch, ...)`.
+
+        Raises:
+            ModelError: HF271 for a model without trees or with a decision at a threshold.
+            DataError: HF104 for inputs outside the bounds.
+        """
+        if model.trees is None or model.decision != Argmax():
+            raise ModelError(
+                "HF271",
+                "Exact distances and leaf tuples need a tree ensemble whose highest score decides",
+                seen=repr(model),
+                expected="hf.wrap of a forest or of boosted trees, without a stage in front",
+            )
+        trees = model.trees()
+        low, high = (end.cpu().double().numpy().reshape(-1) for end in model.space.limits(x[0]))
+        rows = x.cpu().double().numpy().reshape(len(x), -1)
+        if bool(((rows < low) | (rows > high)).any()):
+            raise DataError(
+                "HF104", "Inputs lie outside the bounds", seen=model.space, fix="wrap(..., bounds=(low, high))"
+            )
+        narrow = x.dtype == torch.float32
+        cuts, above = trees.cuts("float32" if narrow else "float64")
+        kind = np.dtype("float32" if narrow else "float64").type
+        rim = float(last_left(np.array([TINY]), False, trees.dtype, "float32" if narrow else "float64")[0])
+        own, shift = trees.precision, np.broadcast_to(trees.shift, trees.base.shape)
+        single, scaling = float(own == "float32"), np.array([trees.divisor, trees.scale], own)
+        largest = np.stack([np.abs(v).max(0) for v in np.split(trees.values, _bounds(trees))])
+        touched = largest > 0
+        return cls(
+            trees=trees,
+            low=np.ascontiguousarray(low),
+            high=np.ascontiguousarray(high),
+            cuts=cuts,
+            above=above,
+            depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
+            rim=rim,
+            edge=float(np.nextafter(kind(rim), kind(np.inf))),
+            narrow=narrow,
+            values=trees.values.astype(own).astype(np.float64),
+            sums=(trees.base.astype(own).astype(np.float64), np.concatenate([[single], scaling, shift])),
+            shares=np.any(touched[:, :, None] & touched[:, None, :], axis=0),
+            largest=largest.sum(0) + np.abs(trees.base),
+        )
+
+    def agree(self, x: Tensor, may: NDArray[np.bool_]) -> None:
+        """See that the arrays decide as the model does, rounding aside.
+
+        Args:
+            x: Inputs `(batch, ...)`.
+            may: The decisions that the model may have made, `(batch, classes)`.
+
+        Raises:
+            ModelError: HF272 where they do not.
+        """
+        sums = self.sums_of(x.cpu().numpy().reshape(len(x), -1))
+        short = sums.max(1) - np.where(may, sums, -np.inf).max(1)
+        apart = short > AGREE * np.abs(sums).max(initial=1.0)
+        if apart.any():
+            raise ModelError(
+                "HF272",
+                "The arrays of this ensemble do not answer as the model does",
+                seen=f"{int(apart.sum())} of {len(x)} decisions differ, by up to {short.max():.2g}",
+                fix="report it with the versions of the libraries",
+            )
+
+    def sums_of(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """What the trees add up to for each class, `(batch, classes)`; 0 for the first where there is one output."""
+        found = self.trees.sums(rows)
+        return np.concatenate([np.zeros_like(found), found], 1) if found.shape[1] == 1 else found
+
+    def fixed(self, row: NDArray[Any]) -> NDArray[np.bool_]:
+        """What no search moves: missing values and categories, `(features,)`."""
+        found: NDArray[np.bool_] = np.isnan(row) | self.trees.categorical
+        return found
+
+    def regions(self, row: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Every leaf's box around a row, inside the bounds, as `regions.regions` tells them."""
+        return self.within(row, self.low, self.high, self.fixed(row))
+
+    def within(
+        self, row: NDArray[Any], low: NDArray[Any], high: NDArray[Any], fixed: NDArray[Any]
+    ) -> tuple[NDArray[Any], ...]:
+        """The same between other ends, `(features,)`, with other features that stay as they are."""
+        trees = self.trees
+        return regions(
+            row.astype(np.float64), trees.read(row[None])[0], low, high, fixed, self.rim, self.edge, self.depth,
+            trees.operator == "<", TINY, self.cuts, self.above, trees.roots, trees.feature, trees.threshold, trees.left,
+            trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
+        )  # fmt: skip
+
+
+def _bounds(trees: Trees) -> NDArray[np.int64]:
+    """Where the leaves of each tree but the first start among all leaves."""
+    leaves: NDArray[np.int64] = np.cumsum(trees.feature < 0)
+    return leaves[trees.roots[1:] - 1]
+
+
+def gains_of(
+    field: Field, leaf_of: NDArray[Any], label: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What each region adds to the lead of each other class, the lead before, and how far sums may be off."""
+    trees, size = field.trees, len(field.trees.roots) + 4
+    values, base, shift = trees.values[leaf_of], trees.base, trees.shift * trees.divisor / trees.scale
+    error, exact = float(np.finfo(trees.precision).eps) * size, float(np.finfo(np.float64).eps) * size
+    if values.shape[1] == 1:
+        sign = np.array([[-1.0], [1.0]])
+        total = np.abs(field.largest + np.abs(shift)).repeat(2)
+        slack = np.stack([2 * total * (error + exact), np.zeros(2)])
+        return sign * values.T, sign[:, 0] * (base + shift), slack
+    gains = (values - values[:, label : label + 1]).T
+    total = field.largest + np.abs(shift) + field.largest[label] + abs(shift[label])
+    checks = np.where(field.shares[label], ROUNDING * total * error, 0.0)
+    return (
+        np.ascontiguousarray(gains),
+        base - base[label] + shift - shift[label],
+        np.stack([2 * total * (error + exact) + checks, checks]),
+    )
