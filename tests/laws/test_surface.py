@@ -12,6 +12,7 @@ import torch
 import holdfast.attacks
 from cases.evasion import CASES, FULL
 from cases.tables import TABLES
+from cases.trees import TREE_TABLES, TREES
 from holdfast.attacks.run import run
 from holdfast.core.errors import ParameterError, ThreatError
 from holdfast.core.params import parameters
@@ -190,7 +191,7 @@ def test_refusals_are_one_line(attack):
 def test_every_attack_has_a_case_for_every_norm_it_is_written_for():
     for name in holdfast.attacks.__all__:
         attack = getattr(holdfast.attacks, name)
-        tested = {c.threat.p for c in CASES if isinstance(c.attack, attack)}
-        rows = any(isinstance(c.attack, attack) for c in TABLES)
+        tested = {c.threat.p for c in (*CASES, *TREES) if isinstance(c.attack, attack)}
+        rows = any(isinstance(c.attack, attack) for c in (*TABLES, *TREE_TABLES))
         assert tested == set(attack.norms) if attack.norms else tested or rows, name  # a wrapper's are those it wraps
         assert rows or not isinstance(attack.tables, bool) or not attack.tables, name

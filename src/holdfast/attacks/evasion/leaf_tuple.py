@@ -61,13 +61,15 @@ class LeafTuple(Attack):
             return
         ground = Ground.of(probe)
         for turn in probe.restarts(self.restarts):
-            starts = {} if turn % CYCLE == CYCLE - 1 else _greedy(probe, ground, turn - turn // CYCLE)
-            starts |= self._random(probe, ground, _mask(probe, starts))
-            refused = self._asked(probe, ground.walked(starts, strict=False))
-            self._asked(probe, ground.walked({i: starts[i] for i in refused}, strict=True))
+            missing = probe.alive.clone()
+            for strict in (False, True):  # again, on clear leads alone, where the model does not confirm a close one
+                greedy = turn % CYCLE < CYCLE - 1
+                starts = _greedy(probe, ground, turn - turn // CYCLE, missing, strict) if greedy else {}
+                starts |= self._random(probe, ground, missing & _mask(probe, starts), strict)
+                missing = _refused(probe, ground.walked(starts, strict))
 
-    def _random(self, probe: Probe, ground: Ground, only: Tensor) -> dict[int, Array]:
-        """Tuples of random points of some rows, `(batch,)`: ever less noise around the nearest one, ever more at first."""
+    def _random(self, probe: Probe, ground: Ground, only: Tensor, strict: bool) -> dict[int, Array]:
+        """Tuples of random points, for some rows: ever less noise on the nearest point, or ever more on the input."""
         width, found = ground.rows.shape[1], dict[int, Array]()
         known, nearest = torch.isfinite(probe.distance), probe.nearest.cpu().numpy().reshape(ground.rows.shape)
         for k in probe.steps(self.tries):
@@ -84,26 +86,28 @@ class LeafTuple(Attack):
                 else:
                     noisy = row + min(2 * (k + 1) / self.tries, 1.0) * (ground.low[i] + room * u[i] - row)
                 point = ground.snapped(noisy, i)
-                start = ground.held(i, point)
+                start = ground.held(i, point, strict)
                 if start is not None:
-                    found[i] = ground.toward(i, point, start)
+                    found[i] = ground.toward(i, point, start, strict)
         return found
 
-    def _asked(self, probe: Probe, points: dict[int, Array]) -> list[int]:
-        """Ask the model about a point of each row; the rows where it does not decide as its arrays do."""
-        x = probe.x0.reshape(len(probe.x0), -1).clone()
-        for i, point in points.items():
-            x[i] = torch.from_numpy(point).to(x)
-        only = ~_mask(probe, points)
-        margin = probe.margin(x.reshape(probe.x0.shape), only=only)
-        return (only & probe.alive & (margin >= 0)).nonzero()[:, 0].tolist()
 
-
-def _greedy(probe: Probe, ground: Ground, turn: int) -> dict[int, Array]:
+def _greedy(probe: Probe, ground: Ground, turn: int, only: Tensor, strict: bool) -> dict[int, Array]:
     """Tuples put together from leaves that speak for another class, the trees in random order."""
-    order = probe.draw.uniform(len(ground.field.trees.roots)).argsort(dim=1, stable=True).cpu().numpy()
-    made = {i: ground.filled(i, order[i], turn) for i in probe.alive.nonzero()[:, 0].tolist()}
+    order = probe.draw.uniform(len(ground.field.trees.roots), only=only).argsort(dim=1, stable=True).cpu().numpy()
+    rows = (probe.alive & only).nonzero()[:, 0].tolist()
+    made = {i: ground.filled(i, order[i], turn, strict) for i in rows}
     return {i: start for i, start in made.items() if start is not None}
+
+
+def _refused(probe: Probe, points: dict[int, Array]) -> Tensor:
+    """Ask the model about a point of each row; where it does not decide as its arrays do: `(batch,)`."""
+    x = probe.x0.reshape(len(probe.x0), -1).clone()
+    for i, point in points.items():
+        x[i] = torch.from_numpy(point).to(x)
+    only = ~_mask(probe, points)
+    margin = probe.margin(x.reshape(probe.x0.shape), only=only)
+    return only & probe.alive & (margin >= 0)
 
 
 def _mask(probe: Probe, found: dict[int, Array]) -> Tensor:

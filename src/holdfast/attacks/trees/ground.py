@@ -20,6 +20,9 @@ Array = NDArray[Any]
 HALVINGS = 10
 """Of the way from a row to a random point."""
 
+ROOM = 2**28
+"""Bytes of boxes that are kept."""
+
 LOOKED = 64
 """Neighbors whose rows are held against a schema at once, the nearest first."""
 
@@ -88,7 +91,8 @@ class Ground:
         key += self.low[i].tobytes() + self.high[i].tobytes()
         if key not in self.kept:
             found = self.field.within(self.rows[i], self.low[i], self.high[i], self.fixed[i])
-            self.kept.clear()
+            if sum(one.nbytes for _, each in self.kept.values() for one in each) > ROOM:
+                self.kept.clear()
             self.kept[key] = self._stepped(*found)
         return self.kept[key]
 
@@ -124,32 +128,33 @@ class Ground:
         found: Array = np.where(self.fixed[i], self.rows[i], x)
         return found
 
-    def held(self, i: int, point: Array) -> Array | None:
+    def held(self, i: int, point: Array, strict: bool) -> Array | None:
         """The tuple of a point, where that reaches the goal."""
         leaf_of, boxes = self.boxes(i)
         found = tuples.holding(point.astype(float), boxes)
-        return found if (found >= 0).all() and tuples.reaches(found, self.aim(i, leaf_of, False)) else None
+        return found if (found >= 0).all() and tuples.reaches(found, self.aim(i, leaf_of, strict)) else None
 
-    def toward(self, i: int, point: Array, chosen: Array) -> Array:
+    def toward(self, i: int, point: Array, chosen: Array, strict: bool) -> Array:
         """The tuple at which a bisection of the way from a row to a point ends, `chosen` at the far end."""
         near, low, high = self.rows[i].astype(float), 0.0, 1.0
         far = np.where(self.fixed[i], near, point.astype(float))
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            found = self.held(i, self.snapped(near + middle * (far - near), i))
+            found = self.held(i, self.snapped(near + middle * (far - near), i), strict)
             chosen, low, high = (chosen, middle, high) if found is None else (found, low, middle)
         return chosen
 
-    def filled(self, i: int, order: Array, turn: int) -> Array | None:
+    def filled(self, i: int, order: Array, turn: int, strict: bool) -> Array | None:
         """A tuple put together from the leaves that speak most for another class, within a reach that is bisected.
 
         Args:
             i: The row.
             order: Of the trees.
             turn: Which of the wanted classes, the ones nearest to the decision first.
+            strict: Whether a close lead will not do.
         """
         leaf_of, boxes = self.boxes(i)
-        aim, values, own = self.aim(i, leaf_of, False), self.field.values[leaf_of], int(self.sums[i].argmax())
+        aim, values, own = self.aim(i, leaf_of, strict), self.field.values[leaf_of], int(self.sums[i].argmax())
         others = [k for k in np.argsort(-self.sums[i], kind="stable").tolist() if self.wanted[i, k] and k != own]
         if not others:
             return None
