@@ -1,13 +1,14 @@
-"""A random forest under attackers who guess and by exact distances: median distance, share broken, seconds a point.
+"""A random forest under attackers who guess, who walk over its leaves, and by exact distances: how near, how fast.
 
     make bench-env
     .venv-bench/bin/python benchmarks/forest_peers.py
 
 scikit-learn's digits (8 x 8, values in 0..1), a forest of 100 trees of depth 6, the first points that it gets right in
 the test half. ART's HopSkipJump (`max_iter=10, max_eval=1000`, else its defaults) and ZOO (its defaults, `max_iter=20`)
-beside our HopSkipJump and our exact distances, on the same points in the same run. A point is broken where the forest
-itself decides otherwise at what the attack returns; distances are over all points, infinite where it is not. Seconds
-are of the processor, one thread; those of the exact search without compiling.
+beside our HopSkipJump, LeafTuple (which is shown the trees) and our exact distances, on the same points in the same
+run. A point is broken where the forest itself decides otherwise at what the attack returns; distances are over all
+points, infinite where it is not, and `ratio` is the median of distance over exact distance. Seconds are of the
+processor, one thread; those of LeafTuple and of the exact search without compiling.
 """
 
 import argparse
@@ -40,15 +41,14 @@ def attackers(forest: Any, model: hf.Model, x: Any, y: Any, norm: str) -> dict[s
     hop = {"max_iter": 10, "max_eval": 1000, "verbose": False}
     zoo = {"max_iter": 20, "use_resize": False, "use_importance": False, "nb_parallel": 64, "verbose": False}
 
-    def ours() -> Any:
-        found = run(hf.attacks.HopSkipJump(), model, torch.from_numpy(x), torch.from_numpy(y), f"{norm}:inf")
-        return found.adversarial.numpy()
+    def ours(attack: Any) -> Any:
+        return run(attack, model, torch.from_numpy(x), torch.from_numpy(y), f"{norm}:inf").adversarial.numpy()
 
     return {
         "ART ZOO": lambda: ZooAttack(art, **zoo).generate(x, y),
         "ART HopSkipJump": lambda: HopSkipJump(art, norm=np.inf if norm == "linf" else 2, **hop).generate(x, y),
-        "holdfast HopSkipJump": ours,
-        "holdfast exact_distance": lambda: hf.exact_distance(model, x, y, norm=norm).witness.numpy(),
+        "holdfast HopSkipJump": lambda: ours(hf.attacks.HopSkipJump()),
+        "holdfast LeafTuple": lambda: ours(hf.attacks.LeafTuple()),
     }
 
 
@@ -67,15 +67,31 @@ def main() -> None:
     right = np.flatnonzero(forest.predict(x_test) == y_test)[:points]
     x, y, model = x_test[right], y_test[right], hf.wrap(forest, bounds=(0, 1))
     hf.exact_distance(model, x[:1], y[:1])  # compile
+    run(hf.attacks.LeafTuple(restarts=3), model, x[:1], y[:1], f"{norm}:inf")
+    begin = time.process_time()
+    exact = hf.exact_distance(model, x, y, norm=norm)
+    exactly = (time.process_time() - begin) / len(x)
     np.random.seed(0)  # ART draws from the global generator
-    print(f"{len(right)} points\n{'norm':6}{'attacker':26}{'median distance':>16}{'broken':>8}{'s a point':>11}")
+    print(f"{len(right)} points\n{'norm':6}{'attacker':26}{'median distance':>16}{'ratio':>7}", end="")
+    print(f"{'broken':>8}{'s a point':>11}")
     for name, attack in attackers(forest, model, x, y, norm).items():
         begin = time.process_time()
         found = attack()
         took = (time.process_time() - begin) / len(x)
-        broken = forest.predict(found) != y
-        distance = np.where(broken, length(found.astype(float) - x, norm), np.inf)
-        print(f"{norm:6}{name:26}{np.median(distance):16.4f}{broken.mean():8.0%}{took:11.3f}", flush=True)
+        line(name, found, took, forest, exact, (x, y, norm))
+    line("holdfast exact_distance", exact.witness.numpy(), exactly, forest, exact, (x, y, norm))
+
+
+def line(name: str, found: Any, took: float, forest: Any, exact: Any, asked: tuple[Any, Any, str]) -> None:
+    """One attacker's."""
+    x, y, norm = asked
+    broken = forest.predict(found) != y
+    distance = np.where(broken, length(found.astype(float) - x, norm), np.inf)
+    ratio = np.median(distance / exact.distance.numpy())
+    print(
+        f"{norm:6}{name:26}{np.median(distance):16.4f}{ratio:7.2f}{broken.mean():8.0%}{took:11.3f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -126,7 +126,9 @@ def norms(folder: pathlib.Path, points: int) -> None:
     x, y = saved["x"][:points], saved["y"][:points]
     wrapped = hf.wrap(model, bounds=(0, 1))
     hf.exact_distance(wrapped, x[:1], y[:1], norm="l2")
-    print(f"\n{'norm':6}{'median distance':>16}{'proven':>8}{'s a point':>11}{'worst':>8}")
+    hf.run(hf.attacks.LeafTuple(restarts=3), wrapped, x[:1], y[:1], "l2:inf")
+    print(f"\n{'norm':6}{'median distance':>16}{'proven':>8}{'s a point':>11}{'worst':>8}", end="")
+    print(f"{'LeafTuple: ratio':>20}{'worst':>7}{'broken':>8}{'s a point':>11}")
     for norm in ("linf", "l2", "l1", "l0"):
         each, distance, proven = [], [], 0
         for i in range(points):
@@ -135,7 +137,11 @@ def norms(folder: pathlib.Path, points: int) -> None:
             each.append(time.process_time() - begin)
             distance.append(float(found.distance))
             proven += int(found.proven)
-        print(f"{norm:6}{np.median(distance):16.4f}{proven:8}{np.mean(each):11.3f}{max(each):8.2f}", flush=True)
+        begin = time.process_time()
+        walked = hf.run(hf.attacks.LeafTuple(), wrapped, x, y, f"{norm}:inf")
+        took, ratio = (time.process_time() - begin) / points, walked.distance(norm).numpy() / np.array(distance)
+        print(f"{norm:6}{np.median(distance):16.4f}{proven:8}{np.mean(each):11.3f}{max(each):8.2f}", end="")
+        print(f"{np.median(ratio):20.3f}{ratio.max():7.2f}{int(walked.success.sum()):8}{took:11.3f}", flush=True)
 
 
 def child(folder: pathlib.Path, side: str) -> None:
