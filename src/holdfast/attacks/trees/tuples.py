@@ -198,7 +198,7 @@ def priced(far: float, f: int, prices: Prices) -> float:
         return 0.0
     if p == 0.0:
         return 1.0
-    one = weight[f] if flat[f] else weight[f] * far
+    one = float(weight[f] if flat[f] else weight[f] * far)
     return one * one if p == 2.0 else one
 
 
