@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
-from holdfast.core.errors import UsageError
+from holdfast.core.errors import ModelError, UsageError
 from holdfast.core.lazy import camel, catalog, snake
 from holdfast.core.params import told
 from holdfast.core.records import config
 from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.ensemble import Together
-from holdfast.models.model import Model
+from holdfast.models.model import Argmax, Model
 from holdfast.models.source import source_of
 from holdfast.models.stage import Stage as Guard
 from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 PASSES = 20  # for each gradient of a model that draws random numbers
+LEAVES = 300_000  # of an ensemble that is walked: a start takes a second for each million of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Suite:
         tables: The stages that run under a table threat instead of `attacks`, those of them that may ask what they
             need: gradients first where there are some.
         unscored: The stages that run after `tables` where decisions are all that is seen.
+        trees: The stages that run before all others where a tree ensemble shows its leaves.
         curve: What searches the smaller radii of a threat; None for its first stage.
         critics: Literal of a threat -> attacks that were published against what stands in front of the model; they run
             after the stages.
@@ -57,6 +59,7 @@ class Suite:
     critics: tuple[tuple[str, tuple[Attack, ...]], ...] = ()
     tables: tuple[Attack, ...] = ()
     unscored: tuple[Attack, ...] = ()
+    trees: tuple[Attack, ...] = ()
 
     def planned(self, threat: Threat) -> tuple[Attack, ...]:
         """The stages that are meant for what the threat allows, whether or not they serve it."""
@@ -85,7 +88,8 @@ class Suite:
             UsageError: HF810 where none is.
         """
         fitting = tuple(a for a in self.planned(threat) if _serves(a, threat))
-        fitting = fitting or tuple(a for a in self.substitutes if _serves(a, threat))
+        if all("trees" in a.needs for a in fitting):
+            fitting += tuple(a for a in self.substitutes if _serves(a, threat))
         if not fitting:
             raise UsageError(
                 "HF810",
@@ -121,8 +125,8 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     if not suite.adapts:
         return suite
     blind = suite.unscored if model.scores is None and model.module is None else ()
-    suite = dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind))
-    notes = [suite.note] if suite.note else []
+    suite, untold = _walking(dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind)), model)
+    notes = [note for note in (suite.note, untold) if note]
     planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
     rows = bool(threats) and all(isinstance(t, Table) for t in threats)
     every = tuple(dict.fromkeys(a for plan in planned for a in plan))
@@ -155,6 +159,26 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
         critics=tuple((literal, found) for literal, found in critics.items() if found),
         tables=tables,
     )
+
+
+def _walking(suite: Suite, model: Model) -> tuple[Suite, str]:
+    """The suite with walks over the leaves of a tree ensemble before all else; why it goes without, where it does."""
+    if not suite.trees or model.trees is None or model.decision != Argmax():
+        return suite, ""
+    first, names = suite.trees, ", ".join(map(describe, suite.trees))
+    try:
+        leaves = int((model.trees().feature < 0).sum())
+    except ModelError as error:
+        return suite, f"No walk over leaves ({names}): {error.line()}"
+    if leaves > LEAVES:
+        return suite, f"No walk over leaves ({names}): {leaves:,} of them are too many, {LEAVES:,} are not."
+    return dataclasses.replace(
+        suite,
+        attacks=(*first, *suite.attacks),
+        plans=tuple((p, (*first, *plan)) for p, plan in suite.plans),
+        tables=(*first, *suite.tables),
+        trees=(),
+    ), ""
 
 
 def _shown(given: Sequence[Attack], model: Model) -> tuple[Attack, ...]:
@@ -290,6 +314,7 @@ def _named() -> dict[str, Suite]:
             adapts=True,
             tables=(glance, greedy),
             unscored=(attacks.HopSkipJumpTable(steps=3),),
+            trees=(attacks.LeafTuple(restarts=3),),
         ),
         "frugal": Suite(
             "frugal",
@@ -300,6 +325,7 @@ def _named() -> dict[str, Suite]:
             curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
             tables=(glance, greedy, dataclasses.replace(greedy, width=4)),
             unscored=(attacks.HopSkipJumpTable(steps=3),),
+            trees=(attacks.LeafTuple(restarts=5),),
         ),
         "standard": Suite(
             "standard",
@@ -308,6 +334,7 @@ def _named() -> dict[str, Suite]:
             adapts=True,
             tables=(attacks.Capgd(), attacks.CarliniWagnerTable(), greedy, beam),
             unscored=(attacks.HopSkipJumpTable(),),
+            trees=(attacks.LeafTuple(),),
         ),
     }
 

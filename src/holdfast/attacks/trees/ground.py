@@ -17,8 +17,9 @@ from holdfast.threats.tables.genomes import Genomes
 from holdfast.threats.tables.region import TableRegion
 
 Array = NDArray[Any]
-HALVINGS = 10
-"""Of the way from a row to a random point."""
+HALVINGS, DOWN, DEEP, FINE = 6, 1 / 8, 20, 30
+"""A reach around a row: halvings of its logarithm, by how much it falls before, how often at most; halvings of the way
+from a row to a random point."""
 
 ROOM = 2**28
 """Bytes of boxes that are kept."""
@@ -138,7 +139,7 @@ class Ground:
         """The tuple at which a bisection of the way from a row to a point ends, `chosen` at the far end."""
         near, low, high = self.rows[i].astype(float), 0.0, 1.0
         far = np.where(self.fixed[i], near, point.astype(float))
-        for _ in range(HALVINGS):
+        for _ in range(FINE):
             middle = (low + high) / 2
             found = self.held(i, self.snapped(near + middle * (far - near), i), strict)
             chosen, low, high = (chosen, middle, high) if found is None else (found, low, middle)
@@ -158,20 +159,35 @@ class Ground:
         others = [k for k in np.argsort(-self.sums[i], kind="stable").tolist() if self.wanted[i, k] and k != own]
         if not others:
             return None
-        other, best, low, high = others[turn % len(others)], None, 0.0, 1.0
+        other = others[turn % len(others)]
         gains = values[:, 0] * (2.0 * other - 1) if values.shape[1] == 1 else values[:, other] - values[:, own]
-        room = self.high[i] - self.low[i]
-        unit = np.where(room > 0, 1 / np.where(room > 0, room, 1.0), 0.0)
-        for k in range(HALVINGS):
-            reach = (low + high) / 2 if k else high
+        unit, high = self._units(i)
+
+        def tried(reach: float) -> Array | None:
             found = tuples.filled(order, gains, self.rows[i].astype(float), boxes, unit, reach)
-            if (found >= 0).all() and tuples.reaches(found, aim):
-                best, high = found, reach
-            elif k:
-                low = reach
-            else:
+            return found if (found >= 0).all() and tuples.reaches(found, aim) else None
+
+        best = tried(high)
+        for way in [DOWN] * DEEP if best is not None else ():  # ranges may be a million times what it takes
+            found = tried(high * way)
+            if found is None:
                 break
+            best, high = found, high * way
+        low = high * DOWN
+        for _ in range(HALVINGS if best is not None else 0):
+            middle = math.sqrt(low * high)
+            found = tried(middle)
+            best, low, high = (best, middle, high) if found is None else (found, low, middle)
         return best
+
+    def _units(self, i: int) -> tuple[Array, float]:
+        """What a unit of each feature counts toward a reach, `(features,)`, and the reach that holds every point."""
+        p, weight, flat, _ = self.prices
+        room = self.high[i] - self.low[i]
+        known = np.isfinite(room) & (room > 0)
+        unit = np.where(known, 1 / np.where(known, room, 1.0), 0.0) if p == 0.0 else np.where(flat, 0.0, weight)
+        unit = np.where(np.isfinite(unit), unit, 0.0)
+        return unit, float((unit * np.where(known, room, 0.0)).max(initial=0.0)) or 1.0
 
     def walked(self, starts: dict[int, Array], strict: bool) -> dict[int, Array]:
         """The points at the end of walks from some rows' tuples; `strict` takes no step on a close decision."""

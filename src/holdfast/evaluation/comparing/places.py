@@ -119,7 +119,8 @@ class Places:
         Raises:
             IntegrityError: HF417.
         """
-        own = dict(zip(data.ids.tolist(), keys_of(data.digests), strict=True))
+        ids = range(len(data)) if data.ids is None else data.ids.tolist()
+        own = dict(zip(ids, keys_of(data.digests), strict=True))
         for each in self.kept.values():
             if not (self.path / each.folder / MANIFEST).is_file():
                 continue

@@ -7,7 +7,7 @@ from holdfast.evaluation.paired import Paired
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.summary import ClassFacts
 
-Access = Literal["gradients", "scores", "labels"]
+Access = Literal["gradients", "trees", "scores", "labels"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from holdfast import attacks
 from holdfast.core.lazy import camel
@@ -104,7 +105,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
     """What to know before believing the rows."""
     told = []
     tried = [row for row in found if row.attacks]
-    ways = {access: [row.name for row in tried if row.access == access] for access in ("gradients", "scores", "labels")}
+    ways = {access: [row.name for row in tried if row.access == access] for access in get_args(Access)}
     seen = {access: names for access, names in ways.items() if names}
     if len(seen) > 1:
         which = "; ".join(f"{', '.join(names)} by {access}" for access, names in seen.items())
@@ -200,6 +201,8 @@ def _access(run: Answered, tried: Sequence[str]) -> Access:
     if run.shows == "labels" or all(threat.knowledge == "labels" for threat in threats):
         return "labels"
     kinds = [getattr(attacks, camel(name), None) for name in tried]
+    if any("trees" in getattr(kind, "needs", ()) for kind in kinds):
+        return "trees"
     rows = any(_of_rows(threat.literal) for threat in threats)  # there scores are taken where they are shown
     blind = kinds and not rows and all(getattr(kind, "needs", None) == frozenset({"labels"}) for kind in kinds)
     return "labels" if blind else "scores"
