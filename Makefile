@@ -52,7 +52,7 @@ docs: $(STAMP) ## the documentation in docs/_build/html, a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 laws: $(STAMP) ## every attack under every law, the full product
-	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/laws tests/models/test_prepared.py
+	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'slow or not slow' tests/laws tests/models/test_prepared.py
 
 law-table: $(STAMP) ## attack x law, with the number of tests in each cell
 	$(BIN)/python tools/law_table.py
@@ -61,7 +61,7 @@ mutants: $(STAMP) ## 50 seeded mutants of the mathematics, and which survive; an
 	$(BIN)/python tools/mutants.py --count 50 --seed 0 -o runs/mutants.json
 
 kill: $(STAMP) ## runs killed at every seeded point
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m kill
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'kill or not kill' tests/evaluation/test_kill.py
 
 masking: $(STAMP) ## how well the masking battery judges 116 masked and honest models; 8 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python tools/masking_table.py
