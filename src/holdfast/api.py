@@ -364,7 +364,7 @@ def gate(
 
     Raises:
         UsageError: HF822, HF823 a policy that cannot be read; HF824 a rule about what is not there.
-        IntegrityError: HF413 where run and baseline cannot be compared.
+        IntegrityError: HF413 where run and baseline cannot be compared; HF411 where the run was changed.
     """
     against = None if baseline is None else _opened(baseline)
     return gating.gate(_opened(run), read_policy(pathlib.Path(policy)), against, common)
