@@ -58,9 +58,9 @@ def audit(
     out: str | os.PathLike[str] | None = None,
     batch: int = 256,
     limit: int | None = None,
-    budget: str = "",
-    deadline: str = "",
-    decide: str = "",
+    budget: str | None = None,
+    deadline: str | None = None,
+    decide: str | None = None,
     expect_accuracy: float | None = None,
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
@@ -364,7 +364,7 @@ def gate(
 
     Raises:
         UsageError: HF822, HF823 a policy that cannot be read; HF824 a rule about what is not there.
-        IntegrityError: HF413 where run and baseline cannot be compared.
+        IntegrityError: HF413 where run and baseline cannot be compared; HF411 where the run was changed.
     """
     against = None if baseline is None else _opened(baseline)
     return gating.gate(_opened(run), read_policy(pathlib.Path(policy)), against, common)

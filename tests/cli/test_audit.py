@@ -412,3 +412,16 @@ def test_a_deadline_is_read_before_anything_is_loaded(tmp_path, capsys):
     assert "HF827" in capsys.readouterr().err
     assert main(["audit", "digits-mlp", "digits", "--deadline", "1m", "--seeds", "2"]) == 2
     assert "--deadline" in capsys.readouterr().err
+
+
+def test_recheck_tells_what_is_damaged(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    next((copy / "parts").glob("clean-*.parquet")).unlink()
+    assert main(["recheck", str(copy)]) == 4
+    first, damaged, *lines = capsys.readouterr().out.splitlines()
+    assert "files unchanged" not in first
+    assert damaged.startswith("The folder is damaged, ")
+    assert lines[0].startswith("  parts/clean-")
+    assert len(lines) <= 21
+    assert main(["recheck", str(copy), "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["damage"][0] == lines[0].strip()

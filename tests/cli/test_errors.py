@@ -145,3 +145,29 @@ def test_a_mistake_on_the_command_line_is_named_with_a_way_out(capsys, words, co
     assert part in err
     assert "Fix:" in err or "xpected" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [
+        ("--decide", "HF826"),
+        ("--budget", "HF827"),
+        ("--deadline", "HF827"),
+        ("--evade", "HF805"),
+        ("--profile", "HF805"),
+        ("--bounds", "HF805"),
+    ],
+)
+def test_an_option_with_nothing_in_it_is_refused(option, number, capsys, tmp_path):
+    words = ["audit", "digits-mlp", "digits", "-o", str(tmp_path / "a")]
+    assert main([*words, option, ""]) == 2
+    assert main([*words, f"{option}="]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:5] for line in lines] == [number] * 2
+    assert f"{option} came with nothing in it" in lines[0]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_gate_with_an_empty_baseline_is_refused(capsys):
+    assert main(["gate", "anywhere", "--baseline", ""]) == 2
+    assert capsys.readouterr().err.startswith("HF805 --baseline came with nothing in it")

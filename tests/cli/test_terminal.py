@@ -74,3 +74,9 @@ def test_no_color_beats_force_color(monkeypatch):
     assert terminal.strong("x") == "\x1b[1mx\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert terminal.strong("x") == "x"
+
+
+def test_a_long_cell_pushes_only_its_own_line():
+    first, second = terminal.table([("a", "b" * 300, "c"), ("a", "b", "c")]).splitlines()
+    assert first == f"a  {'b' * 300}  c"
+    assert second == "a  b" + " " * 61 + "c"

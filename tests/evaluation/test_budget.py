@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.world import data, model
 from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.core.errors import UsageError
+from holdfast.core.errors import HoldfastError, UsageError
 from holdfast.core.progress import Note
 from holdfast.evaluation import budget
 from holdfast.evaluation.audit import plan as measured
@@ -60,7 +60,7 @@ def test_the_number_is_fixed_and_the_same_command_continues_it(two_seconds_each,
         return decided(
             model()[0],
             data(40),
-            decide="",
+            decide=None,
             budget=text,
             out=tmp_path / "a",
             limit=None,
@@ -74,3 +74,28 @@ def test_the_number_is_fixed_and_the_same_command_continues_it(two_seconds_each,
     assert notes[0].startswith("21s on this machine = 10 of 40")
     assert notes[-1] == "this run was begun with 10 of 40 samples and keeps that number"
     assert run("21s").summary.complete
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"budget": ""}, "HF827 The budget"),
+        ({"budget": 0}, "HF827 The budget"),
+        ({"budget": 10}, "HF827 The budget"),
+        ({"deadline": ""}, "HF827 The deadline"),
+        ({"deadline": 5}, "HF827 The deadline"),
+        ({"decide": ""}, "HF826"),
+        ({"decide": 5}, "HF826"),
+        ({"threat": []}, "HF301"),
+        ({"threat": 5}, "HF301"),
+        ({"threat": ["linf:0.1", 5]}, "HF301"),
+    ],
+)
+def test_what_says_nothing_or_is_of_another_kind_is_refused_in_one_line(given, error, tmp_path):
+    from holdfast.api import audit
+
+    asked = {"threat": "linf:0.1", "suite": "pgd(steps=2)", "out": tmp_path / "a"}
+    with pytest.raises(HoldfastError, match=error) as refused:
+        audit(model()[0], data(8), **{**asked, **given})
+    assert "\n" not in refused.value.line()
+    assert not (tmp_path / "a").exists()

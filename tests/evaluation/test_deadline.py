@@ -45,7 +45,7 @@ def clock(monkeypatch):
 
 
 def audited(clock, out, **more):
-    return decided(model()[0], data(40), out=out, on_event=clock.listen, **{"decide": "", **ASKED, **more})
+    return decided(model()[0], data(40), out=out, on_event=clock.listen, **{"decide": None, **ASKED, **more})
 
 
 def searched(folder):
@@ -97,7 +97,7 @@ def test_what_is_no_time_is_refused(tmp_path, clock, text):
 
 
 def test_no_text_is_no_deadline():
-    assert deadline_of("", 0.0) is None
+    assert deadline_of(None, 0.0) is None
     assert deadline_of(" 1m", 5.0) == interrupt.Deadline(65.0, "1m")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -54,6 +55,7 @@ def known(runs, monkeypatch):
         clean, robust = rate(180, 200, "samples"), rate(101, 200, "samples")
         rates = dataclasses.replace(folder.summary.rates, clean_accuracy=clean, empirical_robust_accuracy=robust)
         told = {"rates": rates, "verdict": verdict("measured")} | fields
+        monkeypatch.setattr("holdfast.evaluation.integrity.refuse_damaged", lambda folder: None)
         folder.__dict__["summary"] = dataclasses.replace(folder.summary, **told)
         return folder
 
@@ -182,3 +184,29 @@ def test_the_document_follows_its_schema(known):
     jsonschema.validate(document, schema(Gate))
     assert document["schema"] == "urn:holdfast:gate:1"
     assert document["text"].startswith("Failed, advisory: 1 of 2 rules not met")
+
+
+@pytest.mark.parametrize("lost", ["parts", "journal.jsonl", "samples.parquet"])
+def test_a_damaged_run_is_refused(runs, tmp_path, lost):
+    copy = shutil.copytree(runs / "means", tmp_path / "copy")
+    shutil.rmtree(copy / lost) if lost == "parts" else (copy / lost).write_bytes(b"")
+    with pytest.raises(IntegrityError, match=f"HF411.*{lost}"):
+        gate(Folder(copy), policy(least(0.01)))
+
+
+def test_half_a_manifest_is_refused(runs, tmp_path):
+    copy = shutil.copytree(runs / "means", tmp_path / "copy")
+    content = (copy / "manifest.json").read_bytes()
+    (copy / "manifest.json").write_bytes(content[: len(content) // 2])
+    with pytest.raises(IntegrityError, match="HF405"):
+        gate(Folder(copy), policy(least(0.01)))
+
+
+def test_a_baseline_that_no_rule_uses_is_told(runs, tmp_path):
+    means = Folder(runs / "means")
+    found = gate(means, policy(least(0.01)), Folder(runs / "moved")).notes
+    assert found == (f"The baseline {runs / 'moved'} was not used: no rule has max_regression.",)
+    other = audit(world.model()[0], world.data(20, 1200), out=tmp_path / "other", threat="linf:1/20", suite="noise")
+    found = gate(means, policy(least(0.01)), other).notes
+    assert found[1:] == ("The baseline is a run on other samples: 20, of which 0 are samples of this run.",)
+    assert gate(means, policy(drop(0.5)), Folder(runs / "moved")).notes == ()

@@ -122,7 +122,7 @@ def test_a_run_stops_once_the_question_is_answered(tmp_path):
 
 def test_a_run_that_cannot_decide_uses_all_samples_and_says_so(tmp_path):
     words = "empirical_robust_accuracy >= 0.5"
-    whole = decided(world.model()[0], world.data(60), decide="", out=tmp_path / "a", **PLAN).summary
+    whole = decided(world.model()[0], world.data(60), decide=None, out=tmp_path / "a", **PLAN).summary
     rate = whole.rates.empirical_robust_accuracy
     words = f"empirical_robust_accuracy <= {rate.point:.3f}"
     found = decided(world.model()[0], world.data(60), decide=words, out=tmp_path / "b", **PLAN).summary

@@ -116,7 +116,7 @@ def run(request: Request) -> int:
     from holdfast.evaluation.evading import in_direction, of_source
     from holdfast.report.run import Run
 
-    deadline_of(request.deadline, began)
+    deadline_of(request.deadline or None, began)
     whole = load_data(request.data, request.split, request.bounds, request.profile)
     dataset = of_source(whole, request.evade)
     model, *others = (
@@ -133,9 +133,9 @@ def run(request: Request) -> int:
         ended = decided(
             model,
             dataset,
-            decide=request.decide,
-            budget=request.budget,
-            deadline=request.deadline,
+            decide=request.decide or None,
+            budget=request.budget or None,
+            deadline=request.deadline or None,
             began=began,
             threat=request.threat,
             suite=request.suite,

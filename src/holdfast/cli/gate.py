@@ -8,7 +8,7 @@ import typer
 
 from holdfast.cli.codes import ExitCode
 from holdfast.cli.compare import Common
-from holdfast.cli.options import Json, Quiet, Run
+from holdfast.cli.options import Json, Quiet, Run, filled
 from holdfast.cli.output import form_of, write
 from holdfast.cli.terminal import clean, emit
 
@@ -28,7 +28,13 @@ def command(
     run: Run,
     policy: Annotated[str, typer.Option("--policy", metavar="FILE", help="The rules, TOML.")] = "holdfast.toml",
     baseline: Annotated[
-        str, typer.Option("--baseline", metavar="RUN", help="The run that rules with max_regression compare with.")
+        str,
+        typer.Option(
+            "--baseline",
+            metavar="RUN",
+            callback=filled("HF805", "baseline"),
+            help="The run that rules with max_regression compare with.",
+        ),
     ] = "",
     common: Common = False,
     out: Annotated[

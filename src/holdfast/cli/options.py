@@ -4,13 +4,34 @@ import contextlib
 import fractions
 import logging
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, TextIO
 
 import typer
 
 from holdfast.core.errors import UsageError
 from holdfast.core.files import writing
+
+
+def filled(code: str, example: str) -> Callable[[typer.Context, typer.CallbackParam, str], str]:
+    """What refuses an option that was given with nothing in it: a variable of a build server that is not set.
+
+    Args:
+        code: Of the error.
+        example: A value that the option takes.
+    """
+
+    def check(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+        source = ctx.get_parameter_source(param.name or "")
+        if value == "" and source is not None and source.name == "COMMANDLINE":
+            name = param.opts[0]
+            raise UsageError(
+                code, f"{name} came with nothing in it", seen="''", fix=f"{name} {example}, or leave it out"
+            )
+        return value
+
+    return check
+
 
 Model = Annotated[
     str,
@@ -56,23 +77,39 @@ Limit = Annotated[
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Part of the data: train, val or test.")]
 Bounds = Annotated[
     str,
-    typer.Option("--bounds", metavar="LOW,HIGH", help="Least and greatest possible value, where the data do not say."),
+    typer.Option(
+        "--bounds",
+        metavar="LOW,HIGH",
+        callback=filled("HF805", "0,1"),
+        help="Least and greatest possible value, where the data do not say.",
+    ),
 ]
 Budget = Annotated[
     str,
     typer.Option(
-        "--budget", metavar="TIME", help="Measure one batch and use as many samples as surely fit: 90s, 10m, 1h30m."
+        "--budget",
+        metavar="TIME",
+        callback=filled("HF827", "10m"),
+        help="Measure one batch and use as many samples as surely fit: 90s, 10m, 1h30m.",
     ),
 ]
 Deadline = Annotated[
     str,
     typer.Option(
-        "--deadline", metavar="TIME", help="Stop by the clock after 90s, 10m, 1h30m; exit code 3 if work is left."
+        "--deadline",
+        metavar="TIME",
+        callback=filled("HF827", "10m"),
+        help="Stop by the clock after 90s, 10m, 1h30m; exit code 3 if work is left.",
     ),
 ]
 Decide = Annotated[
     str,
-    typer.Option("--decide", metavar="QUESTION", help="Stop once it is answered: 'empirical_robust_accuracy >= 0.5'."),
+    typer.Option(
+        "--decide",
+        metavar="QUESTION",
+        callback=filled("HF826", "'empirical_robust_accuracy >= 0.5'"),
+        help="Stop once it is answered: 'empirical_robust_accuracy >= 0.5'.",
+    ),
 ]
 Expected = Annotated[
     float | None,
@@ -95,12 +132,18 @@ Evade = Annotated[
     typer.Option(
         "--evade",
         metavar="SOURCE:INTO",
+        callback=filled("HF805", "fraud:ok"),
         help="Samples of these classes alone, to pass for others: fraud:ok, dos,probe:ok.",
     ),
 ]
 Profile = Annotated[
     str,
-    typer.Option("--profile", metavar="NAME", help="What an attacker of a table can do: holdfast list profiles."),
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        callback=filled("HF805", "malware"),
+        help="What an attacker of a table can do: holdfast list profiles.",
+    ),
 ]
 Trust = Annotated[
     str,

@@ -27,7 +27,7 @@ def command(
     quiet: options.Quiet = 0,
     debug: options.Debug = False,
 ) -> int:
-    """Verify every stored claim of RUN on its model. Exit code 4 where one does not hold."""
+    """Verify every file and stored claim of RUN, on its model. Exit code 4 where one does not hold."""
     from holdfast.evaluation.manifest import keys_of
     from holdfast.evaluation.replay import recheck
     from holdfast.evaluation.store import Folder
@@ -46,10 +46,21 @@ def command(
     if as_json:
         emit(json.dumps({"schema": "urn:holdfast:recheck:1", "holds": found.holds, **dataclasses.asdict(found)}))
     elif quiet < 2:
+        whole = "; files unchanged, table and summary as the parts say" if not found.damage else ""
         lines = [
-            f"{found.claims - len(found.failed)} of {found.claims} stored adversarial inputs hold: files unchanged, "
-            "decision wrong and accepted, inside the threat"
+            f"{found.claims - len(found.failed)} of {found.claims} stored adversarial inputs hold: decision wrong and "
+            f"accepted, inside the threat{whole}"
         ]
         lines += [f"  sample {claim.sample} under {claim.threat}: {claim.why}" for claim in found.failed[:SHOWN]]
+        lines += _rest(len(found.failed))
+        if found.damage:
+            lines.append(f"The folder is damaged, {len(found.damage)} finding{'s' * (len(found.damage) > 1)}:")
+        lines += [f"  {line}" for line in found.damage[:SHOWN]]
+        lines += _rest(len(found.damage))
         emit(clean("\n".join(lines)))
     return ExitCode.PASSED if found.holds else ExitCode.UNTRUSTWORTHY
+
+
+def _rest(count: int) -> list[str]:
+    """A line about what is not shown."""
+    return [f"  and {count - SHOWN} more"] if count > SHOWN else []

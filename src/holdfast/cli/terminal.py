@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
+WIDEST = 60  # a longer cell runs over and pushes what follows in its own line alone
 UNSAFE = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
@@ -56,11 +57,11 @@ def home(path: object) -> str:
 
 
 def table(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...] = ()) -> str:
-    """Columns of equal width, two spaces apart; the last one is never filled up."""
+    """Columns of equal width, two spaces apart; the last one is never filled up, none further than `WIDEST`."""
     lines = [tuple(clean(cell, "") for cell in row) for row in ([heads, *rows] if heads else rows)]
     if not lines:
         return ""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    widths = [min(max(len(line[i]) for line in lines), WIDEST) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 

@@ -34,7 +34,7 @@ from holdfast.evaluation.work import Bench
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
 from holdfast.models.settle import fingerprint, settle, wrapped
-from holdfast.threats.literals import parse
+from holdfast.threats.literals import parse_all
 from holdfast.threats.space import Image
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
@@ -197,8 +197,7 @@ def settled(
     subset_seed: int | None = None,
 ) -> Request:
     """Read, default and check everything before anything is attacked."""
-    threats = [threat] if isinstance(threat, str | Threat) else list(threat)
-    read = tuple(families([parse(t) for t in threats]))
+    read = tuple(families(parse_all(threat)))
     limited = limit is not None and limit < len(data)
     part = data.sample(limit or 0, seed if subset_seed is None else subset_seed) if limited else data
     if not len(part):

@@ -34,13 +34,13 @@ def seconds_of(budget: str, what: str = "budget") -> float:
     return _total(found)
 
 
-def deadline_of(text: str, began: float) -> Deadline | None:
-    """The moment that the clock stops a call which began then; None for an empty text.
+def deadline_of(text: str | None, began: float) -> Deadline | None:
+    """The moment that the clock stops a call which began then; None for none.
 
     Raises:
         UsageError: HF827 for what is no time.
     """
-    return Deadline(began + seconds_of(text, "deadline"), text.strip()) if text else None
+    return None if text is None else Deadline(began + seconds_of(text, "deadline"), text.strip())
 
 
 def affordable(

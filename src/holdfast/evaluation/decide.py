@@ -25,9 +25,9 @@ def decided(
     model: Model,
     data: Dataset,
     *,
-    decide: str,
-    budget: str = "",
-    deadline: str = "",
+    decide: str | None,
+    budget: str | None = None,
+    deadline: str | None = None,
     began: float | None = None,
     out: pathlib.Path,
     limit: int | None,
@@ -39,9 +39,9 @@ def decided(
     Args:
         model: A wrapped model.
         data: Samples with labels; they are taken in a seeded random order.
-        decide: The question, empty for none.
-        budget: A time that fixes the number of samples, empty for none.
-        deadline: A time after which no further part begins, empty for none.
+        decide: The question, None for none.
+        budget: A time that fixes the number of samples, None for none.
+        deadline: A time after which no further part begins, None for none.
         began: Moment of the monotonic clock from which the deadline counts, now unless given.
         out: The run folder.
         limit: The most samples to use.
@@ -53,11 +53,13 @@ def decided(
             holds no sample.
     """
     rest["deadline"] = deadline_of(deadline, time.monotonic() if began is None else began)
-    if budget:
+    if decide is not None:
+        parse(decide)
+    if budget is not None:
         asked = {key: rest[key] for key in ("threat", "suite", "batch")}
         limit, fits = affordable(model, data, budget=budget, out=out, limit=limit, **asked)
         rest["on_event"](Note(fits))
-    if not decide:
+    if decide is None:
         return audit(model, data, out=out, limit=limit, new=new, **rest)
     question = parse(decide)
     if data.groups is not None and grouped(data.groups.tolist()):

@@ -1,11 +1,8 @@
 """What a run folder holds beside its parts, derived from them: samples.parquet, examples.npz, summary.json."""
 
 import dataclasses
-import io
 import math
 from collections.abc import Mapping, Sequence
-
-import pyarrow.parquet as pq
 
 from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
@@ -21,7 +18,7 @@ from holdfast.evaluation.metrics.gradients import useless
 from holdfast.evaluation.metrics.transfer import transfer_rate
 from holdfast.evaluation.rows import ControlRow
 from holdfast.evaluation.steps import transfer_question
-from holdfast.evaluation.store import Store
+from holdfast.evaluation.store import Store, encoded
 from holdfast.evaluation.suites import describe, left_out
 from holdfast.evaluation.summarize import Case
 from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, subset_seed
@@ -69,10 +66,8 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
     """
     found, samples = finals(view), store.manifest.samples
     ids = dict(zip(samples.keys, samples.ids, strict=True))
-    out = io.BytesIO()
     told = table(view, found, samples, bool(facts.model.stages), changes(view, found, data))
-    pq.write_table(told, out, compression="zstd")
-    write_atomic(store.folder / "samples.parquet", out.getvalue())
+    write_atomic(store.folder / "samples.parquet", encoded(told))
     shown = examples(view, found, data, ids) if facts.data.kind == "image" else None
     if shown is not None:
         write_atomic(store.folder / "examples.npz", shown)

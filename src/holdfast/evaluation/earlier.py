@@ -127,6 +127,7 @@ def earlier(
     folder, damaged = Folder(pathlib.Path(run)), list[str]()
     if out is not None and folder.path.resolve() == out.resolve():
         raise UsageError("HF828", "A run cannot replay itself", seen=str(run), fix="give this audit another --out")
+    damaged += folder.parts.damage()[:1] if folder.parts.damaged else ()
     folder.parts.note = damaged.append
     place: dict[str, list[int]] = {}
     for i, d in enumerate(data.digests):

@@ -113,19 +113,19 @@ def finals(view: View) -> dict[str, dict[str, Final]]:
             for stage, a in enumerate(view.attacks(threat))
         ]
         found[threat.literal] = {
-            key: _inherited(key, below)
-            or _judge(key, clean.get(key), [(s, q, rows) for s, a, q, rows in searched if view.tries(threat, a, key)])
+            key: inherited(key, below)
+            or judge(key, clean.get(key), [(s, q, rows) for s, a, q, rows in searched if view.tries(threat, a, key)])
             for key in view.keys
         }
     return found
 
 
-def _inherited(key: str, below: Sequence[Mapping[str, Final]]) -> Final | None:
+def inherited(key: str, below: Sequence[Mapping[str, Final]]) -> Final | None:
     """The verdict at the smallest radius that broke the sample."""
     return next((members[key] for members in below if members[key].status == "broken"), None)
 
 
-def _judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[int, Question, dict[str, SearchRow]]]) -> Final:
+def judge(key: str, clean: CleanRow | None, searched: Sequence[tuple[int, Question, dict[str, SearchRow]]]) -> Final:
     """The verdict from the stages that have something to try: position in the plan, question, rows."""
     if clean is None:
         return Final(key, "undecided", None)
@@ -187,7 +187,7 @@ def survivors(view: View, threat: Threat, stage: int, known: Mapping[str, Mappin
         for key in view.keys
         if key in clean
         and clean[key].status == "right"
-        and _inherited(key, below) is None
+        and inherited(key, below) is None
         and view.tries(threat, own, key)
         and all(
             key in rows and rows[key].status in STANDING for attack, rows in before if view.tries(threat, attack, key)

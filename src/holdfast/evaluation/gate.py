@@ -6,6 +6,7 @@ from typing import Literal
 
 from holdfast.core.errors import UsageError
 from holdfast.core.records import digest
+from holdfast.evaluation import integrity
 from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import Rate
@@ -83,8 +84,9 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
 
     Raises:
         UsageError: HF824 where a rule asks for a threat or a baseline that is not there.
-        IntegrityError: HF413 where run and baseline cannot be compared.
+        IntegrityError: HF413 where run and baseline cannot be compared; HF411 where the run was changed.
     """
+    integrity.refuse_damaged(folder)
     summary = folder.summary
     _refuse(policy, summary, baseline)
     paired = any(rule.max_regression is not None and rule.level != "off" for rule in policy.rules)
@@ -103,11 +105,24 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
         state=state,
         advisory=policy.advisory,
         checks=checks,
-        notes=compared.pairs[0].notes if compared else (),
+        notes=compared.pairs[0].notes if compared else _unused(folder, baseline, paired),
         text=sentence(state, checks, policy),
         rate=summary.rates.empirical_robust_accuracy,
         threats=tuple(t.literal for t in summary.threats),
     )
+
+
+def _unused(folder: Folder, baseline: Folder | None, paired: bool) -> tuple[str, ...]:
+    """What must be said about a baseline that the run was not compared with."""
+    if baseline is None:
+        return ()
+    why = "no rule has max_regression" if not paired else "the run is not complete"
+    told = [f"The baseline {baseline.path} was not used: {why}."]
+    mine, theirs = folder.summary.data, baseline.summary.data
+    if mine.digest != theirs.digest:
+        shared = len(set(folder.manifest.samples.keys) & set(baseline.manifest.samples.keys))
+        told.append(f"The baseline is a run on other samples: {theirs.n}, of which {shared} are samples of this run.")
+    return tuple(told)
 
 
 def sentence(state: str, checks: Sequence[Check], policy: Policy) -> str:

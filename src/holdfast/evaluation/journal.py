@@ -6,9 +6,10 @@ Every line carries a digest of itself. A line that is torn or has another digest
 import dataclasses
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
-from holdfast.core.files import append_line
+from holdfast.core.files import append_line, write_atomic
 from holdfast.core.records import canonical, digest
 
 
@@ -92,6 +93,17 @@ def load(path: pathlib.Path) -> Journal:
         remarks=tuple(e for e in entries if isinstance(e, Remark)),
         damaged=sum(e is None for e in entries) + bool(torn),
     )
+
+
+def keep(path: pathlib.Path, wanted: Callable[[Session | Commit | Remark], bool]) -> None:
+    """Write the file anew, in one step, with the readable lines that are wanted.
+
+    Raises:
+        ResourceError: Disk full or folder not writable; the old content is then still there.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]
+    kept = [line for line in lines if (entry := _parse(line)) is not None and wanted(entry)]
+    write_atomic(path, b"".join(line + b"\n" for line in kept))
 
 
 def _parse(line: bytes) -> Session | Commit | Remark | None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from holdfast.core.files import write_atomic
+from holdfast.core.files import sha256, write_atomic
 from holdfast.core.records import canonical, digest
 from holdfast.evaluation import journal, rows
 from holdfast.evaluation.journal import Commit
@@ -65,13 +65,41 @@ class Parts:
 
     def __init__(self, folder: pathlib.Path, note: Callable[[str], None] = lambda text: None):
         self.folder, self.note = folder, note
-        found = journal.load(folder / "journal.jsonl")
+        self._journal = folder / "journal.jsonl"
+        found = journal.load(self._journal)
         self.sessions, self.commits, self.remarks = list(found.sessions), list(found.commits), list(found.remarks)
         self._rows: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, dict[str, dict[str, Array]]] = {}
         self._good: dict[str, list[tuple[Commit, tuple[str, ...]]]] = {}
+        self.damaged = found.damaged
         if found.damaged:
             note(f"{found.damaged} journal line(s) were damaged; what they named is computed again")
+
+    def damage(self) -> tuple[str, ...]:
+        """What is not as it was committed, a line each: the journal, and every file that it names; none is parsed."""
+        told = [f"{self.damaged} line(s) of journal.jsonl are damaged"] if self.damaged else []
+        if not self.commits:
+            told.append("journal.jsonl names no part" if self._journal.is_file() else "journal.jsonl is missing")
+        stated: dict[str, set[str]] = {}  # a part that was computed again is named twice, and the later file stands
+        for commit in self.commits:
+            for file, mark in commit.files.items():
+                stated.setdefault(file, set()).add(mark)
+        for file, marks in stated.items():
+            path = self.folder / "parts" / file
+            if not path.is_file():
+                told.append(f"parts/{file} is missing")
+            elif sha256(path) not in marks:
+                told.append(f"parts/{file} was changed")
+        return tuple(told)
+
+    def mend(self) -> None:
+        """Take out of the journal what does not hold, so that the folder is sound once it is computed again."""
+        lost = [c for c in self.commits if any(self._sound(file, mark) is None for file, mark in c.files.items())]
+        for commit in lost:
+            self.note(f"part {commit.part} is missing or was changed; it is computed again")
+        if lost or self.damaged:
+            journal.keep(self._journal, lambda entry: entry not in lost)
+            self.commits, self.damaged = [c for c in self.commits if c not in lost], 0
 
     def rows(self, question: Question, kind: type[R]) -> dict[str, R]:
         """Sample key -> its row; the first committed answer counts."""
@@ -126,7 +154,7 @@ class Parts:
             finished=now,
             files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
         )
-        journal.append(self.folder / "journal.jsonl", commit)
+        journal.append(self._journal, commit)
         self.commits.append(commit)
         self._keep(question, commit, answers, {n: dict(a) for n, a in arrays.items()})
         return commit

@@ -77,7 +77,7 @@ def parse(text: str) -> Question:
     Raises:
         UsageError: HF826 for a text that is none.
     """
-    found = FORM.fullmatch(text)
+    found = FORM.fullmatch(text) if isinstance(text, str) else None
     try:
         threshold = float(found[3]) if found else math.nan
     except ValueError:
@@ -86,7 +86,7 @@ def parse(text: str) -> Question:
         raise UsageError(
             "HF826",
             "This is no question that samples can decide",
-            seen=repr(text[:80]),
+            seen=repr(text)[:80],
             expected="a metric, >= or <=, a threshold between 0 and 1",
             fix='--decide "empirical_robust_accuracy >= 0.5"',
         )

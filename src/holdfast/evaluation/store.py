@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import io
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -77,7 +78,9 @@ def opened(folder: pathlib.Path, wanted: Manifest, new: bool, note: Callable[[st
         else:
             found = wanted
             manifest.write(path, found)
-        yield Store(folder, found, Parts(folder, note))
+        parts = Parts(folder, note)
+        parts.mend()
+        yield Store(folder, found, parts)
 
 
 def sibling(folder: pathlib.Path) -> pathlib.Path:
@@ -123,6 +126,13 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.sample)
+
+
+def encoded(samples: pa.Table) -> bytes:
+    """The content of `samples.parquet`; the same table and version of pyarrow give the same bytes."""
+    out = io.BytesIO()
+    pq.write_table(samples, out, compression="zstd")
+    return out.getvalue()
 
 
 class Folder:

@@ -65,7 +65,7 @@ def table(
             final = found[threat.literal][key]
             known: dict[str, str | None] = {"knows_defense": (view.knows(final) or None) if guarded else None}
             known["change"] = (changes or {}).get((threat.literal, key))
-            rows.append({**_row(final, threat.literal, samples, place[key], names), **known})
+            rows.append({**row_of(final, threat.literal, samples, place[key], names), **known})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -76,7 +76,16 @@ def _names(view: View) -> list[tuple[str, str]]:
     return [(canonical(config(a)), stage_of(a).name) for t in view.threats for a in view.attacks(t)]
 
 
-def _row(final: Final, literal: str, samples: Samples, i: int, names: Mapping[str, str]) -> dict[str, object]:
+def row_of(final: Final, literal: str, samples: Samples, i: int, names: Mapping[str, str]) -> dict[str, object]:
+    """A verdict as a row, without what was known of the defense and what changed.
+
+    Args:
+        final: The verdict.
+        literal: The threat.
+        samples: As the manifest numbers them.
+        i: The sample's place there.
+        names: Canonical configuration of every attack -> its name.
+    """
     row, clean, broken = final.row, final.clean, final.status == "broken"
     hit = row if broken else None
     return {

@@ -3,7 +3,7 @@
 import difflib
 import fractions
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from holdfast.core.errors import ParameterError, ThreatError
@@ -24,6 +24,24 @@ TABLE = (
     f"table:LIMIT=NUMBER[,...], limits of {', '.join(MEASURES)}[,knowledge=gradients|scores|labels][,queries=N]",
     "table:features=3,linf=0.5",
 )
+
+
+def parse_all(threat: Any) -> list[Threat]:
+    """The threats of a literal, a Threat, or several of them.
+
+    Raises:
+        ThreatError: HF301 for none, an unknown name, or what is no threat; HF302 for a value that cannot be read.
+    """
+    threats = [threat] if isinstance(threat, str | Threat) else list(threat) if isinstance(threat, Iterable) else []
+    if not threats or not all(isinstance(one, str | Threat) for one in threats):
+        raise ThreatError(
+            "HF301",
+            "There is no threat, and robust always means robust against something",
+            seen=repr(threat)[:80],
+            expected="a threat, its literal, or several of them",
+            fix='threat="linf:8/255"',
+        )
+    return [parse(one) for one in threats]
 
 
 def parse(text: str | Threat) -> Threat:
