@@ -60,6 +60,19 @@ class Work:
         if self.store.remark(text):
             self.interrupt.tell(Note(text, code))
 
+    def timed(self, ask: Callable[[], Answers]) -> tuple[Answers, float] | None:
+        """Answers and the seconds they took; None where the model is out of reach, which ends the work resumably."""
+        began = time.perf_counter()
+        try:
+            return ask(), time.perf_counter() - began
+        except ModelError as error:
+            if not work.gone(error):
+                raise
+            self.cut = True
+            self.interrupt.reason = f"{error.code} {error.what}, {error.seen}".strip(" :")[:240]
+            self.interrupt.tell(Note(error.line().removeprefix(error.code).strip(), error.code))
+            return None
+
     def ahead(self, threat: Threat, stage: int, samples: int) -> float:
         """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
         later = list(self.view.attacks(threat)[stage + 1 :])
@@ -97,7 +110,10 @@ def clean_step(w: Work) -> None:
     for team in manifest.teams(w.store.manifest.samples, missing):
         if w.stopping():
             return
-        answers, seconds = _timed(functools.partial(work.clean, w.bench, team))
+        found = w.timed(functools.partial(work.clean, w.bench, team))
+        if found is None:
+            return
+        answers, seconds = found
         held.append((answers, seconds))
         if any(row.status != "error" for row in answers.rows) or w.view.clean():
             for answer, spent in held:
@@ -228,7 +244,10 @@ def fill(
         if w.stopping():
             break
         keys = [key for team in teams for key in team]
-        answers, seconds = _timed(functools.partial(ask, keys))
+        found = w.timed(functools.partial(ask, keys))
+        if found is None:
+            break
+        answers, seconds = found
         _commit(w, asked, kind, answers.trimmed(teams), seconds)
         done, spent = done + len(keys), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)
@@ -251,11 +270,6 @@ def bundles(teams: Iterable[Sequence[str]], most: int) -> list[list[Sequence[str
         else:
             found.append([team])
     return found
-
-
-def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:
-    began = time.perf_counter()
-    return ask(), time.perf_counter() - began
 
 
 def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds: float) -> None:

@@ -29,6 +29,8 @@ from holdfast.threats.tables.threat import COLUMN
 from holdfast.threats.threats import Threat
 
 REJECTED = -1  # in place of a class
+GONE = ("HF242", "HF243", "HF244", "HF245", "HF247")
+"""Codes of errors that say nothing about rows: nobody answers, answers are nonsense, or no more may be asked."""
 NAN = "the model returned no number (NaN)"
 KEEP = 4  # strongest points kept of the samples of a team that held: those nearest to breaking
 
@@ -143,11 +145,15 @@ def _decision(scores: Tensor, suspicion: Tensor | None) -> Tensor:
 def surely(
     bench: Bench, keys: Sequence[str], ask: Callable[[Bench, Sequence[str]], Answers], failed: Callable[[str, str], Any]
 ) -> Answers:
-    """All samples at once; after a failure one by one, so that only the samples that fail are lost."""
+    """All samples at once; after a failure one by one, so that only the samples that fail are lost.
+
+    Raises:
+        ModelError: One of `GONE`: samples that nobody answered for must not count as failed.
+    """
     try:
         return ask(bench, keys)
     except HoldfastError as error:
-        if not isinstance(error, ModelError):
+        if not isinstance(error, ModelError) or gone(error):
             raise
     except (MemoryError, torch.OutOfMemoryError):
         if bench.batch > 1:
@@ -164,11 +170,18 @@ def surely(
         try:
             one = ask(bench, [key])
         except Exception as error:  # noqa: BLE001
+            if gone(error):
+                raise
             one = Answers([failed(key, reason(error))], {}, 0)
         rows, forwards = rows + one.rows, forwards + one.forwards
         for name, values in one.arrays.items():
             arrays.setdefault(name, {}).update(values)
     return Answers(rows, arrays, forwards)
+
+
+def gone(error: BaseException) -> bool:
+    """Whether an error speaks of who should have answered, not of the rows that were asked."""
+    return isinstance(error, ModelError) and error.code in GONE
 
 
 def reason(error: BaseException) -> str:
