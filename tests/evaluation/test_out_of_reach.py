@@ -2,15 +2,16 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 
 import holdfast as hf
 from evaluation.audits import essence, run
-from evaluation.world import Means
+from evaluation.world import Means, data
 from holdfast.attacks.evasion.square import Square
 from holdfast.cli import result
-from holdfast.core.progress import Note
+from holdfast.core.progress import BatchDone, Note, RunStarted
 from holdfast.evaluation import manifest
 from holdfast.evaluation.masking import limits
 from holdfast.models import line
@@ -78,3 +79,74 @@ def test_an_endpoint_that_is_gone_ends_the_audit_resumably_and_the_same_call_con
         assert kept <= {c.part for c in whole.parts.commits}
         assert essence(whole) == essence(run(tmp_path / "b", n=24, of=hf.endpoint(address), **ASKED))
         assert {"broken", "unbroken"} & set(whole.summary.coverage.statuses)
+
+
+def sound(rows):
+    """Fails nowhere."""
+    return False
+
+
+class Shaky:
+    """A predict function that raises where `fails` says so; wrapped, its fingerprint is that of the sound one."""
+
+    def __init__(self):
+        self.fails = sound
+        self.model = hf.wrap(self, (0, 1), output="probabilities")
+
+    def __call__(self, rows):
+        if self.fails(rows):
+            raise RuntimeError("device lost")
+        return scores(np.asarray(rows))
+
+
+def statuses(folder):
+    return folder.samples.column("status").to_pylist()
+
+
+def told(events):
+    return [e.text for e in events if isinstance(e, Note) and e.code == "HF232"]
+
+
+LOST = np.stack([row.numpy() for row in data(24).x[:3]])
+FAILS = {
+    "for good": lambda rows: True,
+    "on some samples": lambda rows: any((row == LOST).reshape(3, -1).all(1).any() for row in np.asarray(rows)),
+}
+
+
+@pytest.mark.parametrize("kind", FAILS)
+def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_down(tmp_path, kind):
+    function, asked, events = Shaky(), {"n": 24, **ASKED}, []
+    first = BatchDone if kind == "for good" else RunStarted
+
+    def breaks(event):
+        events.append(event)
+        if isinstance(event, first):
+            function.fails = FAILS[kind]
+
+    lost = run(tmp_path / "a", of=function.model, on_event=breaks, **asked)
+    assert lost.complete
+    assert told(events) == []
+    parts = [c.part for c in lost.parts.commits]
+    assert statuses(lost).count("error") >= 3
+
+    function.fails, first = sound, RunStarted
+    events.clear()
+    again = run(tmp_path / "a", of=function.model, on_event=breaks, **asked)
+    assert statuses(again) == statuses(lost)
+    assert [c.part for c in again.parts.commits] == parts
+    assert told(events) == ["samples on which the model had failed are tried once more"]
+
+    function.fails = sound
+    events.clear()
+    mended = run(tmp_path / "a", of=function.model, on_event=events.append, **asked)
+    assert "error" not in statuses(mended)
+    names = [c.part for c in mended.parts.commits]
+    assert len(set(names)) == len(names)
+    assert names[: len(parts)] == parts
+    assert "samples on which the model had failed are answered now" in told(events)[1]
+    assert told(events)[1] in "\n".join(mended.summary.provenance.circumstances)
+    assert essence(mended)[1] == essence(run(tmp_path / "b", of=Shaky().model, **asked))[1]
+    events.clear()
+    run(tmp_path / "a", of=function.model, on_event=events.append, **asked)
+    assert told(events) == []

@@ -1,7 +1,7 @@
 """The computations of an audit, a part at a time: samples of one group in, a row for each out. No files here."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ class Answers:
     arrays: dict[str, dict[str, Array]]
     forwards: int
     batch: int = 0
+
+    def without(self, failed: Set[str]) -> "Answers":
+        """Without the rows of these samples on which the model failed again: what is known of them stays."""
+        kept = [row for row in self.rows if row.status != "error" or row.key not in failed]
+        return dataclasses.replace(self, rows=kept)
 
     def trimmed(self, teams: Sequence[Sequence[str]]) -> "Answers":
         """With the strongest points of each team's `KEEP` samples nearest to breaking; the others are not stored."""
