@@ -11,6 +11,7 @@ from evaluation.audits import essence, run
 from evaluation.world import Means, data
 from holdfast.attacks.evasion.square import Square
 from holdfast.cli import result
+from holdfast.cli.main import main
 from holdfast.core.progress import BatchDone, Note, RunStarted
 from holdfast.evaluation import manifest
 from holdfast.evaluation.masking import limits
@@ -115,7 +116,7 @@ FAILS = {
 
 
 @pytest.mark.parametrize("kind", FAILS)
-def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_down(tmp_path, kind):
+def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_down(tmp_path, capsys, kind):
     function, asked, events = Shaky(), {"n": 24, **ASKED}, []
     first = BatchDone if kind == "for good" else RunStarted
 
@@ -128,6 +129,11 @@ def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_do
     assert lost.complete
     assert told(events) == []
     parts = [c.part for c in lost.parts.commits]
+    assert main(["show", str(lost.path), "--status", "error", "-n", "0"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.endswith("reason")
+    assert len(lines) == statuses(lost).count("error")
+    assert all("RuntimeError: device lost" in line for line in lines)
     assert statuses(lost).count("error") >= 3
 
     function.fails, first = sound, RunStarted
