@@ -156,3 +156,22 @@ def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_do
     events.clear()
     run(tmp_path / "a", of=function.model, on_event=events.append, **asked)
     assert told(events) == []
+
+
+@pytest.mark.parametrize("refusal", [(500, {}, b"overflow"), (422, {}, b"no"), (200, {}, b"oops")])
+def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusal):
+    bad = LOST[2].reshape(-1)
+
+    def fault(verb, asked):
+        """Around one sample, not at it."""
+        rows = np.array(asked["inputs"][0]["data"]).reshape(-1, 64) if asked else np.zeros((0, 64))
+        far = np.abs(rows - bad).max(1)
+        return refusal if ((far > 1e-6) & (far < 0.31)).any() else None
+
+    with served(probabilities, fault=fault) as server:
+        found = run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED)
+        assert found.complete
+        assert [row["sample"] for row in found.samples.to_pylist() if row["status"] == "error"] == [1002]
+        assert "HF249" in found.summary.coverage.errors[0].reason
+        server.fault = None
+        assert "error" not in statuses(run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED))

@@ -118,7 +118,7 @@ class Parts:
             ResourceError: Disk full or folder not writable; nothing that was committed is touched.
         """
         self._read(question, kind)
-        again = any(a.key in self._rows[question.digest] for a in answers)  # the part of before keeps its name
+        again: bool = any(a.key in self._rows[question.digest] for a in answers)  # the part of before keeps its name
         keys = [a.key for a in answers]
         name = f"{question.kind}-{digest([question.digest, keys, *([len(self.commits)] if again else [])])}"
         files = {f"{name}.npz": _npz(arrays)} if any(arrays.values()) else {}
