@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from holdfast.evaluation.summary import Summary
 
 COLUMNS = ("sample", "label", "predicted", "status", "becomes", "broken by", "margin")
-ROWS, WIDE = 20, 72  # shown at once, and letters of what changed
+ROWS, WIDE, LONGEST = 20, 72, 200  # shown at once, letters of what changed, and of a reason
 
 
 def command(
@@ -99,7 +99,7 @@ def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
     """A table, and how many more there are."""
     names, shown = summary.model.class_names, rows[: limit or None]
     several = len({row["threat"] for row in rows}) > 1
-    told = any(row.get("change") for row in shown)
+    told = [name for name in ("change", "reason") if any(row.get(name) for row in shown)]
     sizes = ("linf", "l2", "l0", *(("cost",) if any(row.get("cost") is not None for row in rows) else ()))
     cells = [
         (
@@ -111,13 +111,11 @@ def many(rows: list[dict[str, Any]], limit: int, summary: "Summary") -> str:
             _name(row["adversarial_label"], names),
             row["broken_by"] or "",
             *(_number(row[key]) for key in ("margin", *sizes, "queries")),
-            *((_cut(row.get("change") or ""),) if told else ()),
+            *(_cut(row.get(name) or "", WIDE if name == "change" else LONGEST) for name in told),
         )
         for row in shown
     ]
-    text = table(
-        cells, (*(("threat",) if several else ()), *COLUMNS, *sizes, "queries", *(("change",) if told else ()))
-    )
+    text = table(cells, (*(("threat",) if several else ()), *COLUMNS, *sizes, "queries", *told))
     return text if len(shown) == len(rows) else f"{text}\n\n{len(shown)} of {len(rows)}; -n 0 shows all"
 
 
@@ -148,9 +146,9 @@ def _name(label: Any, names: tuple[str, ...]) -> str:
     return names[label][:24] if 0 <= label < len(names) else str(label)
 
 
-def _cut(change: str) -> str:
-    """What changed in a row of a table, on a line."""
-    return change if len(change) <= WIDE else f"{change[: WIDE - 1]}…"
+def _cut(text: str, most: int) -> str:
+    """What changed in a row of a table, or why there is no answer, on a line."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _number(value: Any) -> str:

@@ -207,7 +207,7 @@ def curve_needs(view: View, threat: Threat, radius: float, known: Mapping[str, M
         if known[threat.literal][key].status == "broken"
         and not at[key]
         and all(members[key].status == "broken" for members in floor)
-        and all(key not in rows or rows[key].status == "broken" for rows in above)
+        and all(key not in rows or rows[key].status in ("broken", "error") for rows in above)
     ]
 
 

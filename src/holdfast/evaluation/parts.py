@@ -71,6 +71,7 @@ class Parts:
         self._rows: dict[str, dict[str, Any]] = {}
         self._arrays: dict[str, dict[str, dict[str, Array]]] = {}
         self._good: dict[str, list[tuple[Commit, tuple[str, ...]]]] = {}
+        self._failed: dict[str, set[str]] = {}
         self.damaged = found.damaged
         if found.damaged:
             note(f"{found.damaged} journal line(s) were damaged; what they named is computed again")
@@ -102,9 +103,14 @@ class Parts:
             self.commits, self.damaged = [c for c in self.commits if c not in lost], 0
 
     def rows(self, question: Question, kind: type[R]) -> dict[str, R]:
-        """Sample key -> its row; the first committed answer counts."""
+        """Sample key -> its row; the first committed answer counts, one that is no error before one that is."""
         self._read(question, kind)
         return self._rows[question.digest]
+
+    def failed(self, question: Question, kind: type[R]) -> set[str]:
+        """Samples on which the model had failed when the folder was opened; told once, so that they are tried once."""
+        self._read(question, kind)
+        return self._failed.pop(question.digest, set())
 
     def arrays(self, question: Question, name: str) -> dict[str, Array]:
         """Sample key -> array of that name (`adversarial`, `strongest`), for the samples that have one."""
@@ -140,7 +146,9 @@ class Parts:
             ResourceError: Disk full or folder not writable; nothing that was committed is touched.
         """
         self._read(question, kind)
-        name = f"{question.kind}-{digest([question.digest, [a.key for a in answers]])}"
+        again: bool = any(a.key in self._rows[question.digest] for a in answers)  # the part of before keeps its name
+        keys = [a.key for a in answers]
+        name = f"{question.kind}-{digest([question.digest, keys, *([len(self.commits)] if again else [])])}"
         files = {f"{name}.npz": _npz(arrays)} if any(arrays.values()) else {}
         files[f"{name}.parquet"] = _parquet(rows.table(kind, answers), question)
         for file, content in files.items():
@@ -172,6 +180,8 @@ class Parts:
                 continue
             answers = rows.records(kind, pq.read_table(io.BytesIO(contents[f"{commit.part}.parquet"] or b"")))
             self._keep(question, commit, answers, _unpack(contents.get(f"{commit.part}.npz")))
+        known = self._rows[question.digest]
+        self._failed[question.digest] = {key for key, row in known.items() if row.status == "error"}
 
     def _sound(self, file: str, stated: str) -> bytes | None:
         """The content of a file if it is what was committed."""
@@ -182,13 +192,21 @@ class Parts:
     def _keep(
         self, question: Question, commit: Commit, answers: Sequence[Any], arrays: Mapping[str, Mapping[str, Array]]
     ) -> None:
-        """Remember an answer; a sample that has one already keeps it. A row of a batch would hold it all: copies."""
+        """Remember an answer; a sample that has one already, other than an error, keeps it.
+
+        A row of a batch would hold it all: arrays are copied.
+        """
         known, store = self._rows[question.digest], self._arrays[question.digest]
-        new = {a.key: a for a in answers if a.key not in known}
+        new = {a.key: a for a in answers if a.key not in known or _mends(a.status, known[a.key].status)}
         known.update(new)
         self._good[question.digest].append((commit, tuple(a.key for a in answers)))
         for name, values in arrays.items():
             store.setdefault(name, {}).update({key: value.copy() for key, value in values.items() if key in new})
+
+
+def _mends(new: str, old: str) -> bool:
+    """Whether an answer takes the place of another: an error is no claim about the model."""
+    return old == "error" and new != "error"
 
 
 def _parquet(found: pa.Table, question: Question) -> bytes:

@@ -23,6 +23,7 @@ from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
 
+AGAIN = "HF232"  # samples that failed are tried again
 TOGETHER = 256  # samples that start together in a search which gives most rows up early: a few rows cost as many do
 
 
@@ -39,6 +40,7 @@ class Work:
         cut: Whether work was left undone because somebody wanted to stop.
         seconds: Spent on the model so far.
         forwards: Rows sent through it in that time.
+        repairs: Whether it was told that samples are tried again.
     """
 
     store: Store
@@ -49,6 +51,7 @@ class Work:
     cut: bool = False
     seconds: float = 0.0
     forwards: int = 0
+    repairs: bool = False
 
     def stopping(self) -> bool:
         """Asked before every part: whether it must be left undone."""
@@ -59,6 +62,34 @@ class Work:
         """Write down and tell what happened, once."""
         if self.store.remark(text):
             self.interrupt.tell(Note(text, code))
+
+    def failed(self, asked: Question, kind: type[Any], among: Sequence[str]) -> set[str]:
+        """Samples on which the model failed in an earlier session: they are tried once more."""
+        found = self.store.parts.failed(asked, kind) & set(among)
+        if found and not self.repairs:
+            self.repairs = True
+            self.interrupt.tell(Note("samples on which the model had failed are tried once more", AGAIN))
+        return found
+
+    def mended(self, name: str, asked: Question, kind: type[Any], failed: set[str]) -> None:
+        """Write down how many of them have a result now."""
+        rows = self.store.parts.rows(asked, kind)
+        k = sum(rows[key].status != "error" for key in failed)
+        if k and kind in (CleanRow, SearchRow):
+            self.remark(f"{name}: {k} of {len(failed)} samples on which the model had failed are answered now", AGAIN)
+
+    def timed(self, ask: Callable[[], Answers]) -> tuple[Answers, float] | None:
+        """Answers and the seconds they took; None where the model is out of reach, which ends the work resumably."""
+        began = time.perf_counter()
+        try:
+            return ask(), time.perf_counter() - began
+        except ModelError as error:
+            if not work.gone(error):
+                raise
+            self.cut = True
+            self.interrupt.reason = f"{error.code} {error.what}, {error.seen}".strip(" :")[:240]
+            self.interrupt.tell(Note(error.line().removeprefix(error.code).strip(), error.code))
+            return None
 
     def ahead(self, threat: Threat, stage: int, samples: int) -> float:
         """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
@@ -91,13 +122,23 @@ class Told:
 
 
 def clean_step(w: Work) -> None:
-    """The model's decisions on the samples as they are. A part where every row fails waits until one does not."""
+    """The model's decisions on the samples as they are."""
+    failed = w.failed(CLEAN, CleanRow, w.view.keys)
+    missing = [key for key in w.view.keys if key not in w.view.clean() or key in failed]
+    _decisions(w, missing, failed)
+    w.mended("clean predictions", CLEAN, CleanRow, failed)
+
+
+def _decisions(w: Work, missing: Sequence[str], failed: set[str]) -> None:
+    """Ask for them. A part where every row fails waits until one does not."""
     held: list[tuple[Answers, float]] = []
-    missing = [key for key in w.view.keys if key not in w.view.clean()]
     for team in manifest.teams(w.store.manifest.samples, missing):
         if w.stopping():
             return
-        answers, seconds = _timed(functools.partial(work.clean, w.bench, team))
+        found = w.timed(functools.partial(work.clean, w.bench, team))
+        if found is None:
+            return
+        answers, seconds = found[0].without(failed), found[1]
         held.append((answers, seconds))
         if any(row.status != "error" for row in answers.rows) or w.view.clean():
             for answer, spent in held:
@@ -220,7 +261,8 @@ def fill(
 ) -> int:
     """Ask for the samples that have no committed answer, a group or so many samples at once; how many had one."""
     known = w.store.parts.rows(asked, kind)
-    missing = [key for key in needed if key not in known]
+    failed = w.failed(asked, kind, needed)
+    missing = [key for key in needed if key not in known or key in failed]
     done = len(needed) - len(missing)
     reused, spent = done, 0.0
     samples = w.store.manifest.samples
@@ -228,13 +270,17 @@ def fill(
         if w.stopping():
             break
         keys = [key for team in teams for key in team]
-        answers, seconds = _timed(functools.partial(ask, keys))
+        found = w.timed(functools.partial(ask, keys))
+        if found is None:
+            break
+        answers, seconds = found[0].without(failed), found[1]
         _commit(w, asked, kind, answers.trimmed(teams), seconds)
         done, spent = done + len(keys), spent + seconds
         left = spent / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)
         w.interrupt.tell(told.event(done, len(needed), broken, left))
+    w.mended(told.name, asked, kind, failed)
     return reused
 
 
@@ -253,15 +299,11 @@ def bundles(teams: Iterable[Sequence[str]], most: int) -> list[list[Sequence[str
     return found
 
 
-def _timed(ask: Callable[[], Answers]) -> tuple[Answers, float]:
-    began = time.perf_counter()
-    return ask(), time.perf_counter() - began
-
-
 def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds: float) -> None:
     if answers.batch:
         w.bench = dataclasses.replace(w.bench, batch=answers.batch)
         w.remark(f"memory ran out: the batch was halved to {answers.batch} rows; results do not depend on it", "HF504")
     w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
-    w.store.outdated()
-    w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())
+    if answers.rows:
+        w.store.outdated()
+        w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())

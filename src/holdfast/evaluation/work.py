@@ -1,7 +1,7 @@
 """The computations of an audit, a part at a time: samples of one group in, a row for each out. No files here."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from holdfast.threats.tables.threat import COLUMN
 from holdfast.threats.threats import Threat
 
 REJECTED = -1  # in place of a class
+GONE = ("HF242", "HF243", "HF244", "HF245", "HF247")
+"""Codes of errors that say nothing about rows: nobody answers, answers are nonsense, or no more may be asked."""
 NAN = "the model returned no number (NaN)"
 KEEP = 4  # strongest points kept of the samples of a team that held: those nearest to breaking
 
@@ -67,6 +69,11 @@ class Answers:
     arrays: dict[str, dict[str, Array]]
     forwards: int
     batch: int = 0
+
+    def without(self, failed: Set[str]) -> "Answers":
+        """Without the rows of these samples on which the model failed again: what is known of them stays."""
+        kept = [row for row in self.rows if row.status != "error" or row.key not in failed]
+        return dataclasses.replace(self, rows=kept)
 
     def trimmed(self, teams: Sequence[Sequence[str]]) -> "Answers":
         """With the strongest points of each team's `KEEP` samples nearest to breaking; the others are not stored."""
@@ -143,11 +150,15 @@ def _decision(scores: Tensor, suspicion: Tensor | None) -> Tensor:
 def surely(
     bench: Bench, keys: Sequence[str], ask: Callable[[Bench, Sequence[str]], Answers], failed: Callable[[str, str], Any]
 ) -> Answers:
-    """All samples at once; after a failure one by one, so that only the samples that fail are lost."""
+    """All samples at once; after a failure one by one, so that only the samples that fail are lost.
+
+    Raises:
+        ModelError: One of `GONE`: samples that nobody answered for must not count as failed.
+    """
     try:
         return ask(bench, keys)
     except HoldfastError as error:
-        if not isinstance(error, ModelError):
+        if not isinstance(error, ModelError) or gone(error):
             raise
     except (MemoryError, torch.OutOfMemoryError):
         if bench.batch > 1:
@@ -164,11 +175,18 @@ def surely(
         try:
             one = ask(bench, [key])
         except Exception as error:  # noqa: BLE001
+            if gone(error):
+                raise
             one = Answers([failed(key, reason(error))], {}, 0)
         rows, forwards = rows + one.rows, forwards + one.forwards
         for name, values in one.arrays.items():
             arrays.setdefault(name, {}).update(values)
     return Answers(rows, arrays, forwards)
+
+
+def gone(error: BaseException) -> bool:
+    """Whether an error speaks of who should have answered, not of the rows that were asked."""
+    return isinstance(error, ModelError) and error.code in GONE
 
 
 def reason(error: BaseException) -> str:

@@ -31,6 +31,7 @@ TYPES = {"FP64": "f8", "FP32": "f4", "FP16": "f2"} | {f"INT{8 * n}": f"i{n}" for
 TYPES |= {f"UINT{8 * n}": f"u{n}" for n in (1, 2, 4, 8)}
 LOOKED_AT = 4  # rows asked twice before answers are remembered
 REMEMBERED = 200_000  # rows
+UNANSWERED = ("HF242", "HF243")  # codes of failures that may be about the rows, or about the endpoint
 
 
 def is_address(x: object) -> bool:
@@ -82,7 +83,8 @@ def endpoint(
         ParameterError: HF001 for a limit outside its range.
         ModelError: HF207 for a schema, HF242 where the endpoint cannot be reached or refuses, HF243 for a description
             or an answer that is not what the protocol says, HF244 for an address or a token that cannot be used, HF245
-            at the cap, HF247 for a log that cannot be written; asked later, HF246 for inputs that are not finite.
+            at the cap, HF247 for a log that cannot be written; asked later, HF246 for inputs that are not finite, HF249
+            for rows that alone are not answered.
     """
     limits = Limits(batch=batch, rate=rate, retries=retries, timeout=timeout, largest=largest, cap=cap)
     line = Line(place(address), secret_of(token), limits, log)
@@ -112,6 +114,7 @@ class Port:
         batch: Rows in a request.
         kept: Answers by the digest of a row.
         alike: Whether the first rows were answered twice alike; None before the first batch.
+        known: A row that was answered; asked again where others are not.
         alone: Held while rows are asked, so that limits and what is remembered hold with several threads too.
     """
 
@@ -123,6 +126,7 @@ class Port:
     batch: int
     kept: "collections.OrderedDict[bytes, np.ndarray]" = dataclasses.field(default_factory=collections.OrderedDict)
     alike: bool | None = None
+    known: np.ndarray | None = dataclasses.field(default=None, repr=False)
     alone: Any = dataclasses.field(default_factory=threading.RLock, repr=False)
 
     @classmethod
@@ -202,6 +206,35 @@ class Port:
         return np.concatenate(parts)
 
     def _one(self, rows: np.ndarray) -> np.ndarray:
+        """Answers of one request.
+
+        Raises:
+            ModelError: HF249 where a row that was answered before still is: then it is these rows, not the endpoint.
+        """
+        try:
+            found = self._told(rows)
+        except ModelError as error:
+            if error.code not in UNANSWERED or self.known is None or not self._answers_still():
+                raise
+            raise ModelError(
+                "HF249",
+                "The endpoint answers others, not these rows",
+                seen=error.seen,
+                fix="ask it about one of them by hand; the server's own log says more",
+            ) from error
+        self.known = rows[:1] if self.known is None else self.known
+        return found
+
+    def _answers_still(self) -> bool:
+        """Whether the row that was answered is answered again."""
+        try:
+            self._told(self.known)  # type: ignore[arg-type]
+        except ModelError:
+            return False
+        return True
+
+    def _told(self, rows: np.ndarray) -> np.ndarray:
+        """What the endpoint says about rows."""
         shape = list(rows.shape)
         tensor = {"name": self.input, "shape": shape, "datatype": self.type, "data": rows.reshape(-1).tolist()}
         said = self.line.post({"inputs": [tensor], "outputs": [{"name": self.output}]}, len(rows))

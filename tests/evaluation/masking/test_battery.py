@@ -76,6 +76,53 @@ def suspects(folder):
     return {name for name, state in states(folder).items() if state == "suspect"}
 
 
+class Failing:
+    """Raises where `fails` says so, from a stage of the audit on."""
+
+    def __init__(self, stage, fails=lambda x: True):
+        self.stage, self.fails, self.down = stage, fails, False
+
+    def __call__(self, x):
+        if self.down and self.fails(x):
+            raise RuntimeError("device lost")
+        return x
+
+    def listen(self, event):
+        if isinstance(event, BatchDone) and event.stage.startswith(self.stage):
+            self.down = True
+
+
+@pytest.mark.parametrize("of", ["module", "scores"])
+def test_a_model_that_failed_is_no_evidence(tmp_path, of):
+    lost = Failing("noise control")
+    net = Masked(lost)
+    model = net if of == "module" else wrap(lambda x: net(torch.as_tensor(x)).numpy(), (0, 1), output="logits")
+    asked = {} if of == "module" else {"threat": "linf:0.1,knowledge=scores", "suite": Square(steps=20)}
+    folder = run(tmp_path / "a", model, **asked, on_event=lost.listen)
+    assert lost.down
+    assert folder.complete
+    assert not suspects(folder)
+    assert "passed" not in states(folder).values()
+    assert {c.text for c in found(folder).values() if c.state == "not_run"} == {"not checked: the model gave no answer"}
+    assert states(folder)["determinism"] == states(folder)["noise"] == "not_run"
+    assert folder.summary.masking.state == "not checked"
+    assert "masking: not checked" in text.text(folder.summary)
+    lost.down = False
+    mended = run(tmp_path / "a", model, **asked)
+    assert mended.summary.masking.state == "no sign of masking"
+
+
+def test_samples_on_which_the_model_failed_are_left_out_of_every_check(tmp_path):
+    gone = data().x[:20]
+    some = Failing("noise control", lambda x: any((x == row).flatten(1).all(1).any() for row in gone))
+    folder = run(tmp_path / "a", Masked(some), "linf:0.02", on_event=some.listen)
+    whole = run(tmp_path / "b", Masked(), "linf:0.02")
+    rows, known = ({name: check.rate.n for (name, _), check in found(f).items() if check.rate} for f in (folder, whole))
+    for name in ("determinism", "company", "saturation", "gradients", "slope", "direction", "doubling", "noise"):
+        assert 0 < rows[name] < known[name]
+    assert not suspects(folder)
+
+
 @pytest.mark.parametrize("threat", ["linf:0.02", "linf:0.1", "linf:0.4", "l2:0.8", "l1:4", "l0:6"])
 def test_an_honest_network_shows_no_sign(tmp_path, threat):
     folder = run(tmp_path / "a", threat=threat)

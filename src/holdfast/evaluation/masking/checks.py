@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from holdfast.evaluation.masking import surrogate
 from holdfast.evaluation.masking.battery import lessons
-from holdfast.evaluation.masking.evidence import LATER, Evidence, Sort
+from holdfast.evaluation.masking.evidence import LATER, SILENT, Evidence, Sort
 from holdfast.evaluation.masking.limits import (
     ASIDE,
     CLEARER,
@@ -21,7 +21,7 @@ from holdfast.evaluation.masking.limits import (
     SOMETIMES,
 )
 from holdfast.evaluation.masking.trials import trials
-from holdfast.evaluation.rows import TrialRow
+from holdfast.evaluation.rows import DirectionRow, R, Row, SlopeRow, TrialRow
 from holdfast.evaluation.summary import MaskingCheck
 from holdfast.threats.tables.threat import Table
 
@@ -53,7 +53,7 @@ RANDOM = "the answers move from pass to pass, see determinism"
 def determinism(e: Evidence) -> MaskingCheck:
     """Two passes over the same batch give the same answers. Cost: 2 forward passes. Athalye et al. 2018."""
     rows = [e.answers[key] for key in e.keys if key in e.answers]
-    return _of_rows(DETERMINISM, e, len(rows), [r.passes is not None and r.passes > MOVED for r in rows])
+    return _of_rows(DETERMINISM, e, rows, lambda r: r.passes is not None and r.passes > MOVED)
 
 
 def company(e: Evidence) -> MaskingCheck:
@@ -61,7 +61,7 @@ def company(e: Evidence) -> MaskingCheck:
     rows = [e.answers[key] for key in e.keys if key in e.answers]
     if determinism(e).state == "suspect":
         return COMPANY.absent(e, RANDOM)
-    return _of_rows(COMPANY, e, len(rows), [r.company is not None and r.company > MOVED for r in rows])
+    return _of_rows(COMPANY, e, rows, lambda r: r.company is not None and r.company > MOVED)
 
 
 def saturation(e: Evidence) -> MaskingCheck:
@@ -69,7 +69,7 @@ def saturation(e: Evidence) -> MaskingCheck:
     rows = [e.answers[key] for key in e.keys if key in e.answers]
     if "module" not in e.sees:
         return SATURATION.absent(e, BLIND)
-    return _of_rows(SATURATION, e, len(rows), [r.margin is None or r.margin > SATURATED for r in rows])
+    return _of_rows(SATURATION, e, rows, lambda r: r.margin is None or r.margin > SATURATED)
 
 
 def gradients(e: Evidence) -> MaskingCheck:
@@ -77,7 +77,7 @@ def gradients(e: Evidence) -> MaskingCheck:
     rows = [e.slopes[key] for key in e.keys if key in e.slopes]
     if "module" not in e.sees:
         return GRADIENTS.absent(e, BLIND)
-    return _of_rows(GRADIENTS, e, len(rows), [2 * (r.zero + r.bad) > 3 for r in rows])
+    return _of_rows(GRADIENTS, e, rows, lambda r: 2 * (r.zero + r.bad) > 3)
 
 
 def slope(e: Evidence) -> MaskingCheck:
@@ -87,13 +87,7 @@ def slope(e: Evidence) -> MaskingCheck:
         return SLOPE.absent(e, BLIND)
     if determinism(e).state == "suspect":
         return SLOPE.absent(e, RANDOM)
-    lies = [
-        (r.near is not None and not HONEST[0] <= r.near <= HONEST[1])
-        or (r.far is not None and r.far > HIDDEN)
-        or (r.aside is not None and r.aside > ASIDE)
-        for r in rows
-    ]
-    return _of_rows(SLOPE, e, len(rows), lies)
+    return _of_rows(SLOPE, e, rows, _lies)
 
 
 def direction(e: Evidence) -> MaskingCheck:
@@ -102,11 +96,7 @@ def direction(e: Evidence) -> MaskingCheck:
     if why:
         return DIRECTION.absent(e, why)
     rows = [e.directions[key] for key in e.keys if key in e.directions]
-    lost = [
-        r.gradient is not None and r.random is not None and r.random > r.gradient + CLEARER * abs(r.margin or 0.0)
-        for r in rows
-    ]
-    return _of_rows(DIRECTION, e, len(rows), lost)
+    return _of_rows(DIRECTION, e, rows, _lost)
 
 
 def doubling(e: Evidence) -> MaskingCheck:
@@ -129,7 +119,7 @@ def reach(e: Evidence) -> MaskingCheck:
     if len({clean[key].predicted for key in e.keys}) < 2:
         return REACH.absent(e, "the samples are all of one class, so another one may lie nowhere")
     rows = _rows(e, "reach")
-    return REACH.absent(e, LATER) if rows is None else REACH.counted(e, [r.status == "unbroken" for r in rows])
+    return REACH.absent(e, rows) if isinstance(rows, str) else REACH.counted(e, [r.status == "unbroken" for r in rows])
 
 
 def black_box(e: Evidence) -> MaskingCheck:
@@ -169,7 +159,9 @@ def _ended(e: Evidence, sort: Sort, name: str, sign: str, why: str) -> MaskingCh
     if why:
         return sort.absent(e, why)
     rows = _rows(e, name)
-    return sort.absent(e, LATER) if rows is None else sort.counted(e, [r.status == sign for r in rows], _asked(e))
+    if isinstance(rows, str):
+        return sort.absent(e, rows)
+    return sort.counted(e, [r.status == sign for r in rows], _asked(e, name))
 
 
 def _against(e: Evidence, sort: Sort, name: str, why: str) -> MaskingCheck:
@@ -177,33 +169,67 @@ def _against(e: Evidence, sort: Sort, name: str, why: str) -> MaskingCheck:
     if why:
         return sort.absent(e, why)
     rows = _rows(e, name)
-    if rows is None:
-        return sort.absent(e, LATER)
+    if isinstance(rows, str):
+        return sort.absent(e, rows)
     found = []
     for row in rows:
-        own, start = e.margin(row.key), e.answers[row.key].margin
-        slack = CLEARER * abs(start or 0.0)
-        nearer = own is not None and row.margin is not None and row.margin < own - slack
+        own, start = e.margin(row.key), e.answers[row.key]
+        slack = CLEARER * abs(start.margin or 0.0)
+        known = own is not None and row.margin is not None and start.status != "error"
+        nearer = known and row.margin < own - slack  # type: ignore[operator]
         found.append(row.status == "broken" or nearer)
-    return sort.counted(e, found, _asked(e))
+    return sort.counted(e, found, _asked(e, name))
 
 
-def _asked(e: Evidence) -> int:
-    """Samples that the first trial judged: what broke there needs no second look, and counts as without a sign."""
+def _asked(e: Evidence, name: str) -> int:
+    """Samples that the first trial judged, but for those on which the model failed later.
+
+    What broke in the first needs no second look, and counts as without a sign.
+    """
     first = e.trial("first")
-    return sum(key in first and first[key].status in ("broken", "unbroken") for key in e.keys)
+    lost = {key for key in e.needed(name) if e.trial(name)[key].status == "error"}
+    if name not in ("doubled", "larger") and "doubled" in trials(e.threat, e.sees):
+        lost |= {key for key, row in e.trial("doubled").items() if row.status == "error"}
+    return sum(key not in lost and key in first and first[key].status in ("broken", "unbroken") for key in e.keys)
 
 
-def _rows(e: Evidence, name: str) -> list[TrialRow] | None:
-    """What a trial said about its samples; None where some are missing."""
+def _rows(e: Evidence, name: str) -> list[TrialRow] | str:
+    """What a trial said about its samples; why there is nothing where some are missing or the model always failed."""
     found, needed = e.trial(name), e.needed(name)
-    if any(key not in found for key in needed) or (name != "reach" and any(k not in e.trial("first") for k in e.keys)):
-        return None
+    first = {} if name == "reach" else e.trial("first")
+    if any(key not in found for key in needed) or (name != "reach" and any(key not in first for key in e.keys)):
+        return LATER
+    if _silent([found[key] for key in needed]) or _silent(list(first.values())):
+        return SILENT
     return [found[key] for key in needed if found[key].status in ("broken", "unbroken")]
 
 
-def _of_rows(sort: Sort, e: Evidence, n: int, signs: Sequence[bool]) -> MaskingCheck:
-    return sort.absent(e, LATER) if n < len(e.keys) else sort.counted(e, signs)
+def _silent(rows: Sequence[Row]) -> bool:
+    """Whether the model failed on all of them."""
+    return bool(rows) and all(row.status == "error" for row in rows)
+
+
+def _of_rows(sort: Sort, e: Evidence, rows: Sequence[R], sign: Callable[[R], bool]) -> MaskingCheck:
+    """Over the samples on which the model answered."""
+    if len(rows) < len(e.keys):
+        return sort.absent(e, LATER)
+    return sort.absent(e, SILENT) if _silent(rows) else sort.counted(e, [sign(r) for r in rows if r.status != "error"])
+
+
+def _lies(row: SlopeRow) -> bool:
+    """Whether a step brings what the gradient did not promise."""
+    return (
+        (row.near is not None and not HONEST[0] <= row.near <= HONEST[1])
+        or (row.far is not None and row.far > HIDDEN)
+        or (row.aside is not None and row.aside > ASIDE)
+    )
+
+
+def _lost(row: DirectionRow) -> bool:
+    """Whether a random direction beat the gradient."""
+    if row.gradient is None or row.random is None:
+        return False
+    return row.random > row.gradient + CLEARER * abs(row.margin or 0.0)
 
 
 def _without_gradient(e: Evidence) -> str:

@@ -14,6 +14,7 @@ from holdfast.evaluation.summary import MaskingCheck
 from holdfast.threats.threats import Threat
 
 LATER = "the run stopped before this check"
+SILENT = "not checked: the model gave no answer"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,8 +121,8 @@ class Sort:
         )
 
     def absent(self, e: Evidence, why: str) -> MaskingCheck:
-        """The check does not apply."""
-        return self._without(e, "not_applicable" if why != LATER else "not_run", why)
+        """The check does not apply, or has nothing to rest on."""
+        return self._without(e, "not_run" if why in (LATER, SILENT) else "not_applicable", why)
 
     def _without(self, e: Evidence, state: str, why: str) -> MaskingCheck:
         literal = "" if self.general else e.threat.literal
