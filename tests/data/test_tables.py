@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pandas
+import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -68,7 +69,32 @@ FORMS = {
     "pandas": lambda: pandas.DataFrame(CELLS),
     "categories": lambda: pandas.DataFrame(CELLS).astype({"job": "category", "risk": "category"}),
     "arrow": lambda: pyarrow.table(CELLS),
+    "arrow-dictionaries": lambda: coded(pyarrow.string_view()),
+    "arrow-large-dictionaries": lambda: coded(pyarrow.large_string()),
+    "polars": lambda: polars.DataFrame(CELLS),
+    "polars-categories": lambda: polars.DataFrame(CELLS).with_columns(
+        polars.col("risk", "split").cast(polars.Categorical),
+        polars.col("job").cast(polars.Enum(["sales", "unseen", "clerk", "chief"])),
+    ),
+    "polars-pieces": lambda: polars.concat([polars.DataFrame(CELLS)[:2], polars.DataFrame(CELLS)[2:]], rechunk=False),
 }
+
+
+def coded(kind):
+    """The rows as an Arrow table whose words are places in a list of them, another list in each piece."""
+    frame = pyarrow.table(CELLS)
+    for name in ("job", "risk"):
+        i = frame.column_names.index(name)
+        pieces = [frame[name].slice(0, 2), frame[name].slice(2)]
+        parts = [
+            pyarrow.DictionaryArray.from_arrays(
+                piece.combine_chunks().dictionary_encode().indices,
+                piece.combine_chunks().dictionary_encode().dictionary.cast(kind),
+            )
+            for piece in pieces
+        ]
+        frame = frame.set_column(i, name, pyarrow.chunked_array(parts))
+    return frame
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,6 +105,21 @@ def test_frames_of_every_library_say_the_same(form):
     assert torch.equal(splits.train.x.nan_to_num(-1), wanted.train.x.nan_to_num(-1))
     assert splits.test.y.tolist() == [0, 1]
     assert splits.train.classes == ("bad", "good")
+
+
+def test_frames_of_polars_are_encoded_by_name_and_what_is_no_frame_is_told():
+    frame = polars.DataFrame(CELLS)
+    space = hf.Tabular(infer(frame, label="risk").schema)
+    wanted = space.encode(CELLS)
+    mixed = frame.select(reversed(frame.columns)).with_columns(polars.col("job").cast(polars.Categorical))
+    assert torch.equal(space.encode(mixed).nan_to_num(-1), wanted.nan_to_num(-1))
+    assert wanted[2, 2].isnan()
+    with pytest.raises(DataError, match=r"HF145 .*LazyFrame.*frame\.collect\(\)"):
+        space.encode(frame.lazy())
+    with pytest.raises(DataError, match=r"HF145 Row 1 has 'sails' in the column 'job'.*did you mean sales"):
+        space.encode(frame.with_columns(job=polars.Series(["clerk", "sails", None, "chief", "clerk"])))
+    with pytest.raises(DataError, match=r"HF145 .*polars \.cast"):
+        table(frame["age"])
 
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet"])
