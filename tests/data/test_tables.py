@@ -167,7 +167,7 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
     assert dict(found.left) == {
         "id": "60 different words in 60 rows are no levels",
         "none": "it is empty",
-        "huge": "it has infinite values",
+        "huge": "it has infinite values, the first in row 0",
         "wide": "its range is wider than float64 can tell",
     }
     features = found.schema.by_name
@@ -177,6 +177,47 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
     assert (features["id64"].kind, len(features["id64"].levels)) == ("categorical", 3), "no two of them are one float"
     assert (features["code"].kind, features["code"].missing) == ("integer", True)
     assert found.schema.label == "y"
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
+@pytest.mark.parametrize("form", ["csv", "quoted", "parquet", "frame"])
+def test_an_infinite_number_is_named_with_its_row_alike_wherever_it_comes_from(tmp_path, form, cell):
+    rows = {"age": list(range(60)), "income": [i / 2 for i in range(60)], "risk": ["good", "bad"] * 30}
+    schema = infer(rows, label="risk").schema
+    rows["income"][3] = float(cell)
+    text = "\n".join(["age,income,risk", *(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))])
+    text = text.replace(str(float(cell)), f'"{cell}"' if form == "quoted" else cell)
+    path = tmp_path / ("t.parquet" if form == "parquet" else "t.csv")
+    if form == "parquet":
+        pyarrow.parquet.write_table(pyarrow.table(rows), path)
+    else:
+        path.write_text(text)
+    why = "it has infinite values, the first in row 3"
+    if form != "frame":
+        assert inspect(str(path), label="risk").left == (("income", why),)
+    data = table(rows, label="risk") if form == "frame" else hf.data.load(path, label="risk")
+    assert data.test.notes == (f"left out: income: {why}",)
+    assert data.test.features == ("age",)
+    with pytest.raises(DataError, match=r"HF145 Row 3 has '.*' in the column 'income'.*finite.*leave the row out"):
+        table(rows, schema) if form == "frame" else hf.data.load(path, schema=schema)
+
+
+def test_what_only_looks_infinite_and_decimal_commas(tmp_path):
+    words = {"mood": ["inf", "sup"] * 3, "y": [0, 1] * 3}
+    assert infer(words).schema.by_name["mood"].levels == ("inf", "sup")
+    (tmp_path / "t.csv").write_text("a;b;c;y\n" + "".join(f"{i},5;{i % 3},5;1,2,3;{i % 2}\n" for i in range(60)))
+    found = inspect(str(tmp_path / "t.csv"))
+    commas = "numbers with a decimal comma? write points"
+    assert found.left == (("a", f"60 different words in 60 rows are no levels: {commas}"),)
+    assert [guess.why for guess in found.guesses] == [commas, "constant"]
+
+
+def test_columns_that_are_left_out_are_in_the_notes():
+    rows = {f"e{i}": [None] * 2 for i in range(5)} | {"a": [1, 2], "y": [0, 1]}
+    notes = ("left out: e0: it is empty; e1: it is empty; e2: it is empty and 2 more",)
+    splits = table(rows)
+    assert splits.test.notes == notes
+    assert table(rows, splits.test.schema).test.notes == ()
 
 
 def test_rows_of_both_parts_are_counted_or_taken_out():

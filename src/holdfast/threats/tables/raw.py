@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import DataError
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+ENDLESS = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 GAPS = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"})
 """What stands in a column of numbers where one is missing; among words only the empty text does."""
 
@@ -121,6 +122,19 @@ def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
         value[cell] = math.nan if word in GAPS else float(word)
     found = np.array([value[cell] for cell in texts], dtype=np.float64)
     return None if np.isnan(found).all() or np.isinf(found).any() else found
+
+
+def infinite(column: Column) -> int | None:
+    """The first row whose number is infinite (`inf`, `-Infinity`, 1e999) in a column of numbers; else None."""
+    if column.numbers is not None:
+        return next(iter(np.flatnonzero(np.isinf(column.numbers)).tolist()), None)
+    endless = dict[str | None, bool]()
+    for cell in set(column.words) - {None}:
+        word = str(cell).strip()
+        if word not in GAPS and not NUMBER.fullmatch(word) and not ENDLESS.fullmatch(word):
+            return None
+        endless[cell] = word not in GAPS and math.isinf(float(word))
+    return next((i for i, cell in enumerate(column.words) if endless.get(cell)), None)
 
 
 def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column:
