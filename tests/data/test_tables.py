@@ -1,6 +1,7 @@
 """Tables: from frames, files and the shelf; what columns seem to be; rows that are in both parts."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import os
@@ -429,6 +430,30 @@ def test_columns_read_twice_stay_as_they_are():
 
 
 # The shelf
+
+
+@needs_shelf
+def test_a_named_table_takes_another_schema_than_its_own(tmp_path):
+    own = hf.data.load("pima", split="train")
+    fixed = [dataclasses.replace(f, immutable=f.name != "glucose") for f in own.schema.features]
+    dataclasses.replace(own.schema, features=fixed, label="", classes=()).write(tmp_path / "s.toml")
+    other = hf.data.load("pima", schema=tmp_path / "s.toml", split="train")
+    assert other.schema.features == tuple(fixed)
+    assert (other.classes, other.shared, other.license) == (own.classes, own.shared, own.license)
+    assert torch.equal(other.x.nan_to_num(-1), own.x.nan_to_num(-1))
+    assert inspect("pima", schema=str(tmp_path / "s.toml"), label=own.schema.label).schema.features == tuple(fixed)
+
+
+@pytest.mark.parametrize("told", [{"schema": "s.toml"}, {"label": "y"}])
+def test_what_is_no_file_of_a_table_takes_no_schema_and_no_label(tmp_path, told):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=[0, 1])
+    for source in ("digits", tmp_path, tmp_path / "a.npz"):
+        with pytest.raises(
+            DataError, match=f"HF112 A {next(iter(told))} is said of data .*leave {next(iter(told))} away"
+        ):
+            hf.data.load(source, (0, 1) if source != "digits" else None, **told)
+    with pytest.raises(DataError, match="HF107"):
+        hf.data.load(tmp_path / "none", **told)
 
 
 @needs_shelf
