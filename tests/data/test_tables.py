@@ -529,3 +529,49 @@ def test_the_command_says_what_it_cannot_do(tmp_path, capsys):
     assert "HF807" in capsys.readouterr().err
     assert main.main(["data", "inspect", str(tmp_path / "absent.csv")]) != 0
     assert "HF107" in capsys.readouterr().err
+
+
+def test_raw_rows_and_other_things_where_codes_belong_are_one_line():
+    data = table(CELLS, label="risk").test
+    schema, frame, codes = data.schema, pandas.DataFrame(CELLS)[list(data.features)], data.x
+    space = hf.Tabular(schema)
+    model = hf.wrap(lambda rows: (rows["age"] > 30).astype(int).to_numpy(), space=space, output="labels", classes=2)
+    swapped = pandas.DataFrame(codes.numpy(), columns=list(data.features)[::-1])
+    others = (
+        None,
+        "rows",
+        {"age": [1]},
+        [{"age": 1}],
+        [[1], [1, 2]],
+        codes.to(torch.complex64),
+        polars.DataFrame(CELLS),
+    )
+    for rows in (frame, swapped, *others):
+        with pytest.raises(DataError, match=r"^HF148 .*Tabular\(schema\)\.encode\(frame\)"):
+            schema.codes(rows)
+    with pytest.raises(DataError, match="^HF148"):
+        hf.audit(model, (frame, [0] * 5), threat="table:features=1")
+    with pytest.raises(DataError, match="^HF148"):
+        hf.run(hf.attacks.GraphSearch(), model, frame, [0] * 5, "table:features=1")
+    with pytest.raises(DataError, match="^HF148"):
+        model.predict(frame)
+    for call in (schema.validate, schema.repair):
+        with pytest.raises(DataError, match="^HF148 .*2 and 1"):
+            call(codes, codes[:1])
+    assert torch.equal(model.predict(codes.tolist()), model.predict(codes))
+    named = pandas.DataFrame(codes.numpy(), columns=list(data.features))
+    assert torch.equal(schema.codes(named), codes), "the codes of each column under its name"
+
+
+def test_what_is_no_data_set_and_labels_that_are_names_are_one_line():
+    data = table({"a": range(8), "b": [1.5, 2.5] * 4, "y": [0, 1] * 4}).test
+    model = hf.wrap(lambda rows: (rows["a"] > 3).astype(int).to_numpy(), space=data.space, output="labels", classes=2)
+    for strange, fix in ((polars.DataFrame(CELLS), "hf.data.table"), (None, "a Dataset"), ("digits", "hf.data.load")):
+        with pytest.raises(DataError, match=f"^HF102 These data are neither.*{fix}"):
+            hf.audit(model, strange, threat="table:features=1")
+    with pytest.raises(hf.ThreatError, match=r"^HF305 Labels that are no numbers.*'good'.*classes\.index"):
+        hf.exact_distance(model, data.x[:2], ["good", "bad"])
+    boxed = hf.wrap(lambda x: x[:, :2], bounds=(0, 1), output="probabilities")
+    assert boxed.predict([[0.0, 1.0], [1.0, 0.0]]).tolist() == [1, 0]
+    with pytest.raises(DataError, match="^HF106 The inputs are no numbers"):
+        boxed.predict([["a", "b"]])
