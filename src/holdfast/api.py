@@ -14,7 +14,7 @@ from torch import nn
 from holdfast.attacks.attack import Attack
 from holdfast.core.errors import UsageError
 from holdfast.core.progress import Listener, silent
-from holdfast.data.dataset import Dataset, Splits
+from holdfast.data.dataset import Dataset, Splits, pair
 from holdfast.evaluation import comparison
 from holdfast.evaluation import corruptions as measured
 from holdfast.evaluation import gate as gating
@@ -382,7 +382,8 @@ def _dataset(model: Model | None, data: Dataset | tuple[Any, Any]) -> Dataset:
         fix = "hf.Dataset(x, y, bounds=(0, 1)), or hf.data.load(...)"
         raise UsageError("HF804", "Nobody says what the inputs of these models may be", seen="(x, y)", fix=fix)
     space = wrapped(model).space
-    return Dataset(*data, schema=space.schema) if isinstance(space, Tabular) else Dataset(*data, bounds=space.bounds)
+    x, y = pair(data)
+    return Dataset(x, y, schema=space.schema) if isinstance(space, Tabular) else Dataset(x, y, bounds=space.bounds)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Tables: from frames, files and the shelf; what columns seem to be; rows that are in both parts."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import os
@@ -8,6 +9,7 @@ import pathlib
 
 import numpy as np
 import pandas
+import polars
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -68,7 +70,32 @@ FORMS = {
     "pandas": lambda: pandas.DataFrame(CELLS),
     "categories": lambda: pandas.DataFrame(CELLS).astype({"job": "category", "risk": "category"}),
     "arrow": lambda: pyarrow.table(CELLS),
+    "arrow-dictionaries": lambda: coded(pyarrow.string_view()),
+    "arrow-large-dictionaries": lambda: coded(pyarrow.large_string()),
+    "polars": lambda: polars.DataFrame(CELLS),
+    "polars-categories": lambda: polars.DataFrame(CELLS).with_columns(
+        polars.col("risk", "split").cast(polars.Categorical),
+        polars.col("job").cast(polars.Enum(["sales", "unseen", "clerk", "chief"])),
+    ),
+    "polars-pieces": lambda: polars.concat([polars.DataFrame(CELLS)[:2], polars.DataFrame(CELLS)[2:]], rechunk=False),
 }
+
+
+def coded(kind):
+    """The rows as an Arrow table whose words are places in a list of them, another list in each piece."""
+    frame = pyarrow.table(CELLS)
+    for name in ("job", "risk"):
+        i = frame.column_names.index(name)
+        pieces = [frame[name].slice(0, 2), frame[name].slice(2)]
+        parts = [
+            pyarrow.DictionaryArray.from_arrays(
+                piece.combine_chunks().dictionary_encode().indices,
+                piece.combine_chunks().dictionary_encode().dictionary.cast(kind),
+            )
+            for piece in pieces
+        ]
+        frame = frame.set_column(i, name, pyarrow.chunked_array(parts))
+    return frame
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,6 +106,21 @@ def test_frames_of_every_library_say_the_same(form):
     assert torch.equal(splits.train.x.nan_to_num(-1), wanted.train.x.nan_to_num(-1))
     assert splits.test.y.tolist() == [0, 1]
     assert splits.train.classes == ("bad", "good")
+
+
+def test_frames_of_polars_are_encoded_by_name_and_what_is_no_frame_is_told():
+    frame = polars.DataFrame(CELLS)
+    space = hf.Tabular(infer(frame, label="risk").schema)
+    wanted = space.encode(CELLS)
+    mixed = frame.select(reversed(frame.columns)).with_columns(polars.col("job").cast(polars.Categorical))
+    assert torch.equal(space.encode(mixed).nan_to_num(-1), wanted.nan_to_num(-1))
+    assert wanted[2, 2].isnan()
+    with pytest.raises(DataError, match=r"HF145 .*LazyFrame.*frame\.collect\(\)"):
+        space.encode(frame.lazy())
+    with pytest.raises(DataError, match=r"HF145 Row 1 has 'sails' in the column 'job'.*did you mean sales"):
+        space.encode(frame.with_columns(job=polars.Series(["clerk", "sails", None, "chief", "clerk"])))
+    with pytest.raises(DataError, match=r"HF145 .*polars \.cast"):
+        table(frame["age"])
 
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "semicolon.csv", "parquet"])
@@ -126,7 +168,7 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
     assert dict(found.left) == {
         "id": "60 different words in 60 rows are no levels",
         "none": "it is empty",
-        "huge": "it has infinite values",
+        "huge": "it has infinite values, the first in row 0",
         "wide": "its range is wider than float64 can tell",
     }
     features = found.schema.by_name
@@ -136,6 +178,47 @@ def test_what_is_no_feature_and_what_looks_like_numbers():
     assert (features["id64"].kind, len(features["id64"].levels)) == ("categorical", 3), "no two of them are one float"
     assert (features["code"].kind, features["code"].missing) == ("integer", True)
     assert found.schema.label == "y"
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
+@pytest.mark.parametrize("form", ["csv", "quoted", "parquet", "frame"])
+def test_an_infinite_number_is_named_with_its_row_alike_wherever_it_comes_from(tmp_path, form, cell):
+    rows = {"age": list(range(60)), "income": [i / 2 for i in range(60)], "risk": ["good", "bad"] * 30}
+    schema = infer(rows, label="risk").schema
+    rows["income"][3] = float(cell)
+    text = "\n".join(["age,income,risk", *(",".join(map(str, row)) for row in zip(*rows.values(), strict=True))])
+    text = text.replace(str(float(cell)), f'"{cell}"' if form == "quoted" else cell)
+    path = tmp_path / ("t.parquet" if form == "parquet" else "t.csv")
+    if form == "parquet":
+        pyarrow.parquet.write_table(pyarrow.table(rows), path)
+    else:
+        path.write_text(text)
+    why = "it has infinite values, the first in row 3"
+    if form != "frame":
+        assert inspect(str(path), label="risk").left == (("income", why),)
+    data = table(rows, label="risk") if form == "frame" else hf.data.load(path, label="risk")
+    assert data.test.notes == (f"left out: income: {why}",)
+    assert data.test.features == ("age",)
+    with pytest.raises(DataError, match=r"HF145 Row 3 has '.*' in the column 'income'.*finite.*leave the row out"):
+        table(rows, schema) if form == "frame" else hf.data.load(path, schema=schema)
+
+
+def test_what_only_looks_infinite_and_decimal_commas(tmp_path):
+    words = {"mood": ["inf", "sup"] * 3, "y": [0, 1] * 3}
+    assert infer(words).schema.by_name["mood"].levels == ("inf", "sup")
+    (tmp_path / "t.csv").write_text("a;b;c;y\n" + "".join(f"{i},5;{i % 3},5;1,2,3;{i % 2}\n" for i in range(60)))
+    found = inspect(str(tmp_path / "t.csv"))
+    commas = "numbers with a decimal comma? write points"
+    assert found.left == (("a", f"60 different words in 60 rows are no levels: {commas}"),)
+    assert [guess.why for guess in found.guesses] == [commas, "constant"]
+
+
+def test_columns_that_are_left_out_are_in_the_notes():
+    rows = {f"e{i}": [None] * 2 for i in range(5)} | {"a": [1, 2], "y": [0, 1]}
+    notes = ("left out: e0: it is empty; e1: it is empty; e2: it is empty and 2 more",)
+    splits = table(rows)
+    assert splits.test.notes == notes
+    assert table(rows, splits.test.schema).test.notes == ()
 
 
 def test_rows_of_both_parts_are_counted_or_taken_out():
@@ -350,6 +433,30 @@ def test_columns_read_twice_stay_as_they_are():
 
 
 @needs_shelf
+def test_a_named_table_takes_another_schema_than_its_own(tmp_path):
+    own = hf.data.load("pima", split="train")
+    fixed = [dataclasses.replace(f, immutable=f.name != "glucose") for f in own.schema.features]
+    dataclasses.replace(own.schema, features=fixed, label="", classes=()).write(tmp_path / "s.toml")
+    other = hf.data.load("pima", schema=tmp_path / "s.toml", split="train")
+    assert other.schema.features == tuple(fixed)
+    assert (other.classes, other.shared, other.license) == (own.classes, own.shared, own.license)
+    assert torch.equal(other.x.nan_to_num(-1), own.x.nan_to_num(-1))
+    assert inspect("pima", schema=str(tmp_path / "s.toml"), label=own.schema.label).schema.features == tuple(fixed)
+
+
+@pytest.mark.parametrize("told", [{"schema": "s.toml"}, {"label": "y"}])
+def test_what_is_no_file_of_a_table_takes_no_schema_and_no_label(tmp_path, told):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=[0, 1])
+    for source in ("digits", tmp_path, tmp_path / "a.npz"):
+        with pytest.raises(
+            DataError, match=f"HF112 A {next(iter(told))} is said of data .*leave {next(iter(told))} away"
+        ):
+            hf.data.load(source, (0, 1) if source != "digits" else None, **told)
+    with pytest.raises(DataError, match="HF107"):
+        hf.data.load(tmp_path / "none", **told)
+
+
+@needs_shelf
 @pytest.mark.parametrize(
     ("name", "train", "test", "features", "note"),
     [
@@ -422,3 +529,49 @@ def test_the_command_says_what_it_cannot_do(tmp_path, capsys):
     assert "HF807" in capsys.readouterr().err
     assert main.main(["data", "inspect", str(tmp_path / "absent.csv")]) != 0
     assert "HF107" in capsys.readouterr().err
+
+
+def test_raw_rows_and_other_things_where_codes_belong_are_one_line():
+    data = table(CELLS, label="risk").test
+    schema, frame, codes = data.schema, pandas.DataFrame(CELLS)[list(data.features)], data.x
+    space = hf.Tabular(schema)
+    model = hf.wrap(lambda rows: (rows["age"] > 30).astype(int).to_numpy(), space=space, output="labels", classes=2)
+    swapped = pandas.DataFrame(codes.numpy(), columns=list(data.features)[::-1])
+    others = (
+        None,
+        "rows",
+        {"age": [1]},
+        [{"age": 1}],
+        [[1], [1, 2]],
+        codes.to(torch.complex64),
+        polars.DataFrame(CELLS),
+    )
+    for rows in (frame, swapped, *others):
+        with pytest.raises(DataError, match=r"^HF148 .*Tabular\(schema\)\.encode\(frame\)"):
+            schema.codes(rows)
+    with pytest.raises(DataError, match="^HF148"):
+        hf.audit(model, (frame, [0] * 5), threat="table:features=1")
+    with pytest.raises(DataError, match="^HF148"):
+        hf.run(hf.attacks.GraphSearch(), model, frame, [0] * 5, "table:features=1")
+    with pytest.raises(DataError, match="^HF148"):
+        model.predict(frame)
+    for call in (schema.validate, schema.repair):
+        with pytest.raises(DataError, match="^HF148 .*2 and 1"):
+            call(codes, codes[:1])
+    assert torch.equal(model.predict(codes.tolist()), model.predict(codes))
+    named = pandas.DataFrame(codes.numpy(), columns=list(data.features))
+    assert torch.equal(schema.codes(named), codes), "the codes of each column under its name"
+
+
+def test_what_is_no_data_set_and_labels_that_are_names_are_one_line():
+    data = table({"a": range(8), "b": [1.5, 2.5] * 4, "y": [0, 1] * 4}).test
+    model = hf.wrap(lambda rows: (rows["a"] > 3).astype(int).to_numpy(), space=data.space, output="labels", classes=2)
+    for strange, fix in ((polars.DataFrame(CELLS), "hf.data.table"), (None, "a Dataset"), ("digits", "hf.data.load")):
+        with pytest.raises(DataError, match=f"^HF102 These data are neither.*{fix}"):
+            hf.audit(model, strange, threat="table:features=1")
+    with pytest.raises(hf.ThreatError, match=r"^HF305 Labels that are no numbers.*'good'.*classes\.index"):
+        hf.exact_distance(model, data.x[:2], ["good", "bad"])
+    boxed = hf.wrap(lambda x: x[:, :2], bounds=(0, 1), output="probabilities")
+    assert boxed.predict([[0.0, 1.0], [1.0, 0.0]]).tolist() == [1, 0]
+    with pytest.raises(DataError, match="^HF106 The inputs are no numbers"):
+        boxed.predict([["a", "b"]])

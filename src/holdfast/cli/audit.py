@@ -35,6 +35,8 @@ class Request:
     split: str = "test"
     limit: int = 0
     bounds: str = ""
+    schema: str = ""
+    label: str = ""
     budget: str = ""
     decide: str = ""
     expect_accuracy: float | None = None
@@ -70,6 +72,8 @@ def command(
     subset_seed: options.SubsetSeed = None,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     budget: options.Budget = "",
     deadline: options.Deadline = "",
     decide: options.Decide = "",
@@ -117,7 +121,7 @@ def run(request: Request) -> int:
     from holdfast.report.run import Run
 
     deadline_of(request.deadline or None, began)
-    whole = load_data(request.data, request.split, request.bounds, request.profile)
+    whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
     dataset = of_source(whole, request.evade)
     model, *others = (
         in_direction(load_model(name, request.trust, limits or space_of(whole)), whole, request.evade)
@@ -221,6 +225,7 @@ def folder_of(request: Request) -> pathlib.Path:
         request.split,
         request.bounds,
         request.trust and content_of(request.trust),
+        *table_of(request),
     ]
     mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
     stem = "-".join(
@@ -228,6 +233,11 @@ def folder_of(request: Request) -> pathlib.Path:
         for name in (request.model, request.data)
     )
     return pathlib.Path("runs") / f"{stem}-{mark}"
+
+
+def table_of(request: Request) -> list[str]:
+    """What is said of a table beside its rows, where something is."""
+    return [content_of(request.schema), request.label] if request.schema or request.label else []
 
 
 def content_of(name: str) -> str:
@@ -250,6 +260,8 @@ def reproducing(request: Request) -> str:
         "seed",
         "split",
         "bounds",
+        "schema",
+        "label",
         "limit",
         "subset_seed",
         "budget",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast.cli import options
-from holdfast.cli.audit import Request, content_of, reproducing
+from holdfast.cli.audit import Request, content_of, reproducing, table_of
 from holdfast.cli.codes import ExitCode
 from holdfast.cli.output import following, tell
 from holdfast.cli.terminal import emit, say
@@ -52,6 +52,8 @@ def command(
     subset_seed: options.SubsetSeed = None,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     evade: options.Evade = "",
     profile: options.Profile = "",
     trust: Trusts = None,
@@ -82,7 +84,7 @@ def run(request: Request, models: dict[str, str], trusted: tuple[str, ...]) -> i
     from holdfast.evaluation.evading import of_source
     from holdfast.report.models import screen, written
 
-    whole = load_data(request.data, request.split, request.bounds, request.profile)
+    whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
     dataset = of_source(whole, request.evade)
     threat = request.threat or (default_threat(dataset, request.profile),)
     request = dataclasses.replace(request, threat=threat, out=request.out or folder_of(request))
@@ -127,8 +129,10 @@ def ahead(
     found: "ModelComparison", request: Request, models: dict[str, str], trusted: tuple[str, ...]
 ) -> "Iterator[tuple[str, str]]":
     """Commands to go on with, each with its reason."""
+    table = {"schema": request.schema, "label": request.label}
     for each in found.left_out[:1]:
-        yield shlex.join(["holdfast", "doctor", models[each.name], request.data]), f"what {each.name} lacks"
+        words = [word for name, value in table.items() if value for word in (f"--{name}", value)]
+        yield shlex.join(["holdfast", "doctor", models[each.name], request.data, *words]), f"what {each.name} lacks"
     if not found.rows:
         return
     best = found.rows[0]
@@ -136,7 +140,7 @@ def ahead(
     model = models.get(best.name, "")
     if len(found.threats) == 1 and model:
         more = {"threat": found.threats[0], "evade": request.evade, "profile": request.profile}
-        more |= {"bounds": request.bounds, "trust": trust_of(model, trusted)}
+        more |= {**table, "bounds": request.bounds, "trust": trust_of(model, trusted)}
         words = [word for name, value in more.items() if value for word in (f"--{name}", value)]
         yield shlex.join(["holdfast", "harden", model, request.data, *words]), "make the best one withstand more"
 
@@ -176,7 +180,14 @@ def trust_of(model: str, trusted: tuple[str, ...]) -> str:
 
 def folder_of(request: Request) -> str:
     """Where a comparison on these data lies unless it is said."""
-    facts = (content_of(request.data), request.split, request.bounds, request.profile, request.evade)
+    facts = (
+        content_of(request.data),
+        request.split,
+        request.bounds,
+        request.profile,
+        request.evade,
+        *table_of(request),
+    )
     mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9_]+", "-", pathlib.Path(request.data).stem).strip("-")[:32] or "data"
     return str(pathlib.Path("runs") / f"models-{stem}-{mark}")

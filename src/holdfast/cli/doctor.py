@@ -61,6 +61,8 @@ def command(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="A model to try, as for audit.")] = "",
     data: Annotated[str, typer.Argument(metavar="[DATA]", help="Its data, as for audit.")] = "",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     split: options.Split = "test",
     trust: options.Trust = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where something should be mended.")] = False,
@@ -70,7 +72,7 @@ def command(
     """Look at versions, extras, memory, disk; with MODEL and DATA also at range and clean accuracy."""
     found = [*versions(), *extras(), *machine()]
     if model:
-        found += subject(model, data, bounds, split, trust)
+        found += subject(model, data, bounds, split, trust, schema, label)
     if as_json:
         emit(json.dumps([dataclasses.asdict(check) for check in found], indent=1))
     else:
@@ -207,12 +209,14 @@ def _clock() -> Check:
     )
 
 
-def subject(model: str, data: str, bounds: str, split: str, trust: str) -> list[Check]:
+def subject(
+    model: str, data: str, bounds: str, split: str, trust: str, schema: str = "", label: str = ""
+) -> list[Check]:
     """The model and the data: can they be read, does the range fit, does the model know its task."""
     if not data:
         return [Check("data", "warn", "not given", "holdfast doctor MODEL DATA")]
     try:
-        dataset = load_data(data, split, bounds)
+        dataset = load_data(data, split, bounds, schema=schema, label=label)
     except HoldfastError as error:
         return [Check("data", "warn", error.line(), f"holdfast explain {error.code}")]
     low, high = float(dataset.x.min()), float(dataset.x.max())

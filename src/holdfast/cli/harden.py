@@ -56,6 +56,8 @@ def command(
     profile: options.Profile = "",
     seed: options.Seed = 0,
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     trust: options.Trust = "",
     out: Out = "",
     as_json: options.Json = False,
@@ -72,7 +74,8 @@ def command(
     from holdfast.evaluation.defending.dividing import misplaced
     from holdfast.models.estimators import estimator_of
 
-    splits, limits = load(data, bounds=options.bounds_of(bounds), profile=profile), options.bounds_of(bounds)
+    limits = options.bounds_of(bounds)
+    splits = load(data, bounds=limits, profile=profile, schema=schema or None, label=label)
     source = load_model(model, trust, limits or space_of(splits.test))
     given = estimator_of(source)
     if given is None and splits.test.schema is not None:  # networks are trained on codes inside their bounds
@@ -80,6 +83,7 @@ def command(
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
     question = {"--threat": under, "--evade": evade, "--profile": profile, "--bounds": bounds}
+    question |= {"--schema": schema, "--label": label}
     told = Told(model, data, question, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
     words = _words({**question, "-o": told.out})
     asked: dict[str, Any] = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "seed": seed}

@@ -37,12 +37,25 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A .safetensors or .pt file with its card, .onnx, .skops, digits-mlp, or module:attribute.",
+        help="A .safetensors or .pt file with its card, .onnx, .skops, .json or .ubj (XGBoost), .txt (LightGBM), .cbm, "
+        ".keras, a folder of Hugging Face, digits-mlp, module:attribute, or the address of an endpoint.",
     ),
 ]
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="A name (holdfast list data), a folder, or an .npz with x and y.")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A name (holdfast list data), a folder of pictures, an .npz with x and y, or a table: "
+        ".csv, .csv.gz, .tsv, .parquet.",
+    ),
 ]
+Schema = Annotated[
+    str,
+    typer.Option(
+        "--schema", metavar="FILE", help="What the rows of a table may be: TOML, as holdfast data inspect -o writes it."
+    ),
+]
+Label = Annotated[str, typer.Option("--label", metavar="NAME", help="The column of a table's file that is to be told.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 
 Threat = Annotated[

@@ -21,6 +21,8 @@ def command(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help="Its data, likewise.")] = "",
     split: options.Split = "",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     as_json: options.Json = False,
@@ -33,7 +35,7 @@ def command(
     from holdfast.evaluation.store import Folder
 
     folder = Folder(run)
-    subject, dataset = load_both(remembered(folder, model, data, split, bounds), trust)
+    subject, dataset = load_both(remembered(folder, model, data, split, bounds, schema, label), trust)
     missing = set(folder.manifest.samples.keys) - set(keys_of(dataset.digests))
     if missing:
         raise IntegrityError(

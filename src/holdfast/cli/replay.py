@@ -25,6 +25,8 @@ def command(
     threat: Annotated[str, typer.Option("--threat", metavar="THREAT", help="Under which threat.")] = "",
     split: options.Split = "",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
     trust: options.Trust = "",
     as_json: options.Json = False,
     quiet: options.Quiet = 0,
@@ -36,7 +38,7 @@ def command(
     from holdfast.threats.literals import parse
 
     folder = Folder(run)
-    subject, dataset = load_both(remembered(folder, model, data, split, bounds), trust)
+    subject, dataset = load_both(remembered(folder, model, data, split, bounds, schema, label), trust)
     found = replay(folder, sample, subject, dataset, parse(threat).literal if threat else None)
     if as_json:
         emit(json.dumps({"schema": "urn:holdfast:replay:1", **dataclasses.asdict(found)}))

@@ -24,11 +24,15 @@ class Words:
     data: str = ""
     split: str = ""
     bounds: str = ""
+    schema: str = ""
+    label: str = ""
     profile: str = ""
     evade: str = ""
 
 
-def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str) -> Words:
+def remembered(
+    folder: "Folder", model: str, data: str, split: str, bounds: str, schema: str = "", label: str = ""
+) -> Words:
     """The words given, and where they are missing those of the command that made the run.
 
     Trust is never remembered: code runs only when a person says so now.
@@ -47,6 +51,8 @@ def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str)
         data=data or (told[3] if known else ""),
         split=split or option("--split") or "test",
         bounds=bounds or option("--bounds"),
+        schema=schema or option("--schema"),
+        label=label or option("--label"),
         profile=option("--profile"),
         evade=option("--evade"),
     )
@@ -57,11 +63,11 @@ def remembered(folder: "Folder", model: str, data: str, split: str, bounds: str)
     return found
 
 
-def load_data(name: str, split: str, bounds: str, profile: str = "") -> "Dataset":
+def load_data(name: str, split: str, bounds: str, profile: str = "", schema: str = "", label: str = "") -> "Dataset":
     """The part of the data that is asked for."""
     from holdfast.data import load
 
-    return load(name, bounds=bounds_of(bounds), split=split, profile=profile)
+    return load(name, bounds=bounds_of(bounds), split=split, profile=profile, schema=schema or None, label=label)
 
 
 def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
@@ -78,7 +84,7 @@ def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
     """The data, and the model in the same units."""
     from holdfast.evaluation.evading import in_direction, of_source
 
-    whole = load_data(words.data, words.split, words.bounds, words.profile)
+    whole = load_data(words.data, words.split, words.bounds, words.profile, words.schema, words.label)
     model = load_model(words.model, trust, bounds_of(words.bounds) or space_of(whole))
     return in_direction(model, whole, words.evade), of_source(whole, words.evade)
 

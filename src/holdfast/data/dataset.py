@@ -229,6 +229,24 @@ class Splits:
         return found
 
 
+def pair(data: Any) -> tuple[Any, Any]:
+    """Inputs and labels, where data are two things.
+
+    Raises:
+        DataError: HF102 where they are something else.
+    """
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return data[0], data[1]
+    fixes = {"DataFrame": 'hf.data.table(frame, label="NAME").test', "Splits": "data.test", "str": "hf.data.load(name)"}
+    raise DataError(
+        "HF102",
+        "These data are neither a Dataset nor a pair",
+        seen=type(data).__name__,
+        expected="a Dataset, or (x, y)",
+        fix=fixes.get(type(data).__name__),
+    )
+
+
 def _shuffled(n: int, seed: int) -> np.ndarray:
     """The numbers below n in an order drawn from the seed by a hash, so the same in every version of every library."""
     keys = [hashlib.blake2b(f"{seed} {row}".encode(), digest_size=8).digest() for row in range(n)]

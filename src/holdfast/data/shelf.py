@@ -38,8 +38,8 @@ def named(name: str) -> str:
     return next((known for known in (name, found, SHORT.get(found, "")) if known in names()), name)
 
 
-def load(name: str, bounds: Any = None, repeats: bool = True) -> Splits:
-    """One set of the folder by its name, which must be one of `names()`.
+def load(name: str, bounds: Any = None, repeats: bool = True, schema: Any = None) -> Splits:
+    """One set of the folder by its name, which must be one of `names()`; of a table under another schema than its own.
 
     Raises:
         DataError: HF110 texts and sound, HF144 to HF147 tables that cannot be read.
@@ -53,13 +53,19 @@ def load(name: str, bounds: Any = None, repeats: bool = True) -> Splits:
     if (root / name / "schema.json").is_file():
         from holdfast.data.tables import known
 
-        return known.load(file, root / name / "schema.json", name, repeats, LICENSES.get(name, ""))
+        return known.load(file, root / name / "schema.json", name, repeats, LICENSES.get(name, ""), schema)
     raise DataError(
         "HF110",
         f"The set {name!r} holds texts",
         expected="images, series or numbers",
         fix="texts come with a later version",
     )
+
+
+def described(name: str) -> bool:
+    """Whether a set is a table that comes with a schema."""
+    root = folder()
+    return root is not None and (root / name / "schema.json").is_file()
 
 
 def table(name: str) -> tuple[pathlib.Path, pathlib.Path]:

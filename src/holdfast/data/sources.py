@@ -71,13 +71,14 @@ def load(
         bounds: Lowest and highest possible value, where the source does not say.
         split: Only this part, "train", "val" or "test".
         size: Height and width that images of a folder are scaled to, in pixels.
-        schema: What the rows of a table file may be, or the TOML file that says so; read off the rows unless given.
+        schema: What the rows of a table may be, or the TOML file that says so; read off a file's rows unless given.
         label: The column of a table file that is to be told, where neither the schema nor its name says.
         repeats: Keep rows of a table's test part that its training part has too; the part's notes count them.
         profile: What an attacker of a table can do, by name (`holdfast list profiles`); else what the schema says.
 
     Raises:
-        DataError: HF107 unknown, HF108 no such part, HF110 unreadable, HF111 refused pickle, HF144 to HF147 tables.
+        DataError: HF107 unknown, HF108 no such part, HF110 unreadable, HF111 refused pickle, HF112 no table to
+            describe, HF144 to HF147 tables.
         ThreatError: HF310 no such profile, HF311 a profile of other tables.
     """
     found = _found(str(source), bounds, size, Table(schema, label, repeats))
@@ -94,6 +95,22 @@ class Table:
     label: str
     repeats: bool
 
+    def refuse(self, source: str, described: bool = False) -> None:
+        """Refuse what only files of tables take; a named table takes another schema as well.
+
+        Raises:
+            DataError: HF112.
+        """
+        if self.label or (self.schema is not None and not described):
+            what = "label" if self.label else "schema"
+            raise DataError(
+                "HF112",
+                f"A {what} is said of data that are no file of a table",
+                seen=source,
+                expected=f"a file that ends in {', '.join(files.SUFFIXES)}",
+                fix=f"leave {what} away, or give the file of the table",
+            )
+
 
 def names() -> tuple[str, ...]:
     """Every name that `load` takes here: built in, and in the folder that `HOLDFAST_DATA` names."""
@@ -101,17 +118,21 @@ def names() -> tuple[str, ...]:
 
 
 def _found(source: str, bounds: Any, size: int | None, told: "Table") -> Splits:
+    path, name = pathlib.Path(source), shelf.named(source)
     if source in BUILTIN:
+        told.refuse(source)
         return _rescaled(BUILTIN[source](), bounds)
-    if shelf.named(source) in shelf.names():
-        return shelf.load(shelf.named(source), bounds, told.repeats)
-    path = pathlib.Path(source)
+    if name in shelf.names():
+        told.refuse(source, shelf.described(name))
+        return shelf.load(name, bounds, told.repeats, told.schema)
+    if path.is_file() and files.here(path):
+        return loading.load(path, told.schema, told.label, told.repeats)
+    if path.exists():
+        told.refuse(path.name)
     if path.is_dir():
         return folders.load(path, bounds, size)
     if path.is_file() and path.suffix == ".npz":
         return archives.load(path, bounds)
-    if path.is_file() and files.here(path):
-        return loading.load(path, told.schema, told.label, told.repeats)
     if path.exists():
         raise DataError(
             "HF110",

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,19 @@ class Box:
         """Lowest and highest value of each entry, expanded to `x`: `(batch, ...)` each."""
         low, high = (torch.as_tensor(b, dtype=torch.float64).to(x).expand_as(x) for b in self.bounds)
         return low, high
+
+    def batch(self, x: object) -> Tensor:
+        """Numbers `(batch, ...)`, in an array or a list, as a tensor.
+
+        Raises:
+            DataError: HF106 for anything else.
+        """
+        try:
+            return torch.as_tensor(np.asarray(x))
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                "HF106", "The inputs are no numbers", seen=type(x).__name__, expected="an array (batch, ...) of numbers"
+            ) from error
 
     def validate(self, x: Tensor) -> Tensor:
         """Whether each row is finite and inside the bounds: `(batch,)`."""

@@ -17,7 +17,7 @@ from holdfast.attacks.trees.search import nearest
 from holdfast.core.errors import ThreatError
 from holdfast.core.params import Count, Range, check
 from holdfast.models.model import Model
-from holdfast.models.settle import settle
+from holdfast.models.settle import settle, wrapped
 from holdfast.threats.goals import indices
 
 
@@ -98,7 +98,7 @@ def exact_distance(
             "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
         )
     how = Search(budget=budget, within=within, seconds=seconds)
-    x = torch.as_tensor(x)
+    x = x if isinstance(x, Tensor) else wrapped(model).space.batch(x)
     x = x if x.dtype == torch.float32 else x.double()
     model = settle(model, torch.nan_to_num(x))
     label = indices(y, len(x), model.classes)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import DataError
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
+from holdfast.threats.tables.raw import NUMBER, Column, columns, in_order, infinite, numbers_of
 from holdfast.threats.tables.schema import Schema
 
 LABELS = ("label", "target", "class", "y", "outcome")
@@ -26,6 +27,9 @@ FEW = 12
 DECIMALS = 4
 LEVELS = 2_000
 """A column with more different words is no category."""
+
+COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+COMMAS = "numbers with a decimal comma? write points"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +115,9 @@ def is_split(name: str, column: Column) -> bool:
 
 def guess(name: str, column: Column) -> Guess | str:
     """What a column seems to be, or why it can be no feature."""
+    row = infinite(column)
+    if row is not None:
+        return f"it has infinite values, the first in row {row}"
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     padded = numbers is not None and column.texts is not None and any(_padded(word) for word in column.texts)
     if numbers is not None and not padded and not _merged(column, numbers):
@@ -120,7 +127,8 @@ def guess(name: str, column: Column) -> Guess | str:
     if not words:
         return "it is empty"
     if len(words) > LEVELS or (len(words) == len(column) - missing and len(words) > 50):
-        return f"{len(words)} different words in {len(column)} rows are no levels"
+        more = f": {COMMAS}" if _commas(words) else ""
+        return f"{len(words)} different words in {len(column)} rows are no levels{more}"
     two = len(words) == 2
     feature = Feature(
         name,
@@ -130,7 +138,7 @@ def guess(name: str, column: Column) -> Guess | str:
         immutable=len(words) == 1,
     )
     why = "constant" if len(words) == 1 else "two words" if two else "padded numbers" if padded else "words"
-    return Guess(feature, missing, len(words), why)
+    return Guess(feature, missing, len(words), COMMAS if _commas(words) else why)
 
 
 def _number(name: str, x: NDArray[np.float64]) -> Guess | str:
@@ -138,8 +146,6 @@ def _number(name: str, x: NDArray[np.float64]) -> Guess | str:
     missing = int(np.isnan(x).sum())
     if not len(seen):
         return "it is empty"
-    if not np.isfinite(seen).all():
-        return "it has infinite values"
     if math.isinf(float(seen[-1]) - float(seen[0])):
         return "its range is wider than float64 can tell"
     few: dict[str, Any] = {"missing": missing > 0, "immutable": len(seen) == 1}
@@ -198,6 +204,12 @@ def _merged(column: Column, x: NDArray[np.float64]) -> bool:
     if column.texts is None or not bool((np.abs(x) >= 2.0**53).any()):
         return False
     return len(set(column.texts) - {None}) > len(np.unique(x[~np.isnan(x)]))
+
+
+def _commas(words: Sequence[str]) -> bool:
+    """Whether words are numbers once their commas are points."""
+    some = [word for word in words if not NUMBER.fullmatch(word)]
+    return bool(some) and all(map(COMMA.fullmatch, some))
 
 
 def _padded(word: str | None) -> bool:

@@ -49,10 +49,10 @@ def inspect(source: str, label: str = "", schema: str | None = None) -> Inspecti
     path, name = pathlib.Path(source), shelf.named(source)
     left: tuple[tuple[str, str], ...] = ()
     guesses: tuple[Guess, ...] = ()
-    if name in shelf.names() and schema is None:
+    if name in shelf.names():
         file, about = shelf.table(name)
         raw = files.read(file)
-        found = known.described(about, raw, name)
+        found = known.described(about, raw, name) if schema is None else Schema.read(schema)
     elif path.is_file() and files.here(path):
         raw = files.read(path)
         if schema is None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import pathlib
 from typing import Any
 
@@ -27,17 +28,27 @@ WAYS: dict[str, Direction] = {"any": "both", "increase": "up", "decrease": "down
 ONE_TO_ONE = " (one-to-one)"
 
 
-def load(file: pathlib.Path, about: pathlib.Path, name: str, repeats: bool = True, license: str = "") -> Splits:
+def load(
+    file: pathlib.Path,
+    about: pathlib.Path,
+    name: str,
+    repeats: bool = True,
+    license: str = "",
+    given: Schema | str | os.PathLike[str] | None = None,
+) -> Splits:
     """The parts of a table, with kinds, levels, ranges, what may move and relations as its `schema.json` tells.
 
     Ranges cover all rows, those of the test part as well: they say where an attacker may go, and no model learns from
-    them. Scales are standard deviations of the training part.
+    them. Scales are standard deviations of the training part. A schema that is given, or its file, counts instead.
 
     Raises:
         DataError: HF144 for a `schema.json` that cannot be read, HF145 and HF146 for a table that does not fit it.
     """
     raw = files.read(file)
     schema = described(about, raw, name)
+    if given is not None:
+        told = given if isinstance(given, Schema) else Schema.read(given)
+        schema = dataclasses.replace(told, label=told.label or schema.label, classes=told.classes or schema.classes)
     y, _ = labels(raw, schema)
     made = parted(encoded(schema, raw), y, schema, raw, name, repeats, license)
     parts = (dataclasses.replace(part, shared=True) for part in (made.train, made.test, made.val) if part is not None)

@@ -19,6 +19,9 @@ from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 
+FEW = 3
+"""Columns that a note names."""
+
 Described = Schema | str | os.PathLike[str] | None
 
 
@@ -35,15 +38,20 @@ def table(rows: Any, schema: Described = None, *, label: str = "", name: str = "
     Raises:
         DataError: HF145 for rows that do not fit the schema, HF147 for a label that is missing or unknown.
     """
-    raw = columns(rows)
+    raw, notes = columns(rows), tuple[str, ...]()
     if schema is None:
-        schema = infer(raw, label, name).schema
+        found = infer(raw, label, name)
+        schema, notes = found.schema, _absent(found.left)
     elif not isinstance(schema, Schema):
         schema = Schema.read(schema)
     if label and label != schema.label:
         schema = dataclasses.replace(schema, label=label, classes=())
     y, classes = labels(raw, schema)
-    return parted(Tabular(schema).encode(raw), y, dataclasses.replace(schema, classes=classes), raw, name, repeats)
+    schema = dataclasses.replace(schema, classes=classes)
+    made = parted(Tabular(schema).encode(raw), y, schema, raw, name, repeats)
+    parts = (made.train, made.test, made.val)
+    train, test, val = (part and dataclasses.replace(part, notes=(*part.notes, *notes)) for part in parts)
+    return Splits(train, test, val)
 
 
 def load(path: pathlib.Path, schema: Described = None, label: str = "", repeats: bool = True) -> Splits:
@@ -111,6 +119,12 @@ def _noted(part: Dataset, train: Dataset, repeats: bool) -> Dataset:
             notes.append(f"{int(twice.sum())} of {n} rows ({float(twice.double().mean()):.1%}) are in train too{done}")
             part = part if repeats else part.take(~twice)
     return dataclasses.replace(part, notes=(*notes, *_broken(part)))
+
+
+def _absent(left: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """A note on columns that are no features, where there are some."""
+    more = f" and {len(left) - FEW} more" if len(left) > FEW else ""
+    return ("left out: " + "; ".join(f"{name}: {why}" for name, why in left[:FEW]) + more,) if left else ()
 
 
 def profiled(found: Splits, assumed: Profile) -> Splits:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from holdfast.core.errors import DataError
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.raw import Column, columns, numbers_of
+from holdfast.threats.tables.raw import Column, columns, infinite, numbers_of
 
 if TYPE_CHECKING:
     from holdfast.threats.tables.schema import Schema
@@ -44,8 +44,11 @@ def codes(feature: Feature, column: Column) -> Tensor:
         if numbers is None:
             strange = [word for word in column.words if word is not None and numbers_of([word]) is None]
             if strange:
-                raise _stranger(feature, column, strange[0], "a number")
+                raise _stranger(feature, column, strange[0], "a finite number")
             numbers = np.full(len(column), math.nan)
+        row = infinite(Column(numbers))
+        if row is not None:
+            raise _stranger(feature, column, column.words[row] or "", "a finite number")
         return feature.read(torch.from_numpy(numbers.astype(np.float64)))
     place = {level: float(i) for i, level in enumerate(feature.levels)}
     named = {float(level): code for level, code in place.items() if numbers_of([level]) is not None}
@@ -94,10 +97,11 @@ def _raw(feature: Feature, x: np.ndarray) -> np.ndarray:
 
 def _stranger(feature: Feature, column: Column, word: str, expected: str) -> DataError:
     near = difflib.get_close_matches(word, feature.levels, 1)
+    fix = "add it to the schema if it is possible" if feature.levels else "leave the row out, or the cell empty"
     row = next((i for i, cell in enumerate(column.words) if cell == word), 0)
     return DataError(
         "HF145",
         f"Row {row} has {word!r:.60} in the column {feature.name!r}",
         expected=expected + (": " + ", ".join(feature.levels[:8]) if feature.levels else ""),
-        fix=f"did you mean {near[0]}?" if near else "add it to the schema if it is possible",
+        fix=f"did you mean {near[0]}?" if near else fix,
     )

@@ -208,8 +208,6 @@ def _numbers(f: Feature) -> Iterable[str]:
         if value is not None and not (number and abs(value) <= sys.float_info.max):
             shown = f"{value!r:.60}" if not isinstance(value, int) else "a whole number that is too large"
             yield f"{name} = {shown} is no finite number"
-    if f.kind not in ("real", "integer"):
-        return
     if (f.scale is not None and f.scale <= 0) or (f.cost is not None and f.cost < 0):
         yield f"scale = {f.scale}, cost = {f.cost}: a scale is positive, a cost not negative"
     if f.kind not in ("real", "integer"):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import DataError
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+ENDLESS = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 GAPS = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"})
 """What stands in a column of numbers where one is missing; among words only the empty text does."""
 
@@ -72,7 +73,7 @@ def columns(rows: Any) -> dict[str, Column]:
             "These are no rows of a table",
             seen=f"{type(rows).__name__}",
             expected="a data frame (pandas, polars, Arrow), a list of records, or columns by name",
-            fix="pandas.DataFrame(x, columns=[...])",
+            fix="frame.collect()" if hasattr(rows, "collect") else "pandas.DataFrame(x, columns=[...])",
         )
     if len({len(column) for column in found.values()}) > 1:
         raise DataError("HF145", "The columns have different lengths", seen={name: len(c) for name, c in found.items()})
@@ -123,6 +124,19 @@ def numbers_of(texts: Sequence[str | None]) -> NDArray[np.float64] | None:
     return None if np.isnan(found).all() or np.isinf(found).any() else found
 
 
+def infinite(column: Column) -> int | None:
+    """The first row whose number is infinite (`inf`, `-Infinity`, 1e999) in a column of numbers; else None."""
+    if column.numbers is not None:
+        return next(iter(np.flatnonzero(np.isinf(column.numbers)).tolist()), None)
+    endless = dict[str | None, bool]()
+    for cell in set(column.words) - {None}:
+        word = str(cell).strip()
+        if word not in GAPS and not NUMBER.fullmatch(word) and not ENDLESS.fullmatch(word):
+            return None
+        endless[cell] = word not in GAPS and math.isinf(float(word))
+    return next((i for i, cell in enumerate(column.words) if endless.get(cell)), None)
+
+
 def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column:
     """A column of a text file.
 
@@ -163,7 +177,7 @@ def _arrow(rows: Any) -> dict[str, Column]:
             "The data frame cannot be read",
             seen=f"{error}"[:160],
             expected="columns of numbers or of texts",
-            fix="frame.astype(str) for a column that mixes both",
+            fix="make words of a column that mixes both: frame[NAME].astype(str), in polars .cast(polars.String)",
         ) from error
 
 
@@ -173,7 +187,8 @@ def _column(name: str, cells: Any) -> Column:
 
     kind = cells.type
     if pyarrow.types.is_dictionary(kind):
-        cells, kind = cells.cast(kind.value_type), kind.value_type
+        cells = _decoded(cells)
+        kind = cells.type
     if pyarrow.types.is_boolean(kind):
         cells, kind = cells.cast(pyarrow.int8()), pyarrow.int8()
     if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind):
@@ -184,6 +199,19 @@ def _column(name: str, cells: Any) -> Column:
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_string_view(kind):
         return Column(texts=tuple(cell or None for cell in cells.to_pylist()))
     raise _neither(name, kind)
+
+
+def _decoded(cells: Any) -> Any:
+    """The values of an Arrow column that holds places in a list of them: categories of pandas and of polars."""
+    import pyarrow
+
+    kind = cells.type.value_type
+    if pyarrow.types.is_string_view(kind):  # which Arrow neither takes from nor casts to
+        kind = pyarrow.large_string()
+        parts = [(pyarrow.array(chunk.dictionary.to_pylist(), kind), chunk.indices) for chunk in cells.chunks]
+    else:
+        parts = [(chunk.dictionary, chunk.indices) for chunk in cells.chunks]
+    return pyarrow.chunked_array([values.take(places) for values, places in parts], type=kind)
 
 
 def _neither(name: str, seen: Any) -> DataError:

@@ -109,18 +109,34 @@ class Schema:
         """A batch as a float64 tensor of its own.
 
         Raises:
-            DataError: HF148 where it is no `(batch, features)`.
+            DataError: HF148 where it is no `(batch, features)` of numbers, or a frame with other columns.
         """
-        found = torch.as_tensor(np.asarray(x) if not isinstance(x, Tensor) else x).detach().cpu()
+        found = _numbers(x)
+        heads = [str(name) for name in getattr(x, "columns", ())]
+        if found is None or (heads and heads != list(self.by_name)):
+            raise self._strangers("raw rows" if heads else f"{type(x).__name__}", "codes, float64")
         if found.dim() != 2 or found.shape[1] != len(self.features):
+            raise self._strangers(f"shape {tuple(found.shape)}", f"(batch, {len(self.features)})")
+        return found.to(torch.float64, copy=True)
+
+    def _strangers(self, seen: str, expected: str) -> DataError:
+        what, fix = (
+            f"The rows do not fit the schema of {self.name!r}",
+            "Tabular(schema).encode(frame) makes codes of raw rows",
+        )
+        return DataError("HF148", what, seen=seen, expected=expected, fix=fix)
+
+    def _both(self, x: Any, x0: Any) -> tuple[Tensor, Tensor]:
+        """Rows and those that they were made from, one for each."""
+        rows, origins = self.codes(x), self.codes(x0)
+        if len(rows) != len(origins):
             raise DataError(
                 "HF148",
-                f"The rows do not fit the schema of {self.name!r}",
-                seen=f"shape {tuple(found.shape)}",
-                expected=f"(batch, {len(self.features)})",
-                fix="Tabular(schema).encode(frame) makes codes of raw rows",
+                "The rows and those that they were made from are not as many",
+                seen=f"{len(rows)} and {len(origins)}",
+                expected="x[i] made from x0[i]",
             )
-        return found.to(torch.float64, copy=True)
+        return rows, origins
 
     def validate(self, x: Any, x0: Any = None) -> Verdict:
         """Which rows are possible, and what speaks against the others.
@@ -129,7 +145,7 @@ class Schema:
             x: Codes `(batch, features)`.
             x0: The rows that they were made from: then immutable columns and directions count too.
         """
-        return verdict(self, self.codes(x), None if x0 is None else self.codes(x0))
+        return verdict(self, self.codes(x), None) if x0 is None else verdict(self, *self._both(x, x0))
 
     def repair(self, x: Any, x0: Any) -> Repaired:
         """Possible rows near `x` that may be made from `x0`, both `(batch, features)`.
@@ -138,7 +154,7 @@ class Schema:
         relations are mended by moving few columns and, where that does not do, by taking changes back. Rows that are
         possible stay as they are, bit for bit. Costs some evaluations of the relations that are broken; no query.
         """
-        return repaired(self, self.codes(x), self.codes(x0))
+        return repaired(self, *self._both(x, x0))
 
     def learned(self, x: Any) -> "Schema":
         """The same with the pairs of each `determines` as these rows `(batch, features)` show them.
@@ -171,6 +187,17 @@ class Schema:
             DataError: HF144 for a file that cannot be read, with the line; HF141 to HF143 for what it says.
         """
         return Schema.from_toml(document.load(path), os.path.basename(path))
+
+
+def _numbers(x: Any) -> Tensor | None:
+    """Real numbers as a tensor; None for anything else."""
+    if isinstance(x, Tensor):
+        return None if x.is_complex() else x.detach().cpu()
+    try:
+        cells = np.asarray(x)
+    except ValueError:  # rows of different lengths
+        return None
+    return torch.from_numpy(np.array(cells, dtype=np.float64)) if cells.dtype.kind in "biuf" else None
 
 
 def _problems(features: tuple[Feature, ...], label: str, classes: tuple[str, ...]) -> Iterable[str]:

@@ -37,6 +37,14 @@ class Tabular(Box):
         """The same space: no batch can say more of it."""
         return self
 
+    def batch(self, x: object) -> Tensor:
+        """Codes `(batch, features)` as a tensor.
+
+        Raises:
+            DataError: HF148 for anything else; `encode` makes codes of raw rows.
+        """
+        return self.schema.codes(x)
+
     def encode(self, rows: Any) -> Tensor:
         """Codes `(batch, features)` of raw rows: a data frame, a list of records, columns by name.
 
