@@ -208,3 +208,23 @@ def test_an_estimator_of_numbers_without_names_on_a_schema_with_words_is_told_wh
     made = DecisionTreeClassifier(max_depth=2).fit(DATA.x.double().nan_to_num().numpy(), DATA.y.numpy())
     with pytest.raises(hf.ModelError, match="^HF280 .*schema has words.*string to float.*make_pipeline"):
         settle(hf.wrap(made, SPACE), DATA.x)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_trees_that_were_fitted_on_codes_are_seen(named):
+    """Columns of numbers alone: what the arrays say of codes is what the forest says of raw rows."""
+    schema = Schema((Feature("age", "integer", low=0, high=90), Feature("debt", low=0, high=9, missing=True)))
+    draw = np.random.default_rng(0)
+    x = np.stack([draw.integers(0, 90, 200), draw.random(200) * 9], 1).astype(float)
+    x[::7, 1] = np.nan
+    y = (x[:, 0] > 9 * np.nan_to_num(x[:, 1])).astype(int)
+    codes = torch.from_numpy(x)
+    forest = RandomForestClassifier(5, random_state=0).fit(Tabular(schema).frame(codes) if named else x, y)
+    model = settle(hf.wrap(forest, schema), codes)
+    assert np.array_equal(model.trees().scores(x).argmax(1), model.predict(codes).numpy())
+    out = hf.run(hf.attacks.LeafTuple(restarts=3), model, codes[:20], y[:20], "table:linf=inf")
+    assert out.success[~codes[:20].isnan().any(1)].all()
+    assert schema.validate(out.adversarial, codes[:20]).valid.all()
+    turned = forest.fit(Tabular(schema).frame(codes)[["debt", "age"]], y)
+    assert hf.wrap(turned, schema).trees is None
+    assert hf.wrap(pipeline(DecisionTreeClassifier()).fit(RAW, FRAME.risk), SCHEMA).trees is None

@@ -1,5 +1,6 @@
 """XGBoost, LightGBM and CatBoost behind `wrap`: scores from the library itself, the trees beside them."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,11 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
+from holdfast.models.tables import same_classes
 from holdfast.models.trees import catboost, lightgbm, xgboost
 from holdfast.models.trees.read import library_of, reader_of
 from holdfast.threats.space import Box
+from holdfast.threats.tables.tabular import Tabular
 
 Ask = Callable[[NDArray[Any]], Any]
 
@@ -26,12 +29,16 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
     i-th of `classes_`. The trees are read when they are first asked for.
 
     Raises:
-        ModelError: HF208 for what is not fitted, or does not decide for one of several classes.
+        ModelError: HF208 for what is not fitted, or does not decide for one of several classes, HF281 for other classes
+            than those of the space. HF280 at the first question about inputs of another width.
     """
     library = library_of(model) or ""
     ask, classes, dump = _KINDS[library](model)
     names = list(getattr(model, "classes_", range(classes)))
-    source = Source(ask=Asked(ask, flat=True, double=True), output="logits", classes=classes, origin=model)
+    if isinstance(space, Tabular):
+        same_classes(np.asarray(names), space.schema)
+    asked = Asked(_Fitting(ask, width_of(model)), flat=True, double=True)
+    source = Source(ask=asked, output="logits", classes=classes, origin=model)
     return source.model(
         Model(
             space=space,
@@ -50,10 +57,48 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
 def columns_of(model: Any) -> tuple[str, ...]:
     """Names of the columns that it was fitted on, as its file keeps them; where it knows none, numbers or nothing."""
     if library_of(model) == "catboost":
-        return tuple(model.feature_names_ or ())
+        return tuple(_ready(model).feature_names_)
     library = {"xgboost": xgboost, "lightgbm": lightgbm}[library_of(model) or ""]
     booster = _fitted(model, library.booster_of)
     return tuple(booster.feature_name() if library is lightgbm else booster.feature_names or ())
+
+
+def width_of(model: Any) -> int:
+    """How many numbers there are in a row of what it was fitted on."""
+    if library_of(model) == "catboost":
+        return len(_ready(model).feature_names_)
+    if library_of(model) == "xgboost":
+        return int(_fitted(model, xgboost.booster_of).num_features())
+    return int(_fitted(model, lightgbm.booster_of).num_feature())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Fitting:
+    """A question about rows as wide as those that were fitted: the libraries crash on others, or read the wrong ones.
+
+    Args:
+        ask: Rows `(batch, features)` -> scores.
+        width: Numbers in a row.
+    """
+
+    ask: Ask
+    width: int
+
+    def __call__(self, x: NDArray[Any]) -> Any:
+        """Scores.
+
+        Raises:
+            ModelError: HF280 for rows of another width.
+        """
+        if x.shape[1] != self.width:
+            raise ModelError(
+                "HF280",
+                "The booster was fitted on another number of columns than the inputs have",
+                seen=f"inputs of {x.shape[1]} numbers",
+                expected=f"{self.width}",
+                fix="give it the columns that it was fitted on, in their order",
+            )
+        return self.ask(x)
 
 
 def _xgboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
@@ -80,9 +125,7 @@ def _lightgbm(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
 
 
 def _catboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
-    if not model.is_fitted():
-        raise _unfitted(model)
-    _decides(str(model.get_all_params()["loss_function"]), tuple(catboost.LINKS))
+    _decides(str(_ready(model).get_all_params()["loss_function"]), tuple(catboost.LINKS))
     named = tuple(model.get_cat_feature_indices())
 
     def ask(x: NDArray[Any]) -> Any:
@@ -93,6 +136,17 @@ def _catboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
         return model.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
 
     return ask, len(model.classes_), lambda: catboost.saved(model, "cbm")
+
+
+def _ready(model: Any) -> Any:
+    """A CatBoostClassifier that is fitted.
+
+    Raises:
+        ModelError: HF208 where it is not.
+    """
+    if not model.is_fitted():
+        raise _unfitted(model)
+    return model
 
 
 def _fitted(model: Any, booster_of: Callable[[Any], Any]) -> Any:

@@ -24,6 +24,8 @@ def looked_through(file: pathlib.Path) -> int:
     content = file.read_bytes()
     try:
         text = content.decode("utf-8")
+        if text.startswith("tree\r\n"):
+            raise unreadable(file, r"lines that end in \r\n, where LightGBM writes \n; write it anew with save_model")
         head, mark, rest = text.partition("\nTree=0\n")
         said = _pairs(head)
         if not text.startswith("tree\n") or "max_feature_idx" not in said:

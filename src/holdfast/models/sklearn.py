@@ -52,8 +52,8 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
     """
     names = _classes(estimator)
     feed: Feed = _as_given
-    twin = None
-    if not isinstance(space, Tabular) or takes_codes(estimator, space.schema):
+    twin, coded = None, not isinstance(space, Tabular) or takes_codes(estimator, space.schema)
+    if coded:
         twin = joint_twin(estimator) or deciding_twin(estimator)
     if isinstance(space, Tabular):
         same_classes(names, space.schema)
@@ -72,7 +72,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
             stages=stages,
             parameters=functools.partial(digest_of, estimator),
             borrowed=functools.partial(borrowed),
-            trees=reader_of(estimator) if feed is _as_given else None,
+            trees=reader_of(estimator) if coded else None,
         )
     )
 

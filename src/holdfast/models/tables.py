@@ -15,6 +15,9 @@ from holdfast.threats.tables.tabular import Tabular
 Feed = Callable[[np.ndarray], Any]
 """Codes `(batch, features)` -> what a model takes."""
 
+NUMBERED = re.compile(r"(f|Column_)?\d+")
+"""What boosting libraries call columns without names."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frames:
@@ -56,13 +59,21 @@ def takes_codes(estimator: Any, schema: Schema) -> bool:
     return same and width == count and not any(f.levels for f in schema.features)
 
 
-def same_order(names: Iterable[str] | None, schema: Schema) -> None:
-    """Refuse what was fitted on the schema's columns in another order, as a Booster's file tells; other names may be.
+def same_columns(estimator: Any, names: tuple[str, ...], width: int, schema: Schema) -> None:
+    """Refuse boosted trees that were fitted on other columns than codes have, or on these in another order.
+
+    Names that are no names (`f0`, `Column_0`, `0`) say nothing, nor do those of a file which are all others.
+
+    Args:
+        estimator: A Booster or classifier.
+        names: Of its columns, as far as it knows any.
+        width: How many it was fitted on.
+        schema: Whose codes it will be asked about.
 
     Raises:
         ModelError: HF280.
     """
-    known, wanted = _alike(names or ()), _alike(schema.by_name)
+    known, wanted = _alike(names), _alike(schema.by_name)
     if known != wanted and sorted(known) == sorted(wanted):
         first = next(i for i, (one, other) in enumerate(zip(known, wanted, strict=True)) if one != other)
         raise ModelError(
@@ -72,6 +83,13 @@ def same_order(names: Iterable[str] | None, schema: Schema) -> None:
             expected=repr(wanted[first]),
             fix="fit it on hf.Tabular(schema).frame(codes), or put the schema's columns in its order",
         )
+    if any(feature.levels for feature in schema.features):
+        return
+    if width != len(wanted):
+        raise _misfit(f"it was fitted on {width} columns", f"{len(wanted)}, as the schema has")
+    absent = [name for name, one in zip(names, known, strict=True) if one not in wanted and not NUMBERED.fullmatch(one)]
+    if absent and (set(known) & set(wanted) or getattr(estimator, "feature_names_in_", None) is not None):
+        raise _misfit(f"it was fitted on a column {absent[0]!r}", "columns of " + repr(schema))
 
 
 def _alike(names: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from holdfast.models.huggingface import library as hugging_face
 from holdfast.models.keras import library as keras
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
-from holdfast.models.tables import same_order, takes_codes
+from holdfast.models.tables import same_columns, takes_codes
 from holdfast.models.torch_module import Numbers, from_torch
 from holdfast.models.trees.read import library_of
 from holdfast.threats.space import Box
@@ -184,11 +184,11 @@ def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> M
     """A fitted classifier of a library, which is not imported unless the object comes from it."""
     make: Callable[..., Model]
     if library_of(x) in ("xgboost", "lightgbm", "catboost"):
-        from holdfast.models.boosting import columns_of
+        from holdfast.models.boosting import columns_of, width_of
         from holdfast.models.boosting import from_boosting as make
 
         if isinstance(space, Tabular):
-            same_order(columns_of(x), space.schema)
+            same_columns(x, columns_of(x), width_of(x), space.schema)
         if isinstance(space, Tabular) and not takes_codes(x, space.schema):
             raise ModelError(
                 "HF207",

@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.attacks.trees.field import Field, gains_of
+from holdfast.attacks.trees.possible import Possible
 from holdfast.attacks.trees.program import POWERS, Boxes, Found, Program, cheapest, cost, length, shrunk
 from holdfast.attacks.trees.search import nearest
-from holdfast.core.errors import ThreatError
+from holdfast.core.errors import DataError, ThreatError
 from holdfast.core.params import Count, Range, check
 from holdfast.models.model import Model
 from holdfast.models.settle import settle, wrapped
 from holdfast.threats.goals import indices
+from holdfast.threats.tables.tabular import Tabular
+from holdfast.threats.tables.threat import Table
+
+_MEASURES = {"l0": "features", "l1": "l1", "l2": "l2"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,6 +83,11 @@ def exact_distance(
     (the first call on a machine compiles, for about 20 s of one core), far more without it; a program costs tenths of a
     second to many seconds. Both take exponentially many boxes in the worst case.
 
+    On a schema distances are Linf over the possible rows, in its standardized units (`Ruler`): steps, ranges, immutable
+    columns and directions hold, and every witness passes `schema.validate`. One-hot groups stay as they are, as missing
+    values do. Relations are held by the witness, not by the search: where the nearest row breaks one, the distance is
+    infinite and not proven, and `lower` is true all the same. Other norms are refused there.
+
     Args:
         model: A wrapped tree ensemble.
         x: Inputs `(batch, ...)` in the data's units, float32 or float64.
@@ -90,25 +100,29 @@ def exact_distance(
     Raises:
         ModelError: HF271 for a model without trees or with a decision at a threshold, HF270 for one whose trees cannot
             be read, HF272 where the arrays do not answer as the model does.
-        ThreatError: HF303 for another norm, HF305 for labels that cannot be read or that the model cannot output.
-        DataError: HF104 for inputs outside the bounds.
+        ThreatError: HF303 for another norm, on a schema for any but Linf, HF305 for labels that cannot be read or that
+            the model cannot output.
+        DataError: HF104 for inputs outside the bounds, or rows that break the schema.
     """
-    if not isinstance(norm, str) or (norm != "linf" and norm not in POWERS):
-        raise ThreatError(
-            "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
-        )
+    _check_norm(norm, model)
     how = Search(budget=budget, within=within, seconds=seconds)
     x = x if isinstance(x, Tensor) else wrapped(model).space.batch(x)
-    x = x if x.dtype == torch.float32 else x.double()
+    x = x if x.dtype == torch.float32 and not isinstance(model.space, Tabular) else x.double()
+    _check_rows(model, x)
     model = settle(model, torch.nan_to_num(x))
     label = indices(y, len(x), model.classes)
     field = Field.of(model, x)
     field.agree(x, np.eye(int(model.classes or 2), dtype=bool)[model.predict(x).cpu().numpy()])
     rows = x.cpu().numpy().reshape(len(x), -1)
+    around = _around(model, field, x, rows)
     one_row = _row if norm == "linf" else functools.partial(_programmed, norm=norm, ask=_asked(model, x))
-    found = [one_row(field, row, int(own), how) for row, own in zip(rows, label.tolist(), strict=True)]
+    found = [
+        one_row(field, row, int(own), how, near()) for row, own, near in zip(rows, label.tolist(), around, strict=True)
+    ]
     distance, lower = (torch.tensor([one[i] for one in found], dtype=torch.float64) for i in (0, 1))
     witness = torch.from_numpy(np.stack([one[3] for one in found]) if found else rows).to(x).reshape(x.shape)
+    if isinstance(model.space, Tabular):  # relations are not searched for
+        witness = torch.where(model.space.schema.validate(witness, x).valid.to(x.device)[:, None], witness, x)
     distance[model.predict(witness).cpu() == label.cpu()] = torch.inf
     return Distances(
         distance=distance,
@@ -119,10 +133,57 @@ def exact_distance(
     )
 
 
-def _row(field: Field, row: NDArray[Any], label: int, how: Search) -> tuple[float, float, int, NDArray[Any]]:
-    """One row: distance, lower bound, boxes looked at, witness."""
+def _check_norm(norm: str, model: Model) -> None:
+    """Refuse what is not measured.
+
+    Raises:
+        ThreatError: HF303.
+    """
+    if not isinstance(norm, str) or (norm != "linf" and norm not in POWERS):
+        raise ThreatError(
+            "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
+        )
+    if isinstance(model.space, Tabular) and norm != "linf":
+        raise ThreatError(
+            "HF303",
+            "Exact distances over the rows of a schema are measured in linf alone",
+            seen=repr(norm),
+            expected="linf",
+            fix=f"LeafTuple comes near: hf.run(hf.attacks.LeafTuple(), model, x, y, 'table:{_MEASURES[norm]}=inf')",
+        )
+
+
+def _check_rows(model: Model, x: Tensor) -> None:
+    """Refuse rows that break the schema of a table.
+
+    Raises:
+        DataError: HF104.
+    """
+    bad = int((~model.space.validate(x)).sum()) if isinstance(model.space, Tabular) else 0
+    if bad:
+        raise DataError(
+            "HF104",
+            "Rows break their schema",
+            seen=f"{bad} of {len(x)}",
+            expected=repr(model.space),
+            fix="schema.validate(x).reasons says what speaks against each row",
+        )
+
+
+def _around(model: Model, field: Field, x: Tensor, rows: NDArray[Any]) -> list[Callable[[], tuple[NDArray[Any], ...]]]:
+    """What tells the regions around each row; of a table, those that hold possible rows."""
+    if not isinstance(model.space, Tabular):
+        return [functools.partial(field.regions, row) for row in rows]
+    table = Possible.of(Table(linf=np.inf).around(x, model.space), field, rows)
+    return [functools.partial(table.regions, field, row, i) for i, row in enumerate(rows)]
+
+
+def _row(
+    field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
+) -> tuple[float, float, int, NDArray[Any]]:
+    """One row, with the regions around it: distance, lower bound, boxes looked at, witness."""
     trees = field.trees
-    tree_of, leaf_of, far, start, limit_of, lows, highs = field.regions(row)
+    tree_of, leaf_of, far, start, limit_of, lows, highs = around
     gains, offset, slack = gains_of(field, leaf_of, label)
     distance, lower, boxes, chosen = nearest(
         np.argsort(far, kind="stable"), tree_of, far, start, limit_of, lows, highs, field.values[leaf_of], gains,
@@ -142,10 +203,17 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
 
 
 def _programmed(
-    field: Field, row: NDArray[Any], label: int, how: Search, *, norm: str, ask: Callable[[NDArray[Any]], int]
+    field: Field,
+    row: NDArray[Any],
+    label: int,
+    how: Search,
+    around: tuple[NDArray[Any], ...],
+    *,
+    norm: str,
+    ask: Callable[[NDArray[Any]], int],
 ) -> tuple[float, float, int, NDArray[Any]]:
     """One row in L0, L1 or L2, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
-    far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf))
+    far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0 or (np.isinf(far) and np.isinf(near)):
         return far, near, looked, witness
     kind, point = row.dtype.name, row.astype(np.float64)
@@ -157,7 +225,7 @@ def _programmed(
         paid = float(cost(np.nan_to_num(better - point), norm).sum())
         if paid < limit:
             found.witness, found.paid = better, paid
-    boxes, leaf_of = _boxes(field, row)
+    boxes, leaf_of = _boxes(field, row, around)
     program, bounds = Program.of(boxes, norm, kind), []
     gains, offset, slack = gains_of(field, leaf_of, label)
     for other in np.argsort(-offset, kind="stable").tolist():
@@ -183,9 +251,9 @@ def _least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied:
     return -offset + (0.5 if tied else -0.5) if whole else -offset - slack
 
 
-def _boxes(field: Field, row: NDArray[Any]) -> tuple[Boxes, NDArray[Any]]:
+def _boxes(field: Field, row: NDArray[Any], around: tuple[NDArray[Any], ...]) -> tuple[Boxes, NDArray[Any]]:
     """The regions of all trees around a row, and the leaf of each."""
-    tree_of, leaf_of, _, start, limit_of, lows, highs = field.regions(row)
+    tree_of, leaf_of, _, start, limit_of, lows, highs = around
     boxes = Boxes(
         point=row.astype(np.float64), low=field.low, high=field.high, tree_of=tree_of, start=start, limit_of=limit_of,
         lows=lows, highs=highs,

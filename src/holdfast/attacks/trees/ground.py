@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from holdfast.attacks.probe import Probe
 from holdfast.attacks.trees import tuples
 from holdfast.attacks.trees.field import AGREE, Field
+from holdfast.attacks.trees.possible import Possible, stepped
 from holdfast.threats.goals import Answer, overall
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.genomes import Genomes
 from holdfast.threats.tables.region import TableRegion
 
 Array = NDArray[Any]
@@ -68,15 +68,11 @@ class Ground:
         low, high = (np.broadcast_to(end, rows.shape) for end in (field.low, field.high))
         p, weight, flat, grid, table = region.p, np.ones(rows.shape[1]), np.zeros(rows.shape[1], bool), {}, None
         if isinstance(region, TableRegion):
-            genomes, ruler, features = Genomes(region), region.ruler, region.schema.features
-            low, high = genomes.low.numpy(), genomes.high.numpy()
-            single = genomes.numbers | torch.tensor([f.kind == "categorical" for f in features])
-            fixed = fixed | ~(single & genomes.movable[genomes.slot]).numpy()
+            possible, ruler = Possible.of(region, field, rows), region.ruler
+            low, high, fixed, flat, grid = possible.low, possible.high, possible.fixed, possible.flat, possible.grid
             measure = region.limits[0][0]
             p = {"features": 0.0, "l2": 2.0, "linf": math.inf}.get(measure, 1.0)
             weight = (ruler.costs if measure == "cost" else ruler.unit).numpy()
-            flat = np.array([not f.ordered for f in features])
-            grid = {j: f for j, f in enumerate(features) if f.step}
             sums = any(name != "linf" and limit < math.inf for name, limit in region.limits[1:])
             table = region if region.schema.rules or sums else None
         width = field.high - field.low
@@ -101,16 +97,9 @@ class Ground:
         self, tree_of: Array, leaf_of: Array, _: Array, start: Array, limit_of: Array, lows: Array, highs: Array
     ) -> tuple[Array, tuples.Boxes]:
         """Boxes that end at multiples of the steps, without those that hold none."""
-        for j, feature in self.grid.items():
-            at = limit_of == j
-            lows[at], highs[at] = _inward(feature, lows[at], 1), _inward(feature, highs[at], -1)
-        size = np.diff(start)
-        owner = np.repeat(np.arange(len(size)), size)
-        there = np.bincount(owner[lows > highs], minlength=len(size)) == 0
-        limits, trees = there[owner], len(self.field.trees.roots)
-        start = np.concatenate([[0], np.cumsum(size[there])])
-        first = np.searchsorted(tree_of[there], np.arange(trees + 1)).astype(np.int64)
-        return leaf_of[there], (start, limit_of[limits], lows[limits], highs[limits], first)
+        tree_of, leaf_of, start, *limits = stepped(self.grid, tree_of, leaf_of, start, limit_of, lows, highs)
+        first = np.searchsorted(tree_of, np.arange(len(self.field.trees.roots) + 1)).astype(np.int64)
+        return leaf_of, (start, limits[0], limits[1], limits[2], first)
 
     def aim(self, i: int, leaf_of: Array, strict: bool) -> tuples.Aim:
         """What the regions of a row add, and what is wanted of it; `strict` where a close lead will not do."""
@@ -260,12 +249,3 @@ def _wanted(probe: Probe) -> Array:
     silent = None if probe.last.suspicion is None else -torch.ones(len(probe.x0), dtype=torch.float64)
     said = [overall(probe.goal.margins(Answer(one.expand(len(probe.x0), -1), silent))) < 0 for one in scores]
     return torch.stack(said, 1).cpu().numpy()
-
-
-def _inward(feature: Feature, ends: Array, way: int) -> Array:
-    """The multiples of the step at or beyond some ends, up (1) or down (-1)."""
-    near = feature.stepped(torch.from_numpy(ends), way)
-    past = feature.stepped(near + way * float(feature.step or 0) / 2, way)
-    short = (near.numpy() - ends) * way < 0
-    found: Array = np.where(short, past.numpy(), near.numpy())
-    return found

@@ -1,0 +1,85 @@
+"""Which codes of a table a row may take where the boxes of trees are searched, and what a change counts."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from holdfast.attacks.trees.field import Field
+from holdfast.threats.tables.feature import Feature
+from holdfast.threats.tables.genomes import Genomes
+from holdfast.threats.tables.region import TableRegion
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Possible:
+    """Codes that the rows of a batch may take; missing values and one-hot groups stay as they are.
+
+    Args:
+        region: Originals, limits and schema.
+        low, high: How far each column may go, `(batch, features)`.
+        fixed: What stays as it is, `(batch, features)`.
+        flat: Which columns have no order, `(features,)`.
+        grid: The columns whose values are multiples of a step, by their place.
+    """
+
+    region: TableRegion
+    low: Array
+    high: Array
+    fixed: Array
+    flat: Array
+    grid: dict[int, Feature]
+
+    @classmethod
+    def of(cls, region: TableRegion, field: Field, rows: Array) -> "Possible":
+        """Of rows `(batch, features)`, where an ensemble is asked."""
+        genomes, features = Genomes(region), region.schema.features
+        single = genomes.numbers | torch.tensor([f.kind == "categorical" for f in features])
+        fixed = np.stack([field.fixed(row) for row in rows]).reshape(rows.shape)
+        return cls(
+            region=region,
+            low=np.ascontiguousarray(genomes.low.numpy()),
+            high=np.ascontiguousarray(genomes.high.numpy()),
+            fixed=fixed | ~(single & genomes.movable[genomes.slot]).numpy(),
+            flat=np.array([not f.ordered for f in features]),
+            grid={j: f for j, f in enumerate(features) if f.step},
+        )
+
+    def regions(self, field: Field, row: Array, i: int) -> tuple[Array, ...]:
+        """Every leaf's box around a row as `Field.regions` tells them, with distances in standardized units (Linf)."""
+        tree_of, leaf_of, _, *boxes = field.within(row, self.low[i], self.high[i], self.fixed[i])
+        tree_of, leaf_of, start, limit_of, lows, highs = stepped(self.grid, tree_of, leaf_of, *boxes)
+        point, scale = row.astype(np.float64)[limit_of], self.region.ruler.scale[self.region.ruler.slot].numpy()
+        gap = np.maximum(np.maximum(lows - point, point - highs), 0.0)
+        gap = np.where(self.flat[limit_of], gap > 0, gap) / scale[limit_of]
+        far = np.zeros(len(tree_of))
+        np.maximum.at(far, np.repeat(np.arange(len(tree_of)), np.diff(start)), gap)
+        return tree_of, leaf_of, far, start, limit_of, lows, highs
+
+
+def stepped(
+    grid: dict[int, Feature], tree_of: Array, leaf_of: Array, start: Array, limit_of: Array, lows: Array, highs: Array
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Boxes that end at multiples of the steps, without those that hold none."""
+    for j, feature in grid.items():
+        at = limit_of == j
+        lows[at], highs[at] = inward(feature, lows[at], 1), inward(feature, highs[at], -1)
+    size = np.diff(start)
+    owner = np.repeat(np.arange(len(size)), size)
+    there = np.bincount(owner[lows > highs], minlength=len(size)) == 0
+    limits = there[owner]
+    start = np.concatenate([[0], np.cumsum(size[there])])
+    return tree_of[there], leaf_of[there], start, limit_of[limits], lows[limits], highs[limits]
+
+
+def inward(feature: Feature, ends: Array, way: int) -> Array:
+    """The multiples of the step at or beyond some ends, up (1) or down (-1)."""
+    near = feature.stepped(torch.from_numpy(ends), way)
+    past = feature.stepped(near + way * float(feature.step or 0) / 2, way)
+    short = (near.numpy() - ends) * way < 0
+    found: Array = np.where(short, past.numpy(), near.numpy())
+    return found
