@@ -99,6 +99,11 @@ class Place:
         self.make()
         write_atomic(self.path / "refused.txt", f"{reason}\n".encode())
 
+    def allow(self) -> None:
+        """Forget why it could not be made: it is tried again."""
+        with writing(self.path):
+            (self.path / "refused.txt").unlink(missing_ok=True)
+
     def write(self, facts: Facts) -> None:
         """Keep what was measured."""
         self.make()

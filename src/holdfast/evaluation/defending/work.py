@@ -104,8 +104,8 @@ def compare_defenses(
         command: The command line that led here.
 
     Returns:
-        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop, and where a defense
-        cannot be made for these data; `notes` say why.
+        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop, when `left` says
+        what is missing, and where a defense cannot be made for these data, when `refused` says why.
 
     Raises:
         DataError: HF108 data without a part to learn from or to judge on, HF109 too few to hold some out.
@@ -190,10 +190,12 @@ def _everything(work: Work) -> None:
     for chain in chains:
         left = [other for other in left if other is not chain]
         work.ahead = _ahead(work, left)
+        place = work.place(name_of(str(chain)))
+        place.allow()
         try:
             _one(work, name_of(str(chain)), chain, _more(work, chain))
         except CANNOT as error:
-            work.place(name_of(str(chain))).refuse(str(error))
+            place.refuse(str(error))
             work.interrupt.tell(Note(f"{chain} cannot be made, the others go on: {error}", error.code))
 
 
