@@ -40,6 +40,8 @@ from holdfast.models.settle import settle
 from holdfast.models.source import source_of
 from holdfast.models.torch_module import Normalized
 from holdfast.models.wrap import wrap
+from holdfast.threats.space import Box, space_of
+from holdfast.threats.tables.tabular import Tabular
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Perturb = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Generator], Tensor | None]
@@ -207,6 +209,11 @@ class Train(Learner):
         std = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, 1.0)
         return tuple(mean.float().tolist()), tuple(std.float().tolist())
 
+    def space_for(self, dataset: Dataset) -> Box:
+        """What an input of the model will be: a row of a table where the data have a schema and `start` knows of it."""
+        rows = self.start is None or isinstance(self.start.space, Tabular)
+        return dataset.space if rows else space_of(dataset.x, dataset.bounds)
+
     def _file(self, identity: str) -> pathlib.Path:
         """The checkpoint: in a folder it is named by all that the result depends on."""
         path = pathlib.Path(self.checkpoint)
@@ -335,7 +342,7 @@ class _Work:
         name = self.how.network if isinstance(self.how.network, str) else type(net).__name__
         made = wrap(
             net.cpu().eval(),
-            self.data.bounds,
+            self.how.space_for(self.data),
             output="logits",
             mean=self.mean,
             std=self.std,

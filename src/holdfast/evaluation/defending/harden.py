@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from holdfast.attacks.run import belongs
 from holdfast.core.errors import IntegrityError, Stop, UsageError
 from holdfast.core.files import Lock, write_atomic, writing
 from holdfast.core.progress import BatchDone, Event, Listener, Note, RunStarted, silent
@@ -95,12 +96,14 @@ def harden(
         command: The command line that led here.
 
     Raises:
+        ThreatError: HF307, HF308 a threat that does not fit the model's space.
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 a model that cannot be trained on.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
     under, seconds, recipe = parse(threat), seconds_of(budget), plain(recipe)
     train, test = divided(data, seed)
     start = _trainable(settle(model, train.x))
+    belongs(under, start.space)
     of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -226,7 +229,7 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])
     scaling = {name: getattr(source.ask, name) for name in ("mean", "std")} if source is not None else {}
-    made = wrap(net.eval(), train.bounds, output="logits", name=name, classes=train.n_classes, **scaling)
+    made = wrap(net.eval(), of.space_for(train), output="logits", name=name, classes=train.n_classes, **scaling)
     return settle(made, train.x)
 
 

@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 import torch
@@ -173,7 +173,8 @@ class Place:
         """The kept model, settled; None where none is kept."""
         if not self._weights.is_file():
             return None
-        return settle(load_model(self._weights, bounds=data.bounds), data.x)
+        space: Any = data.space if data.schema else data.bounds
+        return settle(load_model(self._weights, bounds=space), data.x)
 
 
 def name_of(text: str) -> str:
