@@ -25,6 +25,7 @@ from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of, pla
 from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Finding
 from holdfast.learning.inner import training_of
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
@@ -51,6 +52,7 @@ class Hardened:
         before, after: Run folders of the same audit; None where it was stopped before.
         comparison: Of the two, sample by sample; None as well.
         seconds: Of the training.
+        findings: Of the audit after, as in `Run.findings`; both audits are runs, `hf.open_run(found.after)`.
     """
 
     net: nn.Module
@@ -60,6 +62,7 @@ class Hardened:
     after: pathlib.Path | None
     comparison: Comparison | None
     seconds: float
+    findings: tuple[Finding, ...] = ()
 
 
 def harden(
@@ -117,7 +120,8 @@ def harden(
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared = compare([before, after])
-    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
+    found = after.summary.findings
+    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found)
 
 
 @contextlib.contextmanager
