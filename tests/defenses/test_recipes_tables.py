@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import holdfast as hf
-from holdfast.core.errors import ThreatError
+from holdfast.core.errors import ModelError, ThreatError
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.distillation.robust_distillation import RobustDistillation
 from holdfast.defenses.ensembles.adaptive_diversity import AdaptiveDiversity
@@ -100,6 +100,14 @@ def test_a_table_threat_needs_a_table():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     with pytest.raises(ThreatError, match="^HF308 "):
         hf.harden(net, digits, threat="table:features=2", budget="1s")
+
+
+def test_hardening_on_one_class_is_refused():
+    digits = hf.data.load("digits").train
+    three = digits.take((digits.y == 3).nonzero()[:50, 0])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with pytest.raises(ModelError, match="^HF220 "):
+        hf.harden(net, three, threat="linf:0.1", budget="1s")
 
 
 def test_a_network_of_plain_numbers_stays_one_on_a_table(loans):

@@ -26,7 +26,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
 from holdfast.learning.judging import Alarm, Alert, Judged, present
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, enough
 from holdfast.learning.norms import estimate, norms
 from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
@@ -129,14 +129,11 @@ class Train(Learner):
 
         Raises:
             ModelError: HF218 where the loss is not finite, HF219 for a checkpoint of another training, HF220 for data
-                or an augmentation that cannot be, HF202 and HF216 for a network that cannot be built, HF258 for batches
-                too small for so many processes, HF259 where processes no longer hold the same.
+                (one sample, one class) or an augmentation that cannot be, HF202 and HF216 for a network that cannot be
+                built, HF258 for batches too small for so many processes, HF259 where processes no longer hold the same.
             MissingExtra: HF701 for device="accelerate" where that is not installed.
         """
-        if len(dataset) < 2:
-            raise ModelError(
-                "HF220", "There are too few samples to learn from", seen=len(dataset), expected="2 or more"
-            )
+        enough(dataset)
         if self.patience and validation is None:
             dataset, validation = dataset.divide(1 - self.holdout, seed)
         identity = self._identity(dataset, seed)

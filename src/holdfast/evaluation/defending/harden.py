@@ -27,7 +27,7 @@ from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding
 from holdfast.learning.inner import training_of
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, enough
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
@@ -101,10 +101,12 @@ def harden(
     Raises:
         ThreatError: HF307, HF308 a threat that does not fit the model's space.
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 a model that cannot be trained on.
+        ModelError: HF220 data of one class.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
     under, seconds, recipe = parse(threat), seconds_of(budget), plain(recipe)
     train, test = divided(data, seed)
+    enough(train)
     start = _trainable(settle(model, train.x))
     belongs(under, start.space)
     of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))

@@ -30,7 +30,7 @@ from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
 from holdfast.learning.checkpoints import kept
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, few
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
@@ -281,8 +281,7 @@ def _trained(
 def _warm(learner: Learner, train: Dataset) -> None:
     """Let libraries set up before anything is timed: the undefended model is the first, and would pay for all."""
     if isinstance(learner, Train):
-        few = train.take(slice(0, min(len(train), 4 * learner.batch)))
-        dataclasses.replace(learner, epochs=1, checkpoint="", patience=0).fit(few)
+        dataclasses.replace(learner, epochs=1, checkpoint="", patience=0).fit(few(train, 4 * learner.batch))
 
 
 def _bare(work: Work) -> Model:
