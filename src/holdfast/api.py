@@ -323,7 +323,7 @@ def harden(
         on_event: Told of progress; may raise `hf.Stop`.
 
     Returns:
-        The hardened network or estimator, and what came of it: `choice`, `comparison`, `model`; `file`, `report`.
+        The hardened network or estimator, and its `choice`, `comparison`, `findings`, `model`; `file`, `report`.
 
     Raises:
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what cannot be hardened.

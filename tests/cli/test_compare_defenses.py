@@ -83,6 +83,16 @@ def test_an_interrupt_keeps_what_is_done_and_ends_with_130(folder, tmp_path, cap
     assert (tmp_path / "all" / "undefended" / "model.safetensors").is_file(), "the training is kept"
 
 
+def test_one_that_cannot_be_made_is_left_out_with_its_line_and_ends_with_3(folder, tmp_path, capsys):
+    (tmp_path / "few.yaml").write_text(PROTOCOL.replace("40", "5").replace("[bit", "[mahalanobis, bit"))
+    for _ in range(2):
+        assert main(["compare-defenses", str(tmp_path / "few.yaml"), "-o", str(tmp_path / "all")]) == 3
+        out, told = capsys.readouterr()
+        assert "Left out: mahalanobis: HF1" in " ".join(out.split())
+        assert "1 bit_depth(bits=2)" in out
+        assert "continues" not in out + told
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -312,6 +312,19 @@ def test_inputs_of_the_defended_model_know_it_and_those_of_strangers_nobody_know
     assert {r["knows_defense"] for r in plain.samples.to_pylist()} == {None}
 
 
+def test_a_stage_that_changes_the_shape_of_inputs_replays_a_run_of_the_plain_model(tmp_path):
+    """A thermometer's network reads codes: the run of the plain model is a stranger's, and nothing fails."""
+    plain = run(tmp_path / "plain", threat="linf:0.3")
+    code = hf.defenses.Thermometer(levels=4).code
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 64, 10)).requires_grad_(False)
+    m = settle(hf.wrap(net, (0, 1), output="logits") | code, digits()[0][:32])
+    after = run(tmp_path / "after", of=m, threat="linf:0.3", replay=plain.path)
+    assert after.summary.replay.tried > 0
+    assert after.summary.replay.knows == ""
+    again = run(tmp_path / "again", of=m, threat="linf:0.3", replay=after.path)
+    assert again.summary.replay.knows == "defense-aware"
+
+
 def test_what_is_done_about_each_stage_is_said_and_never_called_adaptive():
     threats = [parse("linf:0.1")]
     suite = adapted(resolve("quick"), guarded(BitDepth(bits=3), Jitter(), Grid()), threats)

@@ -349,9 +349,23 @@ def test_one_that_cannot_be_made_does_not_stop_the_others(done, tmp_path):
     shutil.copytree(done[2], tmp_path / "all")
     found = work.compare_defenses(asked, tmp_path / "all", on_event=heard.append)
     assert [row.facts.defense for row in found.rows] == [BARE, asked.defenses[1]]
-    assert (found.complete, found.left) == (False, (asked.defenses[0],))
-    assert any("adaptive_diversity(members=12) could not be made: HF269 " in note for note in found.notes)
+    assert (found.complete, found.left) == (False, ())
+    assert [each.defense for each in found.refused] == [asked.defenses[0]]
+    assert any("adaptive_diversity(members=12) could not be made, and is left out: HF269 " in n for n in found.notes)
+    assert "Left out: adaptive_diversity(members=12): HF269 " in str(found)
+    assert "Not finished" not in str(found)
+    assert "Left out: adaptive_diversity(members=12): HF269 " in render(found, ".md").replace("\\", "")
     assert [e.code for e in heard if isinstance(e, Note)] == ["HF269"]
+
+
+def test_one_that_could_not_be_made_is_tried_again_and_then_counts(done, tmp_path):
+    shutil.copytree(done[2], tmp_path / "all")
+    place = Place(tmp_path / "all" / name_of(done[0].defenses[0]))
+    place.refuse("HF701 something was not installed")
+    shutil.rmtree(place.run)
+    assert [each.reason for each in comparison(done[0], tmp_path / "all", machine(None)).refused] == [place.reason]
+    again = work.compare_defenses(done[0], tmp_path / "all")
+    assert (again.complete, again.refused, place.reason) == (True, (), "")
 
 
 def test_a_stopped_comparison_keeps_what_is_done_and_continues(done, tmp_path, monkeypatch):

@@ -71,6 +71,7 @@ def test_a_pipeline_of_raw_rows_comes_back_saying_its_words_with_a_file(table, t
     assert torch.equal(opened.predict(table.test.x), found.model.predict(table.test.x))
     assert [e.stage for e in heard if isinstance(e, StageDone)][0] == "round 1"
     run = hf.open_run(found.after)
+    assert run.findings == found.findings != ()
     assert run.summary.data.split.endswith("bad to be taken for good")
     told = found.report
     assert told.comparison.samples == 16

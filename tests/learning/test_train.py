@@ -12,6 +12,7 @@ from torch import nn
 from holdfast.core.errors import ModelError, ParameterError, Stop
 from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted
 from holdfast.data import Dataset, load
+from holdfast.learning.learner import few
 from holdfast.learning.schedule import one_cycle
 from holdfast.learning.train import Train
 from holdfast.models.source import source_of
@@ -184,6 +185,24 @@ def test_bfloat16_learns_too():
     model = dataclasses.replace(TINY, epochs=10, precision="bfloat16").fit(data)
     assert (model.predict(data.x) == data.y).double().mean() > 0.9
     assert model.scores(data.x).dtype == torch.float32
+
+
+def test_one_class_teaches_nothing_and_is_refused():
+    data = toy()
+    one = data.take((data.y == 1).nonzero()[:, 0])
+    with pytest.raises(ModelError, match="^HF220 .*one class"):
+        Train(network="mlp", epochs=1).fit(one)
+    assert len(few(one, 3)) == 3
+
+
+def test_a_training_that_is_only_timed_sees_two_classes_of_sorted_data():
+    data = toy()
+    ordered = data.take(data.y.argsort(stable=True))
+    part = few(ordered, 4)
+    assert len(part) == 4
+    assert len(part.y.unique()) == 2
+    assert torch.equal(part.x[:3], ordered.x[:3])
+    Train(network="mlp", epochs=1, batch=4).fit(part)
 
 
 def test_a_diverged_training_says_so():

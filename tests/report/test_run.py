@@ -28,6 +28,12 @@ def test_rates_and_line(folder):
     assert found != Run(fixture.write(folder.parent / "other", fixture.summary(complete=False, stopped="Ctrl-C")))
 
 
+def test_findings_are_those_of_the_report(folder):
+    found = Run(folder)
+    assert len(found.findings) == len(found.summary.findings) > 0
+    assert found.findings[0].title in found.report(folder.parent / "r.md").read_text()
+
+
 def test_partial_line(tmp_path):
     found = Run(fixture.write(tmp_path / "run", fixture.summary(complete=False, stopped="Ctrl-C")))
     assert repr(found).endswith(", partial)")

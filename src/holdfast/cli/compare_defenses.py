@@ -52,6 +52,7 @@ def command(
     tell(found, screen, as_json, quiet)
     if not quiet:
         say(f"Page: {pathlib.Path(folder) / 'comparison.html'}")
-    if not found.complete:
+    if found.left:
         say(f"Partial. {words} continues.")
-    return ExitCode.PASSED if found.complete else ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED
+    return ExitCode.INCOMPLETE if found.refused else ExitCode.PASSED

@@ -153,12 +153,13 @@ def earlier(
 
 def _knows(made_on: str, model: Model, data: Dataset) -> str:
     """What inputs made on the model of that fingerprint know of this model's stages."""
-    shape, dtype, base = tuple(data.x.shape[1:]), data.x.dtype, model
+    shape, dtype, base, inside = tuple(data.x.shape[1:]), data.x.dtype, model, data.x[:1]
     if model.guarded is None:
         return ""
-    while base.guarded is not None:
-        base = base.guarded.base
-    if made_on == fingerprint(base, shape, dtype):
+    with model.borrowed(), torch.no_grad():
+        while base.guarded is not None:  # a stage may change the shape of an input
+            inside, base = base.guarded.stage.apply(inside, base.space), base.guarded.base
+    if made_on == fingerprint(base, tuple(inside.shape[1:]), dtype):
         return OBLIVIOUS
     return AWARE if made_on == fingerprint(model, shape, dtype) else ""
 

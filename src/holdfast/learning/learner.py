@@ -4,6 +4,9 @@ import abc
 import dataclasses
 from typing import ClassVar
 
+import torch
+
+from holdfast.core.errors import ModelError
 from holdfast.core.params import check
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
@@ -28,3 +31,29 @@ class Learner(abc.ABC):
             seed: Seeds every random number; the global random state stays as it is.
             on_event: Told about progress; may raise `holdfast.Stop`.
         """
+
+
+def enough(dataset: Dataset) -> None:
+    """Refuse data that teach no network anything: a single sample, or samples of a single class.
+
+    Raises:
+        ModelError: HF220.
+    """
+    if len(dataset) < 2:
+        raise ModelError("HF220", "There are too few samples to learn from", seen=len(dataset), expected="2 or more")
+    if bool((dataset.y == dataset.y[0]).all()):
+        raise ModelError(
+            "HF220",
+            "All samples to learn from are of one class: whoever says that class always is right, and withstands all",
+            seen=f"{len(dataset)} samples of class '{dataset.classes[int(dataset.y[0])]}'",
+            expected="samples of two classes or more",
+        )
+
+
+def few(dataset: Dataset, samples: int) -> Dataset:
+    """The first samples, for a training that is only timed; of one class, the last gives way to one of another."""
+    rows = torch.arange(min(samples, len(dataset)))
+    others = (dataset.y != dataset.y[0]).nonzero()[:1, 0]
+    if len(rows) > 1 and len(others) and int(others) >= len(rows):
+        rows[-1:] = others
+    return dataset.take(rows)

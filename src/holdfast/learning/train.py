@@ -26,7 +26,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.learning.attacked import Attacked, attacked
 from holdfast.learning.augment import Augmentation, named
 from holdfast.learning.judging import Alarm, Alert, Judged, present
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, enough
 from holdfast.learning.norms import estimate, norms
 from holdfast.learning.objective import CrossEntropy, Objective, Step
 from holdfast.learning.precision import Precision, wants_bfloat16
@@ -40,6 +40,8 @@ from holdfast.models.settle import settle
 from holdfast.models.source import source_of
 from holdfast.models.torch_module import Normalized
 from holdfast.models.wrap import wrap
+from holdfast.threats.space import Box, space_of
+from holdfast.threats.tables.tabular import Tabular
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 Perturb = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, Generator], Tensor | None]
@@ -127,14 +129,11 @@ class Train(Learner):
 
         Raises:
             ModelError: HF218 where the loss is not finite, HF219 for a checkpoint of another training, HF220 for data
-                or an augmentation that cannot be, HF202 and HF216 for a network that cannot be built, HF258 for batches
-                too small for so many processes, HF259 where processes no longer hold the same.
+                (one sample, one class) or an augmentation that cannot be, HF202 and HF216 for a network that cannot be
+                built, HF258 for batches too small for so many processes, HF259 where processes no longer hold the same.
             MissingExtra: HF701 for device="accelerate" where that is not installed.
         """
-        if len(dataset) < 2:
-            raise ModelError(
-                "HF220", "There are too few samples to learn from", seen=len(dataset), expected="2 or more"
-            )
+        enough(dataset)
         if self.patience and validation is None:
             dataset, validation = dataset.divide(1 - self.holdout, seed)
         identity = self._identity(dataset, seed)
@@ -206,6 +205,11 @@ class Train(Learner):
         mean, std = dataset.x.double().mean(rest), dataset.x.double().std(rest)
         std = torch.where(std > 1e-6 * std.max().clamp(min=1e-12), std, 1.0)
         return tuple(mean.float().tolist()), tuple(std.float().tolist())
+
+    def space_for(self, dataset: Dataset) -> Box:
+        """What an input of the model will be: a row of a table where the data have a schema and `start` knows of it."""
+        rows = self.start is None or isinstance(self.start.space, Tabular)
+        return dataset.space if rows else space_of(dataset.x, dataset.bounds)
 
     def _file(self, identity: str) -> pathlib.Path:
         """The checkpoint: in a folder it is named by all that the result depends on."""
@@ -335,7 +339,7 @@ class _Work:
         name = self.how.network if isinstance(self.how.network, str) else type(net).__name__
         made = wrap(
             net.cpu().eval(),
-            self.data.bounds,
+            self.how.space_for(self.data),
             output="logits",
             mean=self.mean,
             std=self.std,

@@ -16,7 +16,7 @@ from holdfast.core.files import write_atomic
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.summary import Summary, ThreatFacts
+from holdfast.evaluation.summary import Finding, Summary, ThreatFacts
 from holdfast.report import csv, html, markdown, notebook, text, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, visible
@@ -77,6 +77,11 @@ class Run:
     def by_threat(self) -> "ByThreat":
         """Literal or Threat -> the facts of that threat, `.empirical_robust_accuracy` among them."""
         return ByThreat(self.summary)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What to act on: title, text with the numbers, samples that show it, the next command."""
+        return self.summary.findings
 
     @property
     def samples(self) -> pa.Table:

@@ -4,6 +4,7 @@ import dataclasses
 
 from torch import Tensor
 
+from holdfast.attacks.run import belongs
 from holdfast.core.params import Count, Positive, Share
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
@@ -48,8 +49,10 @@ class RobustDistillation(Learner):
         """A settled model, the student, as `Train.fit`.
 
         Raises:
+            ThreatError: HF307 for a ball around rows of a table, HF308 for a table threat on other data.
             ModelError: HF266 where the teacher shows no scores, or has other classes than the data.
         """
+        belongs(self.threat, self.of.space_for(dataset))
         teacher = taught(self.teacher, dataset, seed, on_event)
         leaving = Leaving(teacher, self.threat, dataset.space, self.steps, self.step)
         how = dataclasses.replace(self.of, perturb=leaving, objective=_Following(self.share, teacher))

@@ -70,11 +70,12 @@ class AdaptiveDiversity(Learner):
         network = _Factory(self.of.network, self.of.width, self.of.depth, self.members)
         how = dataclasses.replace(self.of, network=network, objective=_Diverse(self.alpha, self.beta))
         inside = _inside(how.fit(dataset, seed, on_event))
+        space = self.of.space_for(dataset)
         found = [
-            wrap(net, dataset.bounds, output="logits", mean=inside.mean, std=inside.std, classes=dataset.n_classes)
+            wrap(net, space, output="logits", mean=inside.mean, std=inside.std, classes=dataset.n_classes)
             for net in inside.net.children()
         ]
-        return settle(from_members(found, dataset.space, classes=dataset.n_classes), dataset.x)
+        return settle(from_members(found, space, classes=dataset.n_classes), dataset.x)
 
 
 @dataclasses.dataclass(frozen=True)

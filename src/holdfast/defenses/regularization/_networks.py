@@ -15,6 +15,7 @@ from holdfast.models.settle import settle
 from holdfast.models.source import source_of
 from holdfast.models.torch_module import Normalized
 from holdfast.models.wrap import wrap
+from holdfast.threats.tables.tabular import Tabular
 
 Change = Callable[[nn.Module], None]
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -90,4 +91,5 @@ def _ask(model: Model) -> object:
 
 
 def _wrapped(model: Model, ask: Normalized, net: nn.Module, name: str) -> Model:
-    return wrap(net, model.space.bounds, output="logits", mean=ask.mean, std=ask.std, name=name, classes=model.classes)
+    space = model.space if isinstance(model.space, Tabular) else model.space.bounds
+    return wrap(net, space, output="logits", mean=ask.mean, std=ask.std, name=name, classes=model.classes)

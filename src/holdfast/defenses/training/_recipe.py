@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.pgd import Pgd
-from holdfast.attacks.run import run
+from holdfast.attacks.run import belongs, run
 from holdfast.core.errors import ModelError
 from holdfast.core.params import Count
 from holdfast.core.progress import Listener, silent
@@ -16,6 +18,7 @@ from holdfast.learning.judging import Judged, Overfitting
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Linf, Threat
 
 
@@ -24,8 +27,8 @@ class Recipe(Learner):
     """A plain training of which a recipe changes what each step sees or minimizes.
 
     Robust accuracy on held-out data peaks before training ends (Rice et al., ICML 2020, arXiv:2002.11569), so `of`
-    should have a patience: after each epoch PGD attacks the validation part at the same threat, the epoch that
-    withstands it best is kept, and three epochs in a row clearly below it are told (HF262).
+    should have a patience: after each epoch PGD (CAPGD on a table) attacks the validation part at the same threat, the
+    epoch that withstands it best is kept, and three epochs in a row clearly below it are told (HF262).
 
     Args:
         of: The plain training.
@@ -48,7 +51,12 @@ class Recipe(Learner):
         """The fields of `of` that the recipe sets, for these data."""
 
     def training(self, dataset: Dataset, seed: int) -> Train:
-        """The plain training with what the recipe changes."""
+        """The plain training with what the recipe changes.
+
+        Raises:
+            ThreatError: HF307 for a ball around rows of a table, HF308 for a table threat on other data.
+        """
+        belongs(self.threat, self.of.space_for(dataset))
         judge = Withstands(threat=self.threat, steps=self.validation_steps, samples=self.validation_samples, seed=seed)
         watched = dataclasses.replace(self.of, judge=judge, alarms=(*self.of.alarms, Overfitting()))
         return dataclasses.replace(watched, **self.changes(dataset))
@@ -112,9 +120,13 @@ class Withstands:
         return Judged(score, len(part), self.held(Pgd(steps=1, step=1.0, random_start=False), model, part))
 
     def held(self, attack: Pgd, model: Model, part: Dataset) -> float:
-        """Share of the samples of a part that the attack does not break under any of the threats."""
+        """Share of the samples of a part that the attack does not break under any of the threats.
+
+        Rows of a table are attacked by CAPGD with as many steps, which asks about possible rows alone.
+        """
         held = torch.ones(len(part), dtype=torch.bool)
         for threat in (self.threat, *self.others):
-            out = run(attack, model, part.x, part.y, threat, seed=self.seed)
+            climb: Attack = Capgd(steps=attack.steps, restarts=1) if isinstance(threat, Table) else attack
+            out = run(climb, model, part.x, part.y, threat, seed=self.seed)
             held &= torch.tensor([status == "unbroken" for status in out.status])
         return float(held.double().mean())

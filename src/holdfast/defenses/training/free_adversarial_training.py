@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from holdfast.core.errors import ThreatError
 from holdfast.core.params import Count, Positive
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training._recipe import Recipe
 from holdfast.learning.objective import Step
 from holdfast.threats.space import Box
+from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 
@@ -41,7 +43,19 @@ class FreeAdversarialTraining(Recipe):
     step: Positive = 1.0
 
     def changes(self, dataset: Dataset) -> dict[str, Any]:
-        """Replays, fewer passes over the data, and a loss that moves the perturbation as it is differentiated."""
+        """Replays, fewer passes over the data, and a loss that moves the perturbation as it is differentiated.
+
+        Raises:
+            ThreatError: HF303 for a table threat: what one row may become says nothing of the next.
+        """
+        if isinstance(self.threat, Table):
+            raise ThreatError(
+                "HF303",
+                "FreeAdversarialTraining carries a perturbation from row to row, and is not written for tables",
+                seen=self.threat.literal,
+                expected="a ball, such as linf:0.1",
+                fix="AdversarialTraining",
+            )
         return {
             "objective": _Carried(threat=self.threat, space=dataset.space, step=self.step),
             "perturb": None,

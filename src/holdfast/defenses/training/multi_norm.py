@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
+from holdfast.attacks.run import belongs
 from holdfast.core.errors import ParameterError
 from holdfast.core.params import Count, Positive
 from holdfast.data.dataset import Dataset
@@ -75,6 +76,8 @@ class MultiNorm(Recipe):
 
     def training(self, dataset: Dataset, seed: int) -> Train:
         """The plain training with harder batches, judged by the union."""
+        for one in self.threats:
+            belongs(one, self.of.space_for(dataset))
         judge = Withstands(
             threat=self.threat,
             steps=self.validation_steps,

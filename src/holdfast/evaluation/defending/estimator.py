@@ -32,6 +32,7 @@ from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.evading import direction, in_direction
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Finding
 from holdfast.learning.learner import Learner
 from holdfast.models.estimator_files import endings_of, read_back, save_estimator
 from holdfast.models.estimators import estimator_of
@@ -60,6 +61,7 @@ class HardenedEstimator:
         report: All of it as a document, which `holdfast harden` shows.
         seconds: Of learning.
         file: The model file, read back and compared; None where none could be written.
+        findings: Of the audit after, as in `Run.findings`; both audits are runs, `hf.open_run(found.after)`.
     """
 
     estimator: Any
@@ -71,6 +73,7 @@ class HardenedEstimator:
     report: Hardening
     seconds: float
     file: pathlib.Path | None
+    findings: tuple[Finding, ...] = ()
 
 
 def harden_estimator(
@@ -180,9 +183,8 @@ class _Work:
             (*remarks, *([why] if why else [])),
         )
         write_atomic(self.out / "hardening.json", to_json(report).encode())
-        return HardenedEstimator(
-            estimator, model, choice, before.path, after.path, report.comparison, report, spent, kept
-        )
+        found, paths = after.summary.findings, (before.path, after.path)
+        return HardenedEstimator(estimator, model, choice, *paths, report.comparison, report, spent, kept, found)
 
     def before(self) -> Model:
         """The given model, settled; learned first where it is not fitted."""

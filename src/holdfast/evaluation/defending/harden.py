@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
+from holdfast.attacks.run import belongs
 from holdfast.core.errors import IntegrityError, Stop, UsageError
 from holdfast.core.files import Lock, write_atomic, writing
 from holdfast.core.progress import BatchDone, Event, Listener, Note, RunStarted, silent
@@ -24,8 +25,9 @@ from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of, pla
 from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Finding
 from holdfast.learning.inner import training_of
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, enough
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
@@ -50,6 +52,7 @@ class Hardened:
         before, after: Run folders of the same audit; None where it was stopped before.
         comparison: Of the two, sample by sample; None as well.
         seconds: Of the training.
+        findings: Of the audit after, as in `Run.findings`; both audits are runs, `hf.open_run(found.after)`.
     """
 
     net: nn.Module
@@ -59,6 +62,7 @@ class Hardened:
     after: pathlib.Path | None
     comparison: Comparison | None
     seconds: float
+    findings: tuple[Finding, ...] = ()
 
 
 def harden(
@@ -95,12 +99,16 @@ def harden(
         command: The command line that led here.
 
     Raises:
+        ThreatError: HF307, HF308 a threat that does not fit the model's space.
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 a model that cannot be trained on.
+        ModelError: HF220 data of one class.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
     under, seconds, recipe = parse(threat), seconds_of(budget), plain(recipe)
     train, test = divided(data, seed)
+    enough(train)
     start = _trainable(settle(model, train.x))
+    belongs(under, start.space)
     of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -114,7 +122,8 @@ def harden(
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared = compare([before, after])
-    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds)
+    found = after.summary.findings
+    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found)
 
 
 @contextlib.contextmanager
@@ -226,7 +235,7 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])
     scaling = {name: getattr(source.ask, name) for name in ("mean", "std")} if source is not None else {}
-    made = wrap(net.eval(), train.bounds, output="logits", name=name, classes=train.n_classes, **scaling)
+    made = wrap(net.eval(), of.space_for(train), output="logits", name=name, classes=train.n_classes, **scaling)
     return settle(made, train.x)
 
 

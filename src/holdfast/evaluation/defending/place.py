@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 import torch
@@ -99,6 +99,11 @@ class Place:
         self.make()
         write_atomic(self.path / "refused.txt", f"{reason}\n".encode())
 
+    def allow(self) -> None:
+        """Forget why it could not be made: it is tried again."""
+        with writing(self.path):
+            (self.path / "refused.txt").unlink(missing_ok=True)
+
     def write(self, facts: Facts) -> None:
         """Keep what was measured."""
         self.make()
@@ -168,7 +173,8 @@ class Place:
         """The kept model, settled; None where none is kept."""
         if not self._weights.is_file():
             return None
-        return settle(load_model(self._weights, bounds=data.bounds), data.x)
+        space: Any = data.space if data.schema else data.bounds
+        return settle(load_model(self._weights, bounds=space), data.x)
 
 
 def name_of(text: str) -> str:

@@ -11,7 +11,7 @@ from holdfast.core.progress import Listener, Note, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.defending.chain import catalog, chain
 from holdfast.learning.inner import resting_on, training_of
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, few
 from holdfast.learning.train import Train
 from holdfast.threats.threats import Threat
 
@@ -194,9 +194,9 @@ def epoch_seconds(learner: Learner, data: Dataset, seed: int = 0, clock: Clock =
     quick = resting_on(learner, dataclasses.replace(of, epochs=1, batch=size, patience=0, checkpoint=""))
 
     def spent(batches: int) -> float:
-        few = data.take(slice(0, min(len(data), batches * size)))
+        part = few(data, batches * size)
         began = clock()
-        quick.fit(few, seed)
+        quick.fit(part, seed)
         return clock() - began
 
     spent(1)  # the first training pays for what libraries set up

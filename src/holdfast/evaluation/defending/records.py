@@ -113,8 +113,19 @@ class Advice:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A defense that cannot be made for these data, and why: its error in a line."""
+
+    defense: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DefenseComparison:
-    """Defenses side by side, the undefended model first; `left` names those that are not finished."""
+    """Defenses side by side, the undefended model first.
+
+    `left` names those that are not finished, on which the same call goes on; `refused` those that cannot be made.
+    """
 
     schema: Literal["urn:holdfast:defenses:1"] = "urn:holdfast:defenses:1"
     holdfast: str
@@ -134,6 +145,7 @@ class DefenseComparison:
     machine: Machine
     rows: tuple[Row, ...]
     left: tuple[str, ...]
+    refused: tuple[Refused, ...] = ()
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
 
@@ -144,4 +156,5 @@ class DefenseComparison:
 
     def __str__(self) -> str:
         told = [f"{each.reader.capitalize()}: {each.text}" for each in self.advice[:3]] or ["No defense is finished."]
-        return "\n".join([*told, *([f"Not finished: {', '.join(self.left)}."] if self.left else [])])
+        left = [f"Not finished: {', '.join(self.left)}."] if self.left else []
+        return "\n".join([*told, *left, *(f"Left out: {each.defense}: {each.reason}" for each in self.refused)])

@@ -9,10 +9,9 @@ from holdfast.evaluation.bench import machine as here
 from holdfast.evaluation.bench.records import Machine
 from holdfast.evaluation.comparable import read
 from holdfast.evaluation.defending.advice import advise, blind
-from holdfast.evaluation.defending.chain import Chain
 from holdfast.evaluation.defending.place import Place, finished, name_of
 from holdfast.evaluation.defending.protocol import Protocol
-from holdfast.evaluation.defending.records import Against, DefenseComparison, Row
+from holdfast.evaluation.defending.records import Against, DefenseComparison, Refused, Row
 from holdfast.evaluation.paired import over_groups
 from holdfast.evaluation.plan import CLEAN
 from holdfast.evaluation.rows import CleanRow, SearchRow
@@ -26,7 +25,7 @@ DENOMINATOR = "samples that are not invalid"
 def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> DefenseComparison:
     """Everything that is finished in a folder."""
     bare = Place(folder / BARE)
-    chains, rows, left = protocol.chains(), list[Row](), list[str]()
+    chains, rows, left, refused = protocol.chains(), list[Row](), list[str](), list[Refused]()
     if bare.facts is not None and finished(bare.run):
         rows.append(_row(folder, bare, None, protocol, finished(bare.others)))
         for chain in chains:
@@ -34,6 +33,8 @@ def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> De
             more = bool(protocol.other_threats) and chain.kind == "learner"
             if place.done(more):
                 rows.append(_row(folder, place, bare, protocol, more))
+            elif place.reason:
+                refused.append(Refused(defense=str(chain), reason=place.reason))
             else:
                 left.append(str(chain))
     else:
@@ -41,7 +42,7 @@ def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> De
     summary = Folder(bare.run).summary if rows else None
     return DefenseComparison(
         holdfast=provenance.version(),
-        complete=not left,
+        complete=not left and not refused,
         title=protocol.title,
         folder=str(folder),
         data=protocol.data if summary is None else summary.data.name,
@@ -57,8 +58,9 @@ def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> De
         machine=machine,
         rows=tuple(rows),
         left=tuple(left),
+        refused=tuple(refused),
         advice=advise(tuple(rows), protocol.under.literal),
-        notes=tuple(_notes(folder, rows, left, chains, machine)),
+        notes=tuple(_notes(rows, left, refused, machine)),
     )
 
 
@@ -143,15 +145,12 @@ def _shown(run: Folder, literal: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _notes(
-    folder: pathlib.Path, rows: Sequence[Row], left: Sequence[str], chains: Sequence[Chain], machine: Machine
-) -> list[str]:
+def _notes(rows: Sequence[Row], left: Sequence[str], refused: Sequence[Refused], machine: Machine) -> list[str]:
     """What to know before believing the table."""
     notes = []
     if left:
         notes.append(f"Not finished: {', '.join(left)}. The same command continues.")
-    reasons = {str(chain): Place(folder / name_of(str(chain))).reason for chain in chains if str(chain) in left}
-    notes += [f"{name} could not be made: {reason}" for name, reason in reasons.items() if reason]
+    notes += [f"{each.defense} could not be made, and is left out: {each.reason}" for each in refused]
     for row in rows:
         if row.aware.k and (row.state != "measured" or row.masking == "suspect"):
             notes.append(

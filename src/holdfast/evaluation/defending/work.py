@@ -30,7 +30,7 @@ from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
 from holdfast.learning.checkpoints import kept
-from holdfast.learning.learner import Learner
+from holdfast.learning.learner import Learner, few
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
@@ -104,8 +104,8 @@ def compare_defenses(
         command: The command line that led here.
 
     Returns:
-        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop, and where a defense
-        cannot be made for these data; `notes` say why.
+        The comparison, also written as `comparison.json`; `complete` is false after Ctrl-C or Stop, when `left` says
+        what is missing, and where a defense cannot be made for these data, when `refused` says why.
 
     Raises:
         DataError: HF108 data without a part to learn from or to judge on, HF109 too few to hold some out.
@@ -190,10 +190,12 @@ def _everything(work: Work) -> None:
     for chain in chains:
         left = [other for other in left if other is not chain]
         work.ahead = _ahead(work, left)
+        place = work.place(name_of(str(chain)))
+        place.allow()
         try:
             _one(work, name_of(str(chain)), chain, _more(work, chain))
         except CANNOT as error:
-            work.place(name_of(str(chain))).refuse(str(error))
+            place.refuse(str(error))
             work.interrupt.tell(Note(f"{chain} cannot be made, the others go on: {error}", error.code))
 
 
@@ -279,8 +281,7 @@ def _trained(
 def _warm(learner: Learner, train: Dataset) -> None:
     """Let libraries set up before anything is timed: the undefended model is the first, and would pay for all."""
     if isinstance(learner, Train):
-        few = train.take(slice(0, min(len(train), 4 * learner.batch)))
-        dataclasses.replace(learner, epochs=1, checkpoint="", patience=0).fit(few)
+        dataclasses.replace(learner, epochs=1, checkpoint="", patience=0).fit(few(train, 4 * learner.batch))
 
 
 def _bare(work: Work) -> Model:
