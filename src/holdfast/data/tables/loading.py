@@ -49,9 +49,11 @@ def table(rows: Any, schema: Described = None, *, label: str = "", name: str = "
     y, classes = labels(raw, schema)
     schema = dataclasses.replace(schema, classes=classes)
     made = parted(Tabular(schema).encode(raw), y, schema, raw, name, repeats)
-    parts = (made.train, made.test, made.val)
-    train, test, val = (part and dataclasses.replace(part, notes=(*part.notes, *notes)) for part in parts)
-    return Splits(train, test, val)
+
+    def told(part: Dataset) -> Dataset:
+        return dataclasses.replace(part, notes=(*part.notes, *notes))
+
+    return Splits(told(made.train), told(made.test), None if made.val is None else told(made.val))
 
 
 def load(path: pathlib.Path, schema: Described = None, label: str = "", repeats: bool = True) -> Splits:
