@@ -104,11 +104,9 @@ def exact_distance(
             the model cannot output.
         DataError: HF104 for inputs outside the bounds, or rows that break the schema.
     """
-    _check_norm(norm, model)
+    _check_norm(norm, wrapped(model))
     how = Search(budget=budget, within=within, seconds=seconds)
-    x = x if isinstance(x, Tensor) else wrapped(model).space.batch(x)
-    x = x if x.dtype == torch.float32 and not isinstance(model.space, Tabular) else x.double()
-    _check_rows(model, x)
+    x = _read(model, x)
     model = settle(model, torch.nan_to_num(x))
     label = indices(y, len(x), model.classes)
     field = Field.of(model, x)
@@ -119,8 +117,13 @@ def exact_distance(
     found = [
         one_row(field, row, int(own), how, near()) for row, own, near in zip(rows, label.tolist(), around, strict=True)
     ]
+    return _asked_of(model, x, label, found)
+
+
+def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[tuple[float, float, int, NDArray[Any]]]) -> Distances:
+    """What was found for each row, where the model itself answers otherwise than `label` at the witness."""
     distance, lower = (torch.tensor([one[i] for one in found], dtype=torch.float64) for i in (0, 1))
-    witness = torch.from_numpy(np.stack([one[3] for one in found]) if found else rows).to(x).reshape(x.shape)
+    witness = torch.from_numpy(np.stack([one[3] for one in found]) if found else x.cpu().numpy()).to(x).reshape(x.shape)
     if isinstance(model.space, Tabular):  # relations are not searched for
         witness = torch.where(model.space.schema.validate(witness, x).valid.to(x.device)[:, None], witness, x)
     distance[model.predict(witness).cpu() == label.cpu()] = torch.inf
@@ -153,12 +156,14 @@ def _check_norm(norm: str, model: Model) -> None:
         )
 
 
-def _check_rows(model: Model, x: Tensor) -> None:
-    """Refuse rows that break the schema of a table.
+def _read(model: Model, x: Tensor | NDArray[Any]) -> Tensor:
+    """The inputs as a tensor, rows of a table as float64.
 
     Raises:
-        DataError: HF104.
+        DataError: HF104 for rows that break the schema, HF106 and HF148 for what is no batch of numbers.
     """
+    x = x if isinstance(x, Tensor) else wrapped(model).space.batch(x)
+    x = x if x.dtype == torch.float32 and not isinstance(model.space, Tabular) else x.double()
     bad = int((~model.space.validate(x)).sum()) if isinstance(model.space, Tabular) else 0
     if bad:
         raise DataError(
@@ -168,6 +173,7 @@ def _check_rows(model: Model, x: Tensor) -> None:
             expected=repr(model.space),
             fix="schema.validate(x).reasons says what speaks against each row",
         )
+    return x
 
 
 def _around(model: Model, field: Field, x: Tensor, rows: NDArray[Any]) -> list[Callable[[], tuple[NDArray[Any], ...]]]:
