@@ -223,3 +223,20 @@ def test_refusals_are_a_line_each():
     flipped = dataclasses.replace(model.trees(), values=model.trees().values[:, ::-1])
     with pytest.raises(ModelError, match="HF272"):
         run(LeafTuple(), dataclasses.replace(model, trees=lambda: flipped), x, y, "linf:inf")
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_bounds_far_wider_than_the_data_leave_no_walk_far_away(norm):
+    """Columns of very different ranges in one box of ten thousand: a reach that is halved from there ends far out."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    draw = np.random.default_rng(0)
+    x = draw.random((300, 8)) * np.array([1e-3, 1e-2, 0.1, 1, 1, 0.1, 1e-2, 1e-3])
+    y = (x / x.max(0) @ draw.normal(size=8) > 0).astype(int)
+    model = hf.wrap(RandomForestClassifier(30, max_depth=6, random_state=0).fit(x, y), (0, 1e4))
+    rows = torch.from_numpy(x[:12])
+    label = model.predict(rows)
+    out = run(LeafTuple(restarts=2), model, rows, label, f"{norm}:inf")
+    exact = hf.exact_distance(model, rows, label).distance
+    assert out.success.all()
+    assert float((out.distance("linf") / exact).max()) < 3  # 13 and 37 where the reach was halved on its own scale
