@@ -61,6 +61,11 @@ def read(text, tmp_path):
         ("adversarial_training+bit_depth(bits=3)", "bit_depth(bits=3)+adversarial_training", "learner"),
         ("adversarial_training(threat='l2:1/2')", "adversarial_training(threat='l2:1/2')", "learner"),
         ("adversarial_training(step=1/2)", "adversarial_training(step=0.5)", "learner"),
+        (
+            "feature_squeezing(squeezers=[bit_depth(bits=1),median_smoothing(size=3)])",
+            "feature_squeezing(squeezers=[bit_depth(bits=1), median_smoothing(size=3)])",
+            "fitted",
+        ),
     ],
 )
 def test_a_defense_is_read_and_told_so_that_it_reads_back(text, told, kind):
@@ -71,6 +76,20 @@ def test_a_defense_is_read_and_told_so_that_it_reads_back(text, told, kind):
     if made.learner is not None:
         assert made.learner.of == of
         assert made.learner.threat == (hf.L2(0.5) if "l2" in text else THREAT)
+
+
+def test_lists_of_learners_are_written_as_calls_and_names():
+    of = Train(epochs=3)
+    made = chain("stacking(of=[trades(beta=3), adversarial_training], folds=3)", of, THREAT)
+    assert [type(one).__name__ for one in made.learner.of] == ["Trades", "AdversarialTraining"]
+    assert [(one.of, one.threat) for one in made.learner.of] == [(of, THREAT)] * 2
+    assert made.learner.of[0].beta == 3
+    assert str(made) == "stacking(of=[trades(beta=3), adversarial_training], folds=3)"
+    assert chain(str(made), of, THREAT) == made
+    inside = chain("weight_perturbation(of=trades(beta=3))", of, THREAT).learner
+    assert inside == chain("weight_perturbation(of='trades(beta=3)')", of, THREAT).learner
+    both = chain("multi_norm(threats=['l2:1/2', 'l1:3'])", of, THREAT).learner
+    assert both.threats == (hf.L2(0.5), hf.L1(3))
 
 
 def test_a_chain_is_written_in_the_order_in_which_an_input_meets_its_parts():
@@ -94,6 +113,11 @@ def test_a_chain_is_written_in_the_order_in_which_an_input_meets_its_parts():
         ("(" * 3000, "HF831", "cannot be read"),
         ("adversarial_training+adversarial_training(steps=2)", "HF831", "once only"),
         ("adversarial_training(of=no_such)", "HF830", "no_such"),
+        ("feature_squeezing(squeezers=[bit_dept])", "HF830", "did you mean bit_depth"),
+        ("feature_squeezing(squeezers=[bit_depth(bit=3)])", "HF831", "did you mean bits"),
+        ("feature_squeezing(squeezers=[bit_depth(3)])", "HF831", "cannot be read"),
+        ("feature_squeezing(squeezers=[__import__('os').getpid(a=1)])", "HF831", "cannot be read"),
+        ("feature_squeezing(squeezers=[one for one in (1,)])", "HF831", "cannot be read"),
     ],
 )
 def test_a_text_that_is_no_defense_is_one_clear_line(text, code, said):
