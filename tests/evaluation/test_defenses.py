@@ -607,7 +607,7 @@ def test_where_no_defense_meets_a_reader_the_nearest_is_named_as_such():
     found = {each.reader: each for each in advise((NONE, row("slow", 300, 200, ratio=4.0)), "linf:1/10")}
     assert found["latency first"].text.startswith("No defense that helps has at most 1.1 times the time of a pass")
     assert found["accuracy first"].text.startswith("No defense that helps has no measurable loss of clean accuracy")
-    assert found["robustness first"].text.startswith("slow.")
+    assert found["robustness first"].text.startswith("slow [slow/run].")
 
 
 def test_refusals_suit_a_clinic_and_not_a_car():
@@ -642,13 +642,27 @@ def test_a_gap_between_attackers_is_a_warning():
     assert "do not count on that" not in told["latency first"]
 
 
-def test_every_sentence_with_a_number_names_its_run():
-    rows = (NONE, row("one", 350, 200, rejected=2, kind="learner", others={"l2:1": 9}), row("two", 350, 190, ratio=3))
-    for each in advise(rows, "linf:1/10"):
-        sentences = [s for s in re.split(r"(?<=[\].])\.? (?=[A-Z])", each.text) if "%" in s or "points" in s]
-        assert sentences
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (row("one", 350, 200, rejected=2, kind="learner", others={"l2:1": 9}), row("two", 350, 190, ratio=3)),
+        (row("stage", 350, 280), row("trained", 350, 200, kind="learner", others={"l2:1": 150})),
+        (row("seen", 350, 280), row("trained", 350, 50, kind="learner", others={"l2:1": 40})),
+        (row("shown", 360, 200, oblivious=340),),
+        (row("slow", 300, 200, ratio=4.0),),
+        (row("weak", 360, 43),),
+        (row("odd", 360, 300, masking="suspect"),),
+        (row("blind", 250, 250, agreement=0.02),),
+    ],
+    ids=lambda rows: rows[0].facts.defense,
+)
+def test_every_sentence_names_its_run(rows):
+    runs = [f"{each.facts.defense}/" for each in (NONE, *rows)]
+    for each in advise((NONE, *rows), "linf:1/10"):
+        sentences = re.split(r"(?<=\.) (?=[A-Z]|\w+ gives)", each.text)
+        assert len(sentences) > 1
         for sentence in sentences:
-            assert "[one/" in sentence or "[two/" in sentence or "nearest to it" in sentence
+            assert any(re.search(rf"\[{run}[\w-]+\]\.$", sentence) for run in runs), sentence
 
 
 # The plot
