@@ -61,6 +61,11 @@ def read(text, tmp_path):
         ("adversarial_training+bit_depth(bits=3)", "bit_depth(bits=3)+adversarial_training", "learner"),
         ("adversarial_training(threat='l2:1/2')", "adversarial_training(threat='l2:1/2')", "learner"),
         ("adversarial_training(step=1/2)", "adversarial_training(step=0.5)", "learner"),
+        (
+            "feature_squeezing(squeezers=[bit_depth(bits=1),median_smoothing(size=3)])",
+            "feature_squeezing(squeezers=[bit_depth(bits=1), median_smoothing(size=3)])",
+            "fitted",
+        ),
     ],
 )
 def test_a_defense_is_read_and_told_so_that_it_reads_back(text, told, kind):
@@ -71,6 +76,20 @@ def test_a_defense_is_read_and_told_so_that_it_reads_back(text, told, kind):
     if made.learner is not None:
         assert made.learner.of == of
         assert made.learner.threat == (hf.L2(0.5) if "l2" in text else THREAT)
+
+
+def test_lists_of_learners_are_written_as_calls_and_names():
+    of = Train(epochs=3)
+    made = chain("stacking(of=[trades(beta=3), adversarial_training], folds=3)", of, THREAT)
+    assert [type(one).__name__ for one in made.learner.of] == ["Trades", "AdversarialTraining"]
+    assert [(one.of, one.threat) for one in made.learner.of] == [(of, THREAT)] * 2
+    assert made.learner.of[0].beta == 3
+    assert str(made) == "stacking(of=[trades(beta=3), adversarial_training], folds=3)"
+    assert chain(str(made), of, THREAT) == made
+    inside = chain("weight_perturbation(of=trades(beta=3))", of, THREAT).learner
+    assert inside == chain("weight_perturbation(of='trades(beta=3)')", of, THREAT).learner
+    both = chain("multi_norm(threats=['l2:1/2', 'l1:3'])", of, THREAT).learner
+    assert both.threats == (hf.L2(0.5), hf.L1(3))
 
 
 def test_a_chain_is_written_in_the_order_in_which_an_input_meets_its_parts():
@@ -94,6 +113,11 @@ def test_a_chain_is_written_in_the_order_in_which_an_input_meets_its_parts():
         ("(" * 3000, "HF831", "cannot be read"),
         ("adversarial_training+adversarial_training(steps=2)", "HF831", "once only"),
         ("adversarial_training(of=no_such)", "HF830", "no_such"),
+        ("feature_squeezing(squeezers=[bit_dept])", "HF830", "did you mean bit_depth"),
+        ("feature_squeezing(squeezers=[bit_depth(bit=3)])", "HF831", "did you mean bits"),
+        ("feature_squeezing(squeezers=[bit_depth(3)])", "HF831", "cannot be read"),
+        ("feature_squeezing(squeezers=[__import__('os').getpid(a=1)])", "HF831", "cannot be read"),
+        ("feature_squeezing(squeezers=[one for one in (1,)])", "HF831", "cannot be read"),
     ],
 )
 def test_a_text_that_is_no_defense_is_one_clear_line(text, code, said):
@@ -583,7 +607,7 @@ def test_where_no_defense_meets_a_reader_the_nearest_is_named_as_such():
     found = {each.reader: each for each in advise((NONE, row("slow", 300, 200, ratio=4.0)), "linf:1/10")}
     assert found["latency first"].text.startswith("No defense that helps has at most 1.1 times the time of a pass")
     assert found["accuracy first"].text.startswith("No defense that helps has no measurable loss of clean accuracy")
-    assert found["robustness first"].text.startswith("slow.")
+    assert found["robustness first"].text.startswith("slow [slow/run].")
 
 
 def test_refusals_suit_a_clinic_and_not_a_car():
@@ -618,13 +642,27 @@ def test_a_gap_between_attackers_is_a_warning():
     assert "do not count on that" not in told["latency first"]
 
 
-def test_every_sentence_with_a_number_names_its_run():
-    rows = (NONE, row("one", 350, 200, rejected=2, kind="learner", others={"l2:1": 9}), row("two", 350, 190, ratio=3))
-    for each in advise(rows, "linf:1/10"):
-        sentences = [s for s in re.split(r"(?<=[\].])\.? (?=[A-Z])", each.text) if "%" in s or "points" in s]
-        assert sentences
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (row("one", 350, 200, rejected=2, kind="learner", others={"l2:1": 9}), row("two", 350, 190, ratio=3)),
+        (row("stage", 350, 280), row("trained", 350, 200, kind="learner", others={"l2:1": 150})),
+        (row("seen", 350, 280), row("trained", 350, 50, kind="learner", others={"l2:1": 40})),
+        (row("shown", 360, 200, oblivious=340),),
+        (row("slow", 300, 200, ratio=4.0),),
+        (row("weak", 360, 43),),
+        (row("odd", 360, 300, masking="suspect"),),
+        (row("blind", 250, 250, agreement=0.02),),
+    ],
+    ids=lambda rows: rows[0].facts.defense,
+)
+def test_every_sentence_names_its_run(rows):
+    runs = [f"{each.facts.defense}/" for each in (NONE, *rows)]
+    for each in advise((NONE, *rows), "linf:1/10"):
+        sentences = re.split(r"(?<=\.) (?=[A-Z]|\w+ gives)", each.text)
+        assert len(sentences) > 1
         for sentence in sentences:
-            assert "[one/" in sentence or "[two/" in sentence or "nearest to it" in sentence
+            assert any(re.search(rf"\[{run}[\w-]+\]\.$", sentence) for run in runs), sentence
 
 
 # The plot

@@ -2,9 +2,10 @@
 
 import abc
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from holdfast.core.errors import DataError
 from holdfast.core.params import Fraction, Positive, Range, check, told
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
+from holdfast.learning.learner import careful
 from holdfast.models.model import Model
+from holdfast.models.settle import wrapped
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
@@ -32,6 +35,12 @@ class Fitted(abc.ABC):
     def __post_init__(self) -> None:
         check(self)
 
+    def __init_subclass__(cls) -> None:
+        """Every `fit` refuses what is no wrapped model or no data set."""
+        super().__init_subclass__()
+        if "fit" in vars(cls):
+            setattr(cls, "fit", _in_front(careful(vars(cls)["fit"])))  # noqa: B010 - mypy knows methods as constants
+
     @abc.abstractmethod
     def fit(self, model: Model, data: Dataset, seed: int = 0, on_event: Listener = silent) -> Stage:
         """A stage for `stage.guard(model)`; the same arguments give the same stage on the same machine.
@@ -42,6 +51,16 @@ class Fitted(abc.ABC):
             seed: Seeds every random number; the global random state stays as it is.
             on_event: Told about progress.
         """
+
+
+def _in_front(fit: Callable[..., Stage]) -> Callable[..., Stage]:
+    """A `fit` whose model must be wrapped: HF240."""
+
+    @functools.wraps(fit)
+    def fitted(self: Fitted, model: Model, *args: Any, **kwargs: Any) -> Stage:
+        return fit(self, wrapped(model), *args, **kwargs)
+
+    return fitted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ def call(text: str, what: str, code: str, example: str, words: bool = False) -> 
         what: What is said where it cannot be read.
         code: Of that error.
         example: A text that can.
-        words: Whether a value may be a bare name, which becomes a `Word`.
+        words: Whether a value, or each of a list, may be a bare name, which becomes a `Word`, or again a call.
 
     Raises:
         UsageError: With that code.
@@ -58,9 +58,8 @@ def call(text: str, what: str, code: str, example: str, words: bool = False) -> 
         tree = ast.parse(text, mode="eval").body
         if isinstance(tree, ast.Name):
             return Call(tree.id, {})
-        named = isinstance(tree, ast.Call) and not tree.args and all(k.arg for k in tree.keywords)
-        if named and isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            return Call(tree.func.id, {str(k.arg): _value(k.value, words) for k in tree.keywords})
+        if isinstance(tree, ast.Call):
+            return _call(tree, words)
     except (SyntaxError, ValueError, TypeError, ZeroDivisionError, RecursionError, MemoryError):
         pass
     raise UsageError(
@@ -101,10 +100,25 @@ def known_names(kind: type, read: Call, code: str, fix: str) -> None:
         )
 
 
+def _call(node: ast.Call, words: bool) -> Call:
+    """A name with keyword values.
+
+    Raises:
+        ValueError: For anything else that can be called, and for values without names.
+    """
+    if not isinstance(node.func, ast.Name) or node.args or not all(k.arg for k in node.keywords):
+        raise ValueError
+    return Call(node.func.id, {str(k.arg): _value(k.value, words) for k in node.keywords})
+
+
 def _value(node: ast.expr, words: bool) -> Any:
-    """A literal, a fraction of two literals such as 1/16, or a bare name where one may stand."""
+    """A literal, a fraction of two literals such as 1/16, or a name, a call or a list of them where they may stand."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         return float(ast.literal_eval(node.left)) / float(ast.literal_eval(node.right))
     if words and isinstance(node, ast.Name):
         return Word(node.id)
+    if words and isinstance(node, ast.Call):
+        return _call(node, words)
+    if words and isinstance(node, ast.List | ast.Tuple):
+        return [_value(one, words) for one in node.elts]
     return ast.literal_eval(node)

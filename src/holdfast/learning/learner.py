@@ -2,15 +2,20 @@
 
 import abc
 import dataclasses
-from typing import ClassVar
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import DataError, ModelError
 from holdfast.core.params import check
 from holdfast.core.progress import Listener, silent
-from holdfast.data.dataset import Dataset
+from holdfast.data.dataset import Dataset, Splits
 from holdfast.models.model import Model
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,12 @@ class Learner(abc.ABC):
     def __post_init__(self) -> None:
         check(self)
 
+    def __init_subclass__(cls) -> None:
+        """Every `fit` refuses what is no data set."""
+        super().__init_subclass__()
+        if "fit" in vars(cls):
+            setattr(cls, "fit", careful(vars(cls)["fit"]))  # noqa: B010 - mypy knows methods as constants
+
     @abc.abstractmethod
     def fit(self, dataset: Dataset, seed: int = 0, on_event: Listener = silent) -> Model:
         """A settled model; the same data, configuration and seed give the same model on the same machine.
@@ -31,6 +42,28 @@ class Learner(abc.ABC):
             seed: Seeds every random number; the global random state stays as it is.
             on_event: Told about progress; may raise `holdfast.Stop`.
         """
+
+
+def careful(fit: Callable[..., T]) -> Callable[..., T]:
+    """A `fit` whose data, told by the name `data` or `dataset`, must be a data set.
+
+    Raises:
+        DataError: HF108 for splits, of which one part is meant, HF102 for anything else.
+    """
+    names = list(inspect.signature(fit).parameters)
+    place = next((names.index(name) for name in ("dataset", "data") if name in names), len(names))
+
+    @functools.wraps(fit)
+    def fitted(*args: Any, **kwargs: Any) -> T:
+        given = args[place] if len(args) > place else kwargs.get(names[place]) if place < len(names) else None
+        if isinstance(given, Splits):
+            raise DataError("HF108", "One part is learned from", seen="Splits", expected="Dataset", fix="splits.train")
+        if given is not None and not isinstance(given, Dataset):
+            fix = "hf.Dataset(x, y, bounds=(0, 1))"
+            raise DataError("HF102", "A data set is needed", seen=type(given).__name__, expected="Dataset", fix=fix)
+        return fit(*args, **kwargs)
+
+    return fitted
 
 
 def enough(dataset: Dataset) -> None:

@@ -95,8 +95,14 @@ class Stage:
         return ()
 
     def guard(self, model: Model) -> Model:
-        """The model behind this stage, which meets the input first."""
-        return guarded(model, self)
+        """The model behind this stage, which meets the input first.
+
+        Raises:
+            ModelError: HF240 for something that is no wrapped model.
+        """
+        from holdfast.models.settle import wrapped
+
+        return guarded(wrapped(model), self)
 
     def passed(self, x: Tensor, space: Box) -> Tensor:
         """The value of `apply`, differentiable as declared: what gradient attacks follow."""

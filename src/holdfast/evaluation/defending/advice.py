@@ -144,7 +144,7 @@ def _told(
 ) -> Advice:
     """The sentences, each with the run that its numbers come from."""
     name = row.facts.defense
-    text = [f"{lead}{name}."]
+    text = [f"{lead}{name} [{row.run}]."]
     text.append(
         f"Under {threat}, known to the attacker, it withstands {row.aware}, {_points(row.aware_difference)} beside no "
         f"defense [{row.run}]."
@@ -152,11 +152,14 @@ def _told(
     if score is worst and row.others:
         text.append(_beyond(row))
     elif score is worst and any(other.others for other in rows[1:]):
-        text.append("It was not audited under the other threats.")
+        text.append(f"It was not audited under the other threats [{row.run}].")
     text.append(f"{_changes(row)}It costs {_cost(row)} [{row.run}].")
     if equal:
         named = ", ".join(f"{other.facts.defense} ({score(other)}) [{other.run}]" for other in equal)
-        text.append(f"On robustness it cannot be told apart from {named}: their intervals overlap; it is the cheaper.")
+        text.append(
+            f"On robustness it cannot be told apart from {named}: their intervals overlap; it is the cheaper "
+            f"[{row.run}]."
+        )
     if reader == "security" and row.gap > LARGE:
         text.append(
             f"Against attackers who do not know it the share is {row.oblivious.point:.1%}: do not count on that "
@@ -180,7 +183,9 @@ def _nothing(reader: Reader, rows: Sequence[Row], threat: str) -> Advice:
     if found is not None and not trusted(best):
         text.append(f"The highest number, {best.aware} of {best.facts.defense}, is in doubt [{best.run}].")
     elif found is not None and blind(best):
-        text.append(f"{best.facts.defense} gives nearly the same answer to all inputs, so its number says nothing.")
+        text.append(
+            f"{best.facts.defense} gives nearly the same answer to all inputs, so its number says nothing [{best.run}]."
+        )
     elif found is not None:
         drop = (
             "" if found.detectable is None else f"; a difference of {100 * found.detectable:.1f} points would be found"

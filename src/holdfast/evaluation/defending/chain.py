@@ -18,7 +18,7 @@ from holdfast.core.params import parameters
 from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.fitting import Fitted
-from holdfast.evaluation.literals import Word, call, known_names, split, unknown
+from holdfast.evaluation.literals import Call, Word, call, known_names, split, unknown
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
 from holdfast.models.model import Model
@@ -130,7 +130,10 @@ def _parts(text: str) -> Sequence[str]:
 
 
 def _part(text: str) -> Stage | Fitted | Learner:
-    read = call(text, "The defense cannot be read", "HF831", EXAMPLE, words=True)
+    return _made(call(text, "The defense cannot be read", "HF831", EXAMPLE, words=True))
+
+
+def _made(read: Call) -> Stage | Fitted | Learner:
     kind = named(read.name)
     known_names(kind, read, "HF831", "holdfast list defenses")
     declared = {p.name: p.kind for p in parameters(kind)}
@@ -154,15 +157,16 @@ def named(name: str) -> type:
 
 
 def _value(kind: Any, value: Any) -> Any:
-    """A value as its field wants it: a threat from its literal, another defense from its name, a tuple from a list."""
+    """A value as its field wants it: a threat from its literal, another defense from its text, a tuple from a list."""
+    if isinstance(value, list | tuple):
+        inner = typing.get_args(kind)[:1]
+        return tuple(_value(inner[0] if inner else None, one) for one in value)
+    if isinstance(value, Word | Call):
+        return _made(value if isinstance(value, Call) else Call(value.name, {}))
     if inspect.isclass(kind) and issubclass(kind, Threat) and isinstance(value, str):
         return parse_threat(value)
-    if typing.get_args(kind)[:1] == (Threat,) and isinstance(value, list | tuple):
-        return tuple(parse_threat(one) if isinstance(one, str) else one for one in value)
     nested = inspect.isclass(kind) and issubclass(kind, tuple(KINDS.values()))
-    if isinstance(value, Word) or (nested and isinstance(value, str)):
-        return _part(value.name if isinstance(value, Word) else value)
-    return tuple(value) if isinstance(value, list) else value
+    return _part(value) if nested and isinstance(value, str) else value
 
 
 def _taught(part: T, of: Train, threat: Threat) -> T:
@@ -210,6 +214,8 @@ def _shown(value: Any) -> str:
         return repr(value.literal)
     if isinstance(value, tuple) and value and all(isinstance(one, Threat) for one in value):
         return repr([one.literal for one in value])
+    if isinstance(value, tuple) and value and all(isinstance(one, Stage | Fitted | Learner) for one in value):
+        return f"[{', '.join(map(_told, value))}]"
     if not isinstance(value, Stage | Fitted | Learner):
         return repr(value)
     inner = _told(value)

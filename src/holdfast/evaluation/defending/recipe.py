@@ -13,7 +13,7 @@ from holdfast.evaluation.defending.chain import catalog, chain
 from holdfast.learning.inner import resting_on, training_of
 from holdfast.learning.learner import Learner, few
 from holdfast.learning.train import Train
-from holdfast.threats.threats import Threat
+from holdfast.threats.threats import Linf, Threat
 
 AUTO = "auto"
 FAMILIES = ("training", "regularization")  # folders of the catalog whose members start from a model and train it on
@@ -60,8 +60,17 @@ class Choice:
     text: str
 
 
-def plain(recipe: str) -> str:
-    """A recipe with underscores in its name, where it was written with hyphens."""
+def plain(recipe: str | Learner) -> str:
+    """A recipe as text, with underscores in its name where it was written with hyphens.
+
+    Raises:
+        UsageError: HF834 for what is neither a text nor a trained defense.
+    """
+    if isinstance(recipe, Learner) and type(recipe) is not Train:
+        recipe = str(chain(recipe, Train(), Linf(1.0)))
+    if not isinstance(recipe, str):
+        known = ", ".join(recipes())
+        raise UsageError("HF834", "This is no recipe", seen=f"{recipe!r:.80}", expected="a text", fix=f"one of {known}")
     head, bracket, rest = recipe.partition("(")
     return head.strip().replace("-", "_") + bracket + rest
 
