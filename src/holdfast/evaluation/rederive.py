@@ -29,7 +29,7 @@ def underived(folder: Folder) -> tuple[str, ...]:
     if unreadable:
         return ()
     verdicts, told, seen = _verdicts(folder), list[str](), dict[str, list[Final]]()
-    samples, names = folder.manifest.samples, {}
+    samples, names = folder.manifest.samples, dict[str, str]()
     places: dict[int, list[int]] = {}
     for i, number in enumerate(samples.ids):
         places.setdefault(number, []).append(i)

@@ -46,8 +46,10 @@ def page(found: DefenseComparison) -> Sheet:
         f"{found.threat}: {found.words}. {counted(found.samples, 'sample')} of {found.data} ({found.split}), suite "
         f"{found.suite}, the attacker knows the defense."
     )
-    missing = (f"Partial: {', '.join(found.left)} not finished.",) if found.left else ()
-    missing += tuple(f"Left out: {each.defense}: {each.reason}" for each in found.refused)
+    missing = (
+        *((f"Partial: {', '.join(found.left)} not finished.",) if found.left else ()),
+        *(f"Left out: {each.defense}: {each.reason}" for each in found.refused),
+    )
     figures = (Figure(caption=_caption(found), picture=plot(found.rows), text=told(found.rows)),) if found.rows else ()
     return Sheet(
         title=f"What defenses buy and cost: {found.title or found.data}",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from holdfast.threats.tables.measuring import MEASURES, Measure
 from holdfast.threats.tables.region import TableRegion
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Knowledge, Radius, Threat, number
-
-if TYPE_CHECKING:
-    from holdfast.threats.regions import Region
 
 COLUMN: dict[Measure, str] = {"features": "l0", "cost": "cost", "l1": "l1", "l2": "l2", "linf": "linf"}
 """Where a run keeps the distance in each measure."""
@@ -95,7 +92,7 @@ class Table(Threat):
         """The same threat with another leading limit."""
         return dataclasses.replace(self, **{self.limits[0][0]: radius})  # type: ignore[arg-type]
 
-    def around(self, x0: Tensor, space: Box | None = None) -> "Region":
+    def around(self, x0: Tensor, space: Box | None = None) -> TableRegion:
         """What these rows may become.
 
         Raises:
