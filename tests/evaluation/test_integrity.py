@@ -17,6 +17,7 @@ from holdfast.core.lazy import camel
 from holdfast.core.progress import BatchDone
 from holdfast.core.records import canonical, config
 from holdfast.evaluation import integrity, manifest
+from holdfast.evaluation.decide import decided
 from holdfast.evaluation.earlier import earlier
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.rederive import underived
@@ -240,3 +241,14 @@ def test_the_question_of_an_attack_follows_from_what_the_summary_says(attack):
     told = stage_of(attack)
     read = json.loads(json.dumps(told.config))
     assert canonical({"name": camel(told.name), **read}) == canonical(config(attack))
+
+
+def test_the_interval_of_a_decision_is_that_of_its_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "SAMPLES", 0)
+    question = "empirical_robust_accuracy >= 0.9"
+    asked = {"threat": "linf:0.2", "suite": FEW, "limit": None, "new": False}
+    found = decided(model()[0], data(40), decide=question, out=tmp_path / "a", **asked)
+    assert found.summary.rates.empirical_robust_accuracy.method == "confidence sequence"
+    assert recheck(found, model()[0]).holds
+    rewritten(found.path, lambda d: d["rates"]["empirical_robust_accuracy"].update(low=0.0))
+    assert any("interval" in line for line in recheck(found.path, model()[0]).damage)
