@@ -246,7 +246,7 @@ def test_a_model_of_labels_alone_is_told_apart(cancer, models, tmp_path):
     found = hf.compare_models([models[3]], cancer[1], tmp_path / "all", **asked)
     assert [row.access for row in found.rows] == ["labels"]
     mixed = hf.compare_models([models[0], models[2]], cancer[1], tmp_path / "two", **{**asked, "suite": "quick"})
-    assert {row.access for row in mixed.rows} == {"gradients", "scores"}
+    assert {row.access for row in mixed.rows} == {"gradients", "trees"}
     assert sum("knowledge=scores" in note for note in mixed.notes) == 1
     assert sum("hf.exact_distance" in note for note in mixed.notes) == 1
 

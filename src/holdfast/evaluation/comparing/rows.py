@@ -109,7 +109,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
     seen = {access: names for access, names in ways.items() if names}
     if len(seen) > 1:
         which = "; ".join(f"{', '.join(names)} by {access}" for access, names in seen.items())
-        least = list(seen)[-1]
+        least = "labels" if "labels" in seen else "scores"
         told.append(
             f"The models were not attacked in the same way, each was asked for what it shows: {which}. Attacks that "
             f"see less find less, and a difference may be theirs: knowledge={least} in the threat asks all alike."
