@@ -80,7 +80,8 @@ def purified(at, kind="epsilon", seed=0, **settings):
     )
     x = torch.full((MANY, 1), at / 2 + 0.5, dtype=torch.float64)
     data = hf.Dataset(torch.rand(4, 1), torch.tensor([0, 1, 0, 1]))
-    stage = DiffusionPurifier(unet=Known(left, kind), scheduler=scheduler, **settings).fit(None, data)
+    behind = wrap(torch.nn.Linear(1, 2))
+    stage = DiffusionPurifier(unet=Known(left, kind), scheduler=scheduler, **settings).fit(behind, data)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return 2 * stage.apply(x, data.space)[:, 0] - 1
@@ -141,8 +142,9 @@ def test_behind_a_known_denoiser_a_model_is_settled_as_it_declares():
     left = kept("cosine")
     scheduler = types.SimpleNamespace(alphas_cumprod=left)
     data = hf.Dataset(torch.rand(8, 5, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2)
-    stage = DiffusionPurifier(unet=Known(left, "epsilon"), scheduler=scheduler).fit(None, data)
+    behind = wrap(torch.nn.Linear(5, 2))
+    stage = DiffusionPurifier(unet=Known(left, "epsilon"), scheduler=scheduler).fit(behind, data)
     assert (str(stage), stage.gradient, stage.random) == ("diffusion_purifier(unet=Known)", "exact", True)
-    model = settle(wrap(torch.nn.Linear(5, 2)) | stage, data.x)
+    model = settle(behind | stage, data.x)
     assert model.random
     assert model.module is not None

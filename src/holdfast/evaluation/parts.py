@@ -148,7 +148,7 @@ class Parts:
         self._read(question, kind)
         again: bool = any(a.key in self._rows[question.digest] for a in answers)  # the part of before keeps its name
         keys = [a.key for a in answers]
-        name = f"{question.kind}-{digest([question.digest, keys, *([len(self.commits)] if again else [])])}"
+        name = f"{question.kind}-{digest([question.digest, keys, *([now] if again else [])])}"
         files = {f"{name}.npz": _npz(arrays)} if any(arrays.values()) else {}
         files[f"{name}.parquet"] = _parquet(rows.table(kind, answers), question)
         for file, content in files.items():

@@ -171,7 +171,7 @@ def _walking(suite: Suite, model: Model) -> tuple[Suite, str]:
     except ModelError as error:
         return suite, f"No walk over leaves ({names}): {error.line()}"
     if leaves > LEAVES:
-        return suite, f"No walk over leaves ({names}): {leaves:,} of them are too many, {LEAVES:,} are not."
+        return suite, f"No walk over leaves ({names}): there are {leaves:,}, more than {LEAVES:,}."
     return dataclasses.replace(
         suite,
         attacks=(*first, *suite.attacks),
@@ -346,10 +346,8 @@ def _serves(attack: Attack, threat: Threat) -> bool:
 
 def _sees(attack: Attack, threat: Threat) -> bool:
     """Whether what the attack needs may be seen under the threat."""
-    hidden = {"gradients": set(), "scores": {"module", "trees"}, "labels": {"module", "scores", "trees"}}[
-        threat.knowledge
-    ]
-    return not attack.needs & hidden
+    inside = {"module", "trees"}
+    return not attack.needs & {"gradients": set(), "scores": inside, "labels": {"scores", *inside}}[threat.knowledge]
 
 
 def _parse(text: str) -> Attack:

@@ -157,13 +157,15 @@ class Ground:
             return found if (found >= 0).all() and tuples.reaches(found, aim) else None
 
         best = tried(high)
-        for way in [DOWN] * DEEP if best is not None else ():  # ranges may be a million times what it takes
-            found = tried(high * way)
+        if best is None:
+            return None
+        for _ in range(DEEP):  # ranges may be a million times what it takes
+            found = tried(high * DOWN)
             if found is None:
                 break
-            best, high = found, high * way
+            best, high = found, high * DOWN
         low = high * DOWN
-        for _ in range(HALVINGS if best is not None else 0):
+        for _ in range(HALVINGS):
             middle = math.sqrt(low * high)
             found = tried(middle)
             best, low, high = (best, middle, high) if found is None else (found, low, middle)

@@ -119,7 +119,7 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
     trees = [row.name for row in found if row.trees and not any(_of_rows(literal) for literal in row.threats)]
     if trees:
         told.append(
-            f"Made of trees: {', '.join(trees)}. Attacks search there without gradients and find less than there is; "
+            f"Made of trees: {', '.join(trees)}. Attacks search there and may find less than there is; "
             "hf.exact_distance finds the nearest other decision exactly."
         )
     told += [
