@@ -1,11 +1,11 @@
 """One thread a test process, the tensors are tiny and the processes run side by side; the same numbers in every run."""
 
 import os
-import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # noqa: E402
+import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("holdfast", deadline=None)  # a busy machine is slow, not wrong
@@ -15,8 +15,14 @@ settings.load_profile("holdfast")
 @pytest.fixture(autouse=True)
 def _seeded():
     """Weights and inputs that a test draws from torch's global generator do not change from run to run."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectstart(collector):
+    """Weights that a module draws while it is imported do not depend on what was imported before it."""
+    if isinstance(collector, pytest.Module):
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)
