@@ -17,7 +17,7 @@ from holdfast.models.networks import build
 from holdfast.models.source import source_of
 
 
-def bound(net, shape, steps=3000):
+def bound(net, shape, steps=1000):
     """The converged bound."""
     return float(stretch(net, shape)({}, torch.Generator().manual_seed(0), steps).detach())
 
