@@ -135,7 +135,18 @@ def from_others(net: nn.Module, x: Tensor, y: Tensor) -> list[Pair]:
         theirs = lambda: foolish(getattr(foolbox.attacks, kind + "BrendelBethgeAttack")(steps=200))()  # noqa: E731
         return Pair(norm, A.BrendelBethge(steps=200), "Foolbox", "200 steps", theirs)
 
+    def same(norm: str, attack: Attack, kind: str, budget: str, **more: object) -> Pair:
+        made = getattr(foolbox.attacks, kind)(steps=attack.steps, **more)
+        return Pair(norm, attack, "Foolbox", budget, foolish(made))
+
+    fmn = (("linf", "LInfFMNAttack"), ("l2", "L2FMNAttack"), ("l1", "L1FMNAttack"), ("l0", "L0FMNAttack"))
+    searching = {"binary_search_steps": 5, "abort_early": False}
     return [
+        same("l2", A.CarliniWagner(steps=200, searches=5), "L2CarliniWagnerAttack", "5 x 200 steps", **searching),
+        same("l2", A.Ddn(steps=100), "DDNAttack", "100 steps"),
+        same("l2", A.DeepFool(steps=50), "L2DeepFoolAttack", "50 rounds"),
+        same("linf", A.DeepFool(steps=50), "LinfDeepFoolAttack", "50 rounds"),
+        *(same(norm, A.Fmn(steps=100), kind, "100 steps") for norm, kind in fmn),
         *(brendel_bethge(*which) for which in (("linf", "Linfinity"), ("l2", "L2"), ("l1", "L1"))),
         Pair(
             "l1",
@@ -187,6 +198,7 @@ def main() -> None:
     parser.add_argument("--model", default="digits-mlp", help="a bundled model or a file")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--only", default="", help="attacks whose name has this text")
+    parser.add_argument("--peer", default="", help="peers whose name has this text")
     options = parser.parse_args()
     torch.set_num_threads(1)
     name = pathlib.Path(options.model).stem
@@ -199,7 +211,7 @@ def main() -> None:
     print(f"{options.data}, {name}: {len(x)} inputs it gets right, median distance (share found), 1 thread")
     print(f"{'attack':20s} {'norm':4s} {'peer':13s} {'budget':16s} {'ours':>14s} {'theirs':>14s} {'seconds':>13s}")
     for pair in pairs(net, x, y):
-        if options.only.lower() in type(pair.attack).__name__.lower():
+        if options.only.lower() in type(pair.attack).__name__.lower() and options.peer.lower() in pair.peer.lower():
             _row(pair, model, net, x, y)
 
 
