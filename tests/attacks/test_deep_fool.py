@@ -20,7 +20,7 @@ def test_one_linearization_is_exact_on_planes(threat, dual):
     model = linear(w, space=WIDE)
     x = torch.randn(20, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y, z = model.labels(x), model.scores(x)
-    out = run(DeepFool(steps=1, overshoot=1e-6, halvings=0), model, x, y, threat)
+    out = run(DeepFool(steps=1, overshoot=1e-6, halvings=0, returns=0), model, x, y, threat)
     for i in range(20):
         least = min(
             float((z[i, y[i]] - z[i, k]) / torch.linalg.vector_norm(w[y[i]] - w[k], dual))
@@ -56,3 +56,23 @@ def test_b02_a_sample_without_gradient_changes_nothing_for_the_others():
     assert company.status[0] == "unbroken"
     assert company.zero_gradients[0] > 0
     assert torch.equal(company.adversarial[1:], alone.adversarial)
+
+
+def test_returns_come_nearer_along_a_boundary_that_bends():
+    """Class 1 outside of an ellipse: the first success lies off the nearest point, each return comes nearer to it."""
+
+    def scores(x):
+        return torch.stack([torch.ones_like(x[:, 0]), x[:, 0].square() + 4 * x[:, 1].square()], 1)
+
+    model = torch_model(scores, 2)
+    angle = torch.linspace(0, 6, 30, dtype=torch.float64)
+    x = torch.stack([0.5 + 0.3 * angle.cos(), 0.3 * angle.sin().abs()], 1).clamp(0.05, 0.95)
+    x = x[model.labels(x) == 0]
+    y = torch.zeros(len(x), dtype=torch.long)
+    far = [run(DeepFool(returns=r, halvings=30), model, x, y, L2()).distance("l2") for r in (0, 1, 12)]
+    turn = torch.linspace(0, math.pi / 2, 20_001, dtype=torch.float64)
+    edge = torch.stack([turn.cos(), turn.sin() / 2], 1)
+    least = torch.cdist(x, edge).amin(1)
+    assert (far[1] <= far[0] + 1e-9).all()
+    assert float((far[0] / least).max()) > 1.01
+    assert torch.as_tensor(far[2]) == pytest.approx(least, rel=1e-3)

@@ -172,7 +172,9 @@ CASES = [
     Case(Alma(), L2(), 0.01, curved=0.01, scale_free=True),
     Case(Alma(), L1(), 0.015, why="the last steps of a slope that is a sign", scale_free=True),
     Case(DeepFool(), Linf(), 0.01, scale_free=True),
-    Case(DeepFool(), L2(), 0.01, curved=0.15, why="greedy: it stops at the first boundary it meets", scale_free=True),
+    Case(
+        DeepFool(), L2(), 0.01, curved=0.05, why="greedy: it returns along the first boundary it meets", scale_free=True
+    ),
     Case(
         CarliniWagner(steps=100, searches=6),
         L2(),
