@@ -59,8 +59,8 @@ def attacks() -> str:
         "# Attacks\n\nA *bounded* attack fills the ball of the threat; a *minimal* one looks for the nearest success.\n"
         "*Needs* says what of the model it asks for: `module` gradients, `scores`, or `labels` alone.\n"
         "Cost is per sample. *Evidence* is what speaks for an attack beyond the laws that all keep: a second\n"
-        "implementation that asks for the same points, another library run beside it (ours is the first number), a\n"
-        "published finding found again, or the closed forms of the laws alone.\n\n"
+        "implementation that asks for the same points, another library run beside it (ours is the first number), or\n"
+        "closed forms alone.\n\n"
     )
     others = [(f"`hf.{name}`", f"{e.kind}: {e.text} (`{e.command}`)") for name, e in OTHERS.items()]
     more = "\n## What is made once, asks two models, or follows nothing\n\n" + grid(("attack", "evidence"), others)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-Kind = Literal["second implementation", "cross-checked", "reproduced", "closed forms"]
+Kind = Literal["second implementation", "cross-checked", "closed forms"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,8 +12,7 @@ class Evidence:
 
     Args:
         kind: A `second implementation` written from the paper asks for the same points, question by question; an attack
-            is `cross-checked` where another library's was run beside it, and `reproduced` where a published finding
-            was found again; `closed forms` are those of the laws alone.
+            is `cross-checked` where another library's was run beside it; `closed forms` are those of the laws alone.
         text: The figure; where two numbers stand, ours is the first.
         command: What prints it.
     """
@@ -47,7 +46,9 @@ EVIDENCE = {
     ),
     "Capgd": _forms("the strongest of all rows on linear scores, encoded levels too", "tests/attacks/test_capgd.py"),
     "CarliniWagner": TWICE,
-    "CarliniWagnerL0": _forms("at most one value more than the least; ART's stops by other rules, so no equal budget"),
+    "CarliniWagnerL0": _beside(
+        "ART, 65 rounds of 4 x 10 steps, digits: median L0 2, 26 in 79, 16,015 passes", "minimal"
+    ),
     "CarliniWagnerLinf": _beside("adv_lib, digits, budgets not equal: median 0.097, 0.167", "minimal"),
     "CarliniWagnerTable": _forms(
         "at most 3 % above the nearest row of a straight boundary", "tests/attacks/test_carlini_wagner_table.py"
@@ -110,9 +111,19 @@ EVIDENCE = {
 
 # What attacks without being an Attack: it is made once for many inputs, or asks two models, or follows nothing.
 OTHERS = {
-    "crafted.AdversarialPatch": _beside("X", "crafted_peers"),
-    'crafted.AdversarialPatch(on="object")': Evidence("reproduced", "X", "benchmarks/crafted_peers.py"),
-    "crafted.UniversalPerturbation": _beside("X", "crafted_peers"),
+    "crafted.AdversarialPatch": _beside(
+        "ART, MNIST, 60 passes over 64 digits, an eighth of the picture: others read as the class aimed at 0.103, 0.077 "
+        "where ours put it on, 0.110, 0.055 where ART did; shuffled 0.007, 0.015",
+        "crafted_peers",
+    ),
+    'crafted.AdversarialPatch(on="object")': _forms(
+        "each cell nearly the best of 16 inks for its place on the object, and nothing beside the object",
+        "tests/attacks/test_crafted.py",
+    ),
+    "crafted.UniversalPerturbation": _beside(
+        "ART with DeepFool, digits, Linf 0.1, made on 100: right 0.950 before, 0.869, 0.922 after; asked 1,164, 9,962 times",
+        "crafted_peers",
+    ),
     "spatial": _beside(
         "Foolbox, 300 digits, turns of 20 degrees: the same pictures (1e-6), broken 147, 147; shifts of 0.4 pixels: "
         "101, 101, the same samples; both at once, along other axes: 278, 278",
