@@ -41,7 +41,7 @@ def attacks() -> str:
     """A table of all attacks, then each with its parameters."""
     import holdfast.attacks
     from holdfast.attacks.attack import Attack
-    from holdfast.attacks.evidence import EVIDENCE
+    from holdfast.attacks.evidence import EVIDENCE, OTHERS
 
     found = {name: getattr(holdfast.attacks, name) for name in holdfast.attacks.__all__}
     kinds = {name: kind for name, kind in found.items() if inspect.isclass(kind) and issubclass(kind, Attack)}
@@ -60,10 +60,12 @@ def attacks() -> str:
         "*Needs* says what of the model it asks for: `module` gradients, `scores`, or `labels` alone.\n"
         "Cost is per sample. *Evidence* is what speaks for an attack beyond the laws that all keep: a second\n"
         "implementation that asks for the same points, another library run beside it (ours is the first number), or\n"
-        "the closed forms of the laws alone.\n\n"
+        "closed forms alone.\n\n"
     )
+    others = [(f"`hf.{name}`", f"{e.kind}: {e.text} (`{e.command}`)") for name, e in OTHERS.items()]
+    more = "\n## What is made once, asks two models, or follows nothing\n\n" + grid(("attack", "evidence"), others)
     table = grid(("attack", "kind", "needs", "norms", "evidence", "cost", "paper"), rows)
-    return head + table + "\n" + "\n".join(configuration(name, kind) for name, kind in kinds.items())
+    return head + table + more + "\n" + "\n".join(configuration(name, kind) for name, kind in kinds.items())
 
 
 def defenses() -> str:

@@ -146,6 +146,34 @@ def test_printed_cells_are_inks_and_the_red_one_is_chosen():
     assert found == {(0.89, 0.12, 0.15)}
 
 
+def test_each_cell_of_a_sticker_is_nearly_the_best_ink_for_its_place():
+    """Every ninth of an object asks for a color of its own; of what inks differ by there, a tenth may be lost."""
+    draw = torch.Generator().manual_seed(0)
+    wanted = torch.randn(3, 3, 3, generator=draw, dtype=torch.float64)
+    w = torch.zeros(3, 20, 20, dtype=torch.float64)
+    w[:, 4:16, 4:16] = wanted.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    masks = torch.zeros(8, 20, 20, dtype=torch.bool)
+    masks[:, 4:16, 4:16] = True
+    x = torch.rand(8, 3, 20, 20, generator=draw, dtype=torch.float64)
+    data = hf.Dataset(x, torch.zeros(8, dtype=torch.long), classes=("a", "b"), masks=masks)
+
+    def scores(z):
+        value = (z * w.to(z)).sum((1, 2, 3)) / 40
+        return torch.stack([0 * value, value - 3], 1)
+
+    space = hf.wrap(torch.nn.Flatten(), bounds=(0, 1)).space
+    model = hf.Model(space=space, classes=2, module=scores, scores=scores, labels=lambda z: scores(z).argmax(1))
+    still = {"turn": 0.0, "scale": 0.0, "shift": 0.0, "light": 0.0}
+    attack = AdversarialPatch(on="object", area=1.0, colors="print", cells=3, steps=80, rate=0.3, **still)
+    made = attack.craft(model, data)
+    worth = torch.einsum("kc,chw->khw", torch.tensor(INKS, dtype=torch.float64), wanted)
+    lost = (worth.amax(0) - (made.pixels * wanted).sum(0)) / (worth.amax(0) - worth.amin(0))
+    assert len(worth.argmax(0).unique()) > 3
+    assert lost.max() < 0.1
+    twin = made.control()
+    assert ((worth.amax(0) - (twin.pixels * wanted).sum(0)) / (worth.amax(0) - worth.amin(0))).max() > 0.3
+
+
 def test_a_sticker_stays_on_its_object_and_is_lit_like_it():
     data = pictures(masks=True)
     made = AdversarialPatch(on="object", area=0.3, steps=1, light=0.0).craft(redness(), data)

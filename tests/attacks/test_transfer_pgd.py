@@ -1,13 +1,17 @@
 """TransferPgd: what each trick does to a gradient, by hand; and that tricks carry over better than none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn import functional
 
 import holdfast as hf
 from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.attacks.evasion.transfer_pgd import TransferPgd, framed, smooth
+from holdfast.attacks.probe import Probe
 from holdfast.attacks.run import run
 from holdfast.attacks.transfer import transfer
 from holdfast.core.errors import ThreatError
@@ -45,8 +49,9 @@ def test_without_tricks_it_is_momentum():
     assert not torch.equal(plain.strongest, ahead.strongest)
 
 
-def test_the_lookahead_by_hand():
-    """Two steps in L2 on one row: the second gradient is taken one momentum step ahead."""
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_lookahead_by_hand(norm, monkeypatch):
+    """Two steps on one row: the second gradient is taken one momentum step ahead, in Linf as long as momentum is."""
     model, x = curved(), images(1)
     y = model.labels(x)
 
@@ -55,23 +60,45 @@ def test_the_lookahead_by_hand():
         s = model.module(leaf)
         others = torch.cat([s[:, :y], s[:, y + 1 :]], 1)
         (g,) = torch.autograd.grad(torch.logsumexp(others, 1).sum() - s[0, y].sum(), leaf)
-        return g / g.abs().sum()
+        return g / g.abs().mean()
 
-    radius, step = 0.3, 0.1
+    stride = 0.1 * 0.05
+    forward, lead = {"linf": (torch.sign, lambda m: m), "l2": (lambda m: m / m.norm(),) * 2}[norm]
     m = slope(x)
-    one = x + step * radius * m / m.norm()
-    m = m + slope(one + step * radius * m / m.norm())
-    two = one + step * radius * m / m.norm()
-    attack = TransferPgd(steps=2, step=step, lookahead=True, **BARE)
-    assert torch.allclose(run(attack, model, x, y, "l2:0.3", perturb=True).strongest, two, atol=1e-9)
+    one = (x + stride * forward(m)).clamp(0, 1)
+    m = m + slope((one + stride * lead(m)).clamp(0, 1))
+    two = (one + stride * forward(m)).clamp(0, 1)
+    attack = TransferPgd(steps=2, step=0.1, lookahead=True, **BARE)
+    asked, margin = [], Probe.margin
+    monkeypatch.setattr(Probe, "margin", lambda probe, x: (asked.append(x), margin(probe, x))[1])
+    run(attack, model, x, y, f"{norm}:0.05", perturb=True)
+    assert torch.allclose(asked[-1], two, atol=1e-9)
 
 
-def test_a_frame_holds_the_resized_picture():
-    x = torch.arange(16.0).reshape(1, 1, 4, 4)
-    rows, columns = torch.tensor([[-1, 0, 2, -1]]), torch.tensor([[0, 1, 2, 3]])
-    wanted = torch.zeros(4, 4)
-    wanted[1], wanted[2] = x[0, 0, 0], x[0, 0, 2]
-    assert torch.equal(framed(x, rows, columns)[0, 0], wanted)
+@pytest.mark.parametrize("sizes", [(4, 4), (2, 3), (3, 1), (4, 2)])
+def test_a_frame_holds_the_resized_picture(sizes):
+    """Torch's own bilinear resize and padding, for two pictures with places of their own."""
+    x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    first = torch.tensor([[0, 0], [4 - sizes[0], 4 - sizes[1]]])
+    got = framed(x, torch.tensor([sizes, sizes]), first)
+    small = functional.interpolate(x, size=sizes, mode="bilinear", align_corners=False)
+    for k, (top, left) in enumerate(first.tolist()):
+        around = (left, 4 - sizes[1] - left, top, 4 - sizes[0] - top)
+        assert torch.allclose(got[k], functional.pad(small[k], around), atol=1e-12)
+    if sizes == (4, 4):
+        assert torch.equal(got, x)
+
+
+def test_neighbors_lie_on_both_sides_of_a_value_on_its_bound(monkeypatch):
+    """Half of them are cut off at the bound, so that half of the looks see a black pixel black."""
+    asked = []
+    slope = Probe.slope
+    monkeypatch.setattr(Probe, "slope", lambda probe, x, *rest: (asked.append(x), slope(probe, x, *rest))[1])
+    model, x = curved(), torch.zeros(1, 3, 9, 9, dtype=torch.float64)
+    run(TransferPgd(steps=1, neighbors=8, reach=1.5, **BARE), model, x, model.labels(x), "linf:0.1", perturb=True)
+    near = torch.cat(asked[1:])
+    assert 0.45 < float((near == 0).double().mean()) < 0.55
+    assert 0.145 < float(near.max()) <= 0.15
 
 
 def test_diversity_resizes_that_often_and_not_below_its_least(monkeypatch):
@@ -96,7 +123,7 @@ def test_diversity_resizes_that_often_and_not_below_its_least(monkeypatch):
 
 
 def test_the_gradient_goes_back_through_the_resize():
-    """On a linear model: zero where the resize dropped pixels, else of one sign."""
+    """On a linear model: of one sign everywhere, as every pixel has a part in a picture of half the size or more."""
     w = torch.rand(1, 3 * 81, dtype=torch.float64) + 0.5
     flat = linear(torch.cat([w, -w]), torch.zeros(2, dtype=torch.float64))
     model = hf.Model(
@@ -107,17 +134,12 @@ def test_the_gradient_goes_back_through_the_resize():
         labels=lambda x: flat.labels(x.flatten(1)),
     )
     x = images(8) * 0.5 + 0.25
-    out = run(
-        TransferPgd(steps=1, step=1.0, diversity=1.0, least=0.5),
-        model,
-        x,
-        torch.zeros(8).long(),
-        "linf:0.1",
-        perturb=True,
-    )
+    attack = TransferPgd(steps=1, step=1.0, diversity=1.0, least=0.6)
+    out = run(attack, model, x, torch.zeros(8).long(), "l2:0.1", perturb=True)
     moved = (out.strongest - x)[:, 0]
-    assert set(moved.sign().unique().tolist()) == {-1.0, 0.0}
-    assert 0 < float((moved == 0).double().mean()) < 0.75
+    assert (moved < 0).all()
+    plain = run(dataclasses.replace(attack, diversity=0.0), model, x, torch.zeros(8).long(), "l2:0.1", perturb=True)
+    assert not torch.allclose(plain.strongest, out.strongest, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [3, 4, 7])

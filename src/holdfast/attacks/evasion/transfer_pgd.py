@@ -12,7 +12,8 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import log_odds
 from holdfast.attacks.probe import Probe
 from holdfast.core.params import Count, Natural, NonNegative, Positive, PositiveShare, Share
-from holdfast.geometry.rows import unit
+from holdfast.geometry.rows import expand, unit
+from holdfast.threats.regions import Region
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,9 @@ class TransferPgd(Attack):
     diversity, which look beside the point, one more forward pass a step.
 
     Deviations: VMI adds to the gradient the difference between the neighbors' mean and the gradient of the step before,
-    so that it is a mean over neighbors one step late; here it is the mean itself, over x and its neighbors.
+    so that it is a mean over neighbors one step late; here it is the mean itself, over x and its neighbors. What lies
+    beside the point stays in the box. Lookahead is as long as momentum in Linf, as Lin et al. take it, and a step in
+    L2. Diversity shrinks where Xie et al. enlarge, because a network may take no larger pictures.
 
     Args:
         steps: Steps.
@@ -63,14 +66,15 @@ class TransferPgd(Attack):
         """Climb from the input for `steps` steps and look at the last point."""
         region, x, m = probe.region, probe.x0, torch.zeros_like(probe.x0)
         elsewhere = self.lookahead or (self.diversity > 0 and x.dim() == 4)
+        ball = type(region)(torch.zeros_like(x), region.radius, region.low - region.high, region.high - region.low)
         for i in probe.steps(self.steps):
             if elsewhere and i:
                 probe.margin(x)
-            ahead = x + self.step * self.momentum * region.steepest(m, x) if self.lookahead else x
+            ahead = x + self.step * self.momentum * _lead(region, m, x) if self.lookahead else x
             ahead = torch.minimum(torch.maximum(ahead, region.low), region.high)
             g = self._gradient(probe, ahead)
             for _ in range(self.neighbors):
-                near = ahead + self.reach * (region.sample(probe.draw) - probe.x0)
+                near = ahead + self.reach * ball.sample(probe.draw)
                 g = g + self._gradient(probe, torch.minimum(torch.maximum(near, region.low), region.high))
             m = self.momentum * m + unit(smooth(g, self.kernel), p=1)
             x = region.project(x + self.step * region.steepest(m, x))
@@ -84,32 +88,49 @@ class TransferPgd(Attack):
         """Of the loss at a resized picture, with respect to the picture itself."""
         if not self.diversity or x.dim() != 4:
             return probe.slope(x, log_odds).gradient
-        side = x.shape[2:]
+        side = torch.tensor(x.shape[2:], device=x.device)
         chosen, where = probe.draw.uniform(2), probe.draw.uniform(2)
         share = torch.where(chosen[:, :1] < self.diversity, self.least + (1 - self.least) * chosen[:, 1:], 1.0)
-        sizes = (share * torch.tensor(side, device=x.device)).round().long().clamp(min=1)
-        first = (where * (torch.tensor(side, device=x.device) - sizes + 1)).long()
-        places = [_places(sizes[:, k], first[:, k], side[k]) for k in (0, 1)]
+        sizes = (share * side).round().long().clamp(min=1)
+        first = (where * (side - sizes + 1)).long()
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
-            shown = framed(leaf, *places)
+            shown = framed(leaf, sizes, first)
             slope = probe.slope(shown.detach(), log_odds).gradient
             (g,) = torch.autograd.grad(shown, leaf, slope)
         return g
 
 
-def framed(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pictures whose pixels come from these rows and columns, `(batch, side)`; black where they are -1."""
-    x = x.gather(2, rows.clamp(min=0)[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3]))
-    x = x.gather(3, columns.clamp(min=0)[:, None, None, :].expand(-1, x.shape[1], x.shape[2], -1))
-    return x * ((rows >= 0)[:, None, :, None] & (columns >= 0)[:, None, None, :])
+def framed(x: Tensor, sizes: Tensor, first: Tensor) -> Tensor:
+    """Pictures resized to `sizes` from row and column `first` on, `(batch, 2)` each; bilinear, black around them."""
+    for axis in (2, 3):
+        x = _resized(x, axis, sizes[:, axis - 2, None], first[:, axis - 2, None])
+    return x
 
 
-def _places(size: Tensor, first: Tensor, side: int) -> Tensor:
-    """Which pixel stands where after a resize to `size` that begins at `first`; -1 outside: `(batch, side)`."""
-    offset = torch.arange(side, device=size.device) - first[:, None]
-    inside = (offset >= 0) & (offset < size[:, None])
-    return torch.where(inside, offset * side // size[:, None], -1)
+def _resized(x: Tensor, axis: int, size: Tensor, first: Tensor) -> Tensor:
+    """The same along one axis, `(batch, 1)` each."""
+    side = x.shape[axis]
+    offset = torch.arange(side, device=x.device) - first
+    place = ((offset + 0.5).double() * side / size - 0.5).clamp(0, side - 1)
+    low = place.floor().long()
+
+    def along(values: Tensor) -> Tensor:
+        return values[:, None, :, None] if axis == 2 else values[:, None, None, :]
+
+    def at(places: Tensor) -> Tensor:
+        return x.gather(axis, along(places).expand(x.shape))
+
+    share = along((place - low).to(x))
+    inside = along((offset >= 0) & (offset < size))
+    return (at(low) * (1 - share) + at((low + 1).clamp(max=side - 1)) * share) * inside
+
+
+def _lead(region: Region, m: Tensor, x: Tensor) -> Tensor:
+    """Where momentum leads in one step of the radius: in Linf in proportion to it, its first mean size being 1."""
+    if region.p == math.inf:
+        return expand(region.radius.to(m), m) * m[0].numel() * m
+    return region.steepest(m, x)
 
 
 def smooth(g: Tensor, side: int) -> Tensor:
