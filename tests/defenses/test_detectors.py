@@ -7,6 +7,7 @@ import pytest
 import torch
 from pyod.models.copod import COPOD
 from pyod.models.knn import KNN
+from scipy.spatial.distance import jensenshannon
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import KernelDensity as SklearnDensity
@@ -168,6 +169,7 @@ def test_divergence_is_jensen_and_shannons(setting):
     m = (p + q) / 2
     expected = ((p * (p / m).log()).sum(1) + (q * (q / m).log()).sum(1)) / 2
     torch.testing.assert_close(stage.score(x), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(stage.score(x), jensenshannon(p, q, axis=1) ** 2, rtol=1e-6, atol=1e-9)
 
 
 def test_an_autoencoder_learns_what_is_usual():
