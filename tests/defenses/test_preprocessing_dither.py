@@ -45,14 +45,14 @@ def test_slanted_lines_give_what_a_walk_over_the_pixels_gives(bits, size):
 
 def test_one_bit_is_that_of_pillow_until_its_roundings_add_up():
     """Pillow keeps errors as whole 255ths: a pixel that falls the other way changes those behind it, not their mean."""
-    gray = load_sample_images().images[0][100:164, 200:264].mean(2).astype(np.uint8)
+    gray = load_sample_images().images[0][100:164, 200:264].mean(2).round().astype(np.uint8)
     x = torch.from_numpy(gray / 255)[None, None]
     ours = Dither(bits=1).apply(x, space_of(x))[0, 0].numpy()
     theirs = np.array(Image.fromarray(gray).convert("1")).astype(float)
     assert (ours[0] == theirs[0]).all()
-    assert (ours[:4] == theirs[:4]).mean() > 0.9
+    assert (ours[:6] == theirs[:6]).mean() > 0.92
     near, far = (uniform_filter(picture, 9)[8:-8, 8:-8] for picture in (ours, theirs))
-    assert np.abs(near - far).max() < 6 / 81
+    assert np.abs(near - far).max() < 5.5 / 81
 
 
 @pytest.mark.parametrize("side", [2, 4, 8])
