@@ -1,6 +1,6 @@
 """Detectors on MNIST: what they catch of attacks that do not know them, and what is left under one that does.
 
-    HOLDFAST_DATA=... python benchmarks/detectors.py                      # all rows, about ten minutes of one core
+    HOLDFAST_DATA=... python benchmarks/detectors.py                      # all rows and the table
     HOLDFAST_DATA=... python benchmarks/detectors.py mahalanobis lid      # some
     HOLDFAST_DATA=... python benchmarks/detectors.py monitor              # batches instead of single inputs
     HOLDFAST_DATA=... python benchmarks/detectors.py binary --oblivious --threat linf:0.1 l2:2    # not shown to it
@@ -8,9 +8,10 @@
 A CNN learns from 6,000 training images; detectors learn from 4,000 others, and fix their threshold at 5 % of 2,000
 more. The first 300 test images of a seeded sample are attacked at linf 0.2, where nothing of the CNN is left. A row:
 area under the curve and share caught at 5 % false alarms for the strongest points of PGD on the CNN alone; share of
-300 clean, noisy, brighter and USPS digits (enlarged to 28 x 28) rejected; samples answered right and accepted under
-SelectivePgd and PGD from the sample, targeted APGD, PGD from a random point and Square on CNN and detector together.
-Uncertainty has a CNN of its own, trained with dropout; the binary detectors are shown PGD of 10 steps at linf 0.2.
+300 clean, noisy, brighter, JPEG-compressed and USPS digits (enlarged to 28 x 28) rejected; samples for which a wrong
+and accepted input is found by SelectivePgd, PGD from the sample, targeted APGD, PGD from a random point and Square on
+CNN and detector together. Uncertainty has a CNN of its own, trained with dropout; the binary detectors are shown PGD of
+10 steps at linf 0.2. The table comes last: `docs/how-to/detect.md` shows it.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import pathlib
 import time
 
 import torch
+from pyod.models.pca import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from torch.nn.functional import interpolate
@@ -30,7 +32,8 @@ from holdfast.attacks.evasion.selective_pgd import SelectivePgd
 from holdfast.attacks.evasion.square import Square
 from holdfast.data.corruptions.corrupt import corrupt
 from holdfast.data.dataset import Dataset
-from holdfast.defenses.fitting import Detector
+from holdfast.defenses.fitting import Fitted
+from holdfast.evaluation.detection import Detection
 from holdfast.evaluation.two_sample import Watch
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
@@ -52,9 +55,10 @@ JOINT = (
     Square(steps=300),
 )
 D = hf.defenses
-ROWS: dict[str, Detector] = {
+ROWS: dict[str, Fitted] = {
     "reconstruction": D.Reconstruction(updates=500),
     "divergence": D.Reconstruction(updates=500, by="divergence"),
+    "magnet": D.MagNet(updates=500),
     "squeezing": D.FeatureSqueezing(squeezers=(D.BitDepth(bits=1),)),
     "mahalanobis": D.Mahalanobis(),
     "lid": D.LocalDimensionality(),
@@ -65,6 +69,9 @@ ROWS: dict[str, Detector] = {
     "neighbors": D.NearestNeighbors(samples=1000),
     "forest": D.OutlierModel(estimator=IsolationForest(n_estimators=50)),
     "lof": D.OutlierModel(estimator=LocalOutlierFactor(novelty=True)),
+    "pyod-pca": D.OutlierModel(estimator=PCA()),
+    "camera": D.CameraRealism(),
+    "ranges": D.RangeCheck(),
 }
 
 
@@ -89,6 +96,7 @@ def harmless(test: Dataset, usps: Dataset) -> dict[str, Dataset]:
     return {
         "noise": corrupt(test, "gaussian_noise", 3),
         "brighter": corrupt(test, "brightness", 3),
+        "JPEG": corrupt(test, "jpeg_compression", 3),
         "usps": Dataset(x, part.y),
     }
 
@@ -123,8 +131,10 @@ def shown(rate: object) -> str:
     return "-" if rate is None else f"{100 * rate.point:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
-def judge(model: hf.Model, stage: Stage, test: Dataset, threat: str, mild: dict[str, Dataset], oblivious: bool) -> None:
-    """The lines of a row."""
+def judge(
+    model: hf.Model, stage: Stage, test: Dataset, threat: str, mild: dict[str, Dataset], oblivious: bool
+) -> Detection:
+    """A row, and its lines."""
     began = time.process_time()
     unseen, joint = (OTHERS, ()) if oblivious else (UNSEEN, JOINT)
     found = hf.detection(model, stage, test, threat, unseen=unseen, joint=joint, harmless=mild, rates=(0.05,))
@@ -133,8 +143,24 @@ def judge(model: hf.Model, stage: Stage, test: Dataset, threat: str, mild: dict[
         caught = f"caught at 5 % {shown(one.at.get(0.05))}, at its threshold {shown(one.rejected)}"
         print(f"    {one.attack}: area {one.area}, {caught}")
     print("    rejected: " + ", ".join(f"{key} {shown(value)}" for key, value in found.rejected.items()))
-    under = "" if oblivious else f", under the joint attack {shown(found.joint)}"
+    under = (
+        "" if oblivious else f", under the joint attack {shown(found.joint)}, wrong and accepted {shown(found.fooled)}"
+    )
     print(f"    right and accepted {shown(found.accepted)}{under}; {time.process_time() - began:.0f} s", flush=True)
+    return found
+
+
+def table(rows: dict[str, Detection]) -> str:
+    """A line a detector, in Markdown; shares in percent, intervals of 95 %."""
+    mild = [key for key in next(iter(rows.values())).rejected if key != "clean"]
+    head = ["detector", "area", "caught at 5 %", "rejects clean", *mild, "joint: wrong and accepted"]
+    lines = [head, ["---"] * len(head)]
+    for name, found in rows.items():
+        (one,) = found.unseen
+        harmless = [f"{100 * found.rejected[key].point:.1f}" for key in mild]
+        ends = shown(found.rejected["clean"]), shown(found.fooled)
+        lines.append([name, str(one.area), shown(one.at.get(0.05)), ends[0], *harmless, ends[1]])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def main() -> None:
@@ -151,17 +177,22 @@ def main() -> None:
     train = data.train.sample(12_000, 0)
     clean, test = train.take(slice(6_000, 12_000)), data.test.sample(options.samples, 0)
     mild = harmless(test, hf.data.load("usps").test)
+    began, judged = time.process_time(), {}
     for name in options.rows:
         model = network(name, options.runs / "detectors", train.take(slice(0, 6_000)))
         if name == "monitor":
             monitored(model, clean, test)
             continue
-        began = time.process_time()
+        start = time.process_time()
         stage = ROWS[name].__class__(**{**vars(ROWS[name]), "held_out": 1 / 3}).fit(model, clean, 0)
-        fitting = time.process_time() - began
-        print(f"{name}: {fitting:.0f} s to learn, slope {stage.slope}")
+        print(f"{name}: {time.process_time() - start:.0f} s to learn, slope {stage.slope}")
         for threat in options.threat:
-            judge(model, stage, test, threat, mild, options.oblivious)
+            judged[name, threat] = judge(model, stage, test, threat, mild, options.oblivious)
+    for threat in [] if options.oblivious else options.threat:
+        rows = {name: found for (name, under), found in judged.items() if under == threat}
+        if rows:
+            print(f"\n{threat}, {len(test)} samples\n\n{table(rows)}")
+    print(f"\n{time.process_time() - began:.0f} s of one core")
 
 
 if __name__ == "__main__":

@@ -71,17 +71,25 @@ def attacks() -> str:
 def defenses() -> str:
     """A table of all defenses, then each with its parameters."""
     from holdfast.cli.catalog import defenses as listed
+    from holdfast.defenses.evidence import EVIDENCE
     from holdfast.evaluation.defending.chain import catalog
 
     rows, kinds = listed(), catalog()
-    linked = [(f"[{row['name']}](#{kinds[row['name']].__name__.lower()})", *list(row.values())[1:]) for row in rows]
+    for row in rows:
+        name = kinds[row["name"]].__name__
+        checked = EVIDENCE[name]
+        row["evidence"] = f"{checked.kind}: {checked.text} (`{checked.command}`)"
+        row["name"] = f"[{row['name']}](#{name.lower()})"
     head = (
         "# Defenses\n\nNamed as in a protocol of `holdfast compare-defenses`. A *stage* stands in front of a model, a\n"
         "*fitted* defense learns from clean data first, a *learner* trains a model. *Gradient* is what autograd\n"
-        "through a stage is worth, and whether it draws random numbers.\n\n"
+        "through a stage is worth, and whether it draws random numbers. *Evidence* is what says that it is computed\n"
+        "as published: a finding of its paper or its critics seen again (reproduced), another library run beside it\n"
+        "(cross-checked), its formula or loop written out a second time, or closed forms only. What it is *worth* is\n"
+        "another question, which `holdfast compare-defenses` asks.\n\n"
     )
-    table = grid(("name", "family", "kind", "gradient", "cost", "paper"), linked)
-    return head + table + "\n" + "\n".join(configuration(kinds[r["name"]].__name__, kinds[r["name"]]) for r in rows)
+    table = grid(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    return head + table + "\n" + "\n".join(configuration(kind.__name__, kind) for _, kind in sorted(kinds.items()))
 
 
 def configuration(name: str, kind: type) -> str:

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from pyod.models.copod import COPOD
+from pyod.models.knn import KNN
+from pyod.models.pca import PCA
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
@@ -71,5 +74,8 @@ DETECTION = [
     Case(OutlierModel(estimator=LocalOutlierFactor(novelty=True), layer="inputs")),
     Case(OutlierModel(estimator=OneClassSVM())),
     Case(OutlierModel(estimator=EllipticEnvelope(), layer="scores"), blind=True),
+    Case(OutlierModel(estimator=KNN())),
+    Case(OutlierModel(estimator=PCA(), layer="inputs")),
+    Case(OutlierModel(estimator=COPOD())),
     *VALIDATION,
 ]

@@ -5,10 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from pyod.models.copod import COPOD
+from pyod.models.knn import KNN
+from scipy.spatial.distance import jensenshannon
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import KernelDensity as SklearnDensity
 from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
+from sklearn.neighbors import NearestNeighbors as NearestNeighbor
 
 import holdfast as hf
 from holdfast.attacks.evasion.apgd import Apgd
@@ -165,6 +169,7 @@ def test_divergence_is_jensen_and_shannons(setting):
     m = (p + q) / 2
     expected = ((p * (p / m).log()).sum(1) + (q * (q / m).log()).sum(1)) / 2
     torch.testing.assert_close(stage.score(x), expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(stage.score(x), jensenshannon(p, q, axis=1) ** 2, rtol=1e-6, atol=1e-9)
 
 
 def test_an_autoencoder_learns_what_is_usual():
@@ -217,6 +222,28 @@ def test_outlier_models_of_both_signs_count_upward(setting):
     part, _ = data.divide(0.5, 4)
     forest.fit(model.features(part.x).numpy())
     np.testing.assert_allclose(seeded.score(x), -forest.decision_function(model.features(x).numpy()))
+
+
+def test_a_model_of_pyod_scores_as_its_own_library_does(setting):
+    """Its k nearest neighbors are those of scikit-learn, and what it calls outliers have the higher suspicion."""
+    model, _, learned, x = setting
+    far = torch.cat([x, torch.tensor([[0.0, 1, 0, 1, 0]], dtype=x.dtype)])
+    stage = OutlierModel(estimator=KNN(n_neighbors=7), layer="inputs").fit(*setting[:2], 0)
+    own = KNN(n_neighbors=7).fit(learned.x.numpy())
+    np.testing.assert_allclose(stage.score(far), own.decision_function(far.numpy()))
+    near = NearestNeighbor(n_neighbors=7).fit(learned.x.numpy()).kneighbors(far.numpy())[0][:, -1]
+    np.testing.assert_allclose(stage.score(far), near)
+    assert stage.suspicion(far, model.space).argmax() == len(x)
+    assert stage.suspicion(far, model.space)[-1] > 0
+
+
+def test_a_model_of_pyod_whose_rows_move_each_other_is_asked_about_each_alone(setting):
+    _, _, learned, x = setting
+    stage = OutlierModel(estimator=COPOD(), layer="inputs").fit(*setting[:2], 0)
+    own = COPOD().fit(learned.x.numpy())
+    alone = [own.decision_function(row[None])[0] for row in x.numpy()]
+    assert np.abs(own.decision_function(x.numpy()) - alone).max() > 0.01, "else there is nothing to mend"
+    np.testing.assert_allclose(stage.score(x), alone)
 
 
 class Liar(Upward):

@@ -17,6 +17,7 @@ from holdfast.defenses.ensembles.boosting import Boosting, weight_of
 from holdfast.defenses.ensembles.stacking import Stacking, head_of
 from holdfast.learning.learner import Learner
 from holdfast.models.ensemble import soft, together_of
+from holdfast.models.settle import settle
 
 every = pytest.mark.parametrize("case", ENSEMBLES, ids=str)
 CLASSES = 4
@@ -249,6 +250,26 @@ def test_the_joint_attack_on_the_soft_twin_carries_over_to_the_majority(data):
     rate, control = run.status.count("broken") / int(right.sum()), float(random[right].double().mean())
     assert rate > 0.8
     assert control < rate - 0.2
+
+
+@pytest.mark.parametrize("vote", ["probabilities", "labels"])
+def test_weighted_votes_are_scikit_learns(data, vote):
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.tree import DecisionTreeClassifier
+
+    plain = hf.Dataset(data.x.flatten(1).double(), data.y)
+    makers = LogisticRegression(C=0.01), GaussianNB(), DecisionTreeClassifier(max_depth=2, random_state=0)
+    of = tuple(hf.Fit(estimator=maker) for maker in makers)
+    voting = hf.defenses.Voting(of=of, members=1, weights=(4.0, 3.0, 2.0), vote=vote)
+    x, y = plain.x.numpy(), plain.y.numpy()
+    how = "hard" if vote == "labels" else "soft"
+    theirs = VotingClassifier(list(zip("abc", makers, strict=True)), voting=how, weights=[4, 3, 2]).fit(x, y)
+    model = settle(voting.fit(plain, 0), plain.x)
+    assert model.predict(plain.x).tolist() == theirs.predict(x).tolist()
+    if vote == "probabilities":
+        np.testing.assert_allclose(model.scores(plain.x).softmax(1), theirs.predict_proba(x), atol=1e-6)
 
 
 def test_voting_weights_are_given_or_fitted(data):

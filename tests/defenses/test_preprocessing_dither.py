@@ -3,8 +3,12 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.ndimage import uniform_filter
+from sklearn.datasets import load_sample_images
 
 from holdfast.defenses.preprocessing.dither import Dither, bayer
 from holdfast.threats.space import space_of
@@ -37,6 +41,18 @@ def test_slanted_lines_give_what_a_walk_over_the_pixels_gives(bits, size):
     out = Dither(bits=bits).apply(x, space_of(x))
     expected = torch.stack([torch.stack([walked(plane, 2**bits - 1) for plane in row]) for row in x])
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+
+
+def test_one_bit_is_that_of_pillow_until_its_roundings_add_up():
+    """Pillow keeps errors as whole 255ths: a pixel that falls the other way changes those behind it, not their mean."""
+    gray = load_sample_images().images[0][100:164, 200:264].mean(2).round().astype(np.uint8)
+    x = torch.from_numpy(gray / 255)[None, None]
+    ours = Dither(bits=1).apply(x, space_of(x))[0, 0].numpy()
+    theirs = np.array(Image.fromarray(gray).convert("1")).astype(float)
+    assert (ours[0] == theirs[0]).all()
+    assert (ours[:6] == theirs[:6]).mean() > 0.92
+    near, far = (uniform_filter(picture, 9)[8:-8, 8:-8] for picture in (ours, theirs))
+    assert np.abs(near - far).max() < 5.5 / 81
 
 
 @pytest.mark.parametrize("side", [2, 4, 8])

@@ -1,5 +1,6 @@
 """The way back through roundings."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,14 @@ from holdfast.defenses.preprocessing._stairs import soft_round
 from holdfast.models.files import load_model
 from holdfast.models.settle import settle
 from holdfast.models.stage import Stage
-from holdfast.threats.space import Box
+from holdfast.threats.space import Box, space_of
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_bits_are_rounded_as_numpy_rounds(bits):
+    x = torch.rand(4, 1, 7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    top = 2**bits - 1
+    np.testing.assert_array_equal(hf.defenses.BitDepth(bits=bits).apply(x, space_of(x)), np.rint(x.numpy() * top) / top)
 
 
 def test_a_soft_rounding_meets_the_staircase_on_its_levels_and_edges():

@@ -1,5 +1,6 @@
 """Areas and intervals beside other computations of them; a judgment whose every figure is known in closed form."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from holdfast.defenses.fitting import Flag
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
 from holdfast.evaluation.detection import detection
 from holdfast.evaluation.metrics.detection import at_rate, auroc, caught
+from holdfast.models.stage import Stage
 from laws.oracles import torch_model
 
 
@@ -108,6 +110,27 @@ def test_every_figure_of_a_judgment_is_the_one_in_closed_form():
     assert found.fooled.k == 6
     assert found.joint.k == 2  # 0.05 and 0.2
     assert "joint attack" in str(found)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Turned(Stage):
+    """Rejects what is high, and turns the rest around, so that the model behind is wrong."""
+
+    def apply(self, x, space):
+        return 1 - x
+
+    def suspicion(self, x, space):
+        return 20 * (x[:, 0] - 0.61)
+
+
+def test_accepted_answers_are_those_of_the_model_behind_the_stage():
+    model, _, data = setting()
+    found = detection(model, Turned(), data, "linf:0.01", unseen=(Pgd(steps=2),), joint=(Pgd(steps=2),), harmless={})
+    assert found.clean.k == 7
+    assert found.accepted.k == 1, "0.58, which the model alone gets wrong"
+    assert found.joint.k == 1
+    assert found.fooled.k == 6
+    assert found.rejected["clean"].k == 1
 
 
 def test_without_success_there_is_no_area_and_without_a_detector_no_judgment():

@@ -3,16 +3,17 @@
 import dataclasses
 from typing import Literal
 
-Kind = Literal["second implementation", "cross-checked", "closed forms"]
+Kind = Literal["reproduced", "second implementation", "cross-checked", "closed forms"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What speaks for an attack.
+    """What speaks for an attack or a defense.
 
     Args:
-        kind: A `second implementation` written from the paper asks for the same points, question by question; an attack
-            is `cross-checked` where another library's was run beside it; `closed forms` are those of the laws alone.
+        kind: A `second implementation` written from the paper gives the same, an attack's question by question; what
+            another library's was run beside is `cross-checked`; where a published finding was seen again it is
+            `reproduced`; `closed forms` are all there is for the others.
         text: The figure; where two numbers stand, ours is the first.
         command: What prints it.
     """

@@ -58,7 +58,8 @@ def attacks() -> list[Row]:
 
 
 def defenses() -> list[Row]:
-    """One row a defense, as it is named in text: family, kind, what its gradient is worth, cost, paper."""
+    """One row a defense, as it is named in text: family, kind, what its gradient is worth, evidence, paper."""
+    from holdfast.defenses.evidence import EVIDENCE
     from holdfast.evaluation.defending.chain import catalog, kind_of
 
     return [
@@ -67,6 +68,7 @@ def defenses() -> list[Row]:
             "family": kind.__module__.split(".")[2],
             "kind": kind_of(kind),
             "gradient": gradient_of(kind),
+            "evidence": EVIDENCE[kind.__name__].kind if kind.__name__ in EVIDENCE else "",
             "cost": cost(kind),
             "paper": _paper(importlib.import_module(kind.__module__).__doc__),
         }

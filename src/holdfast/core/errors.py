@@ -15,11 +15,14 @@ HoldfastError
 Every code has a page in `core/pages/HFnnn.md`, printed by `holdfast explain HFnnn`; codes are never used again.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 UNSET: Any = object()
 LONGEST = 4_000
 """Characters of a part of a message: it may quote a file."""
+NAMED = 16
+"""Names that a message lists."""
 
 
 class HoldfastError(Exception):
@@ -63,6 +66,14 @@ class HoldfastError(Exception):
             self.expected is not UNSET and self.expected,
             self.fix,
         )
+
+
+def some(names: Iterable[object]) -> str:
+    """Names for a message, `a, b and 40 more`: the first of a long list."""
+    every = [str(name) for name in names]
+    if len(every) <= NAMED:
+        return ", ".join(every)
+    return f"{', '.join(every[:NAMED])} and {len(every) - NAMED} more"
 
 
 def _plain(text: str) -> str:

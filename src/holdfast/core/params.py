@@ -7,12 +7,16 @@ import dataclasses
 import functools
 import inspect
 import math
+import re
 import types
 import typing
 from typing import Annotated, Any
 
 from holdfast.core.errors import ParameterError
 from holdfast.core.lazy import snake
+
+LINE_BREAK = re.compile(r"\s*\n\s*")
+"""As scikit-learn writes a long estimator, with the indent of the next line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +105,11 @@ def _short(value: object) -> str:
 
 
 def told(record: Any) -> str:
-    """A configuration as text, `jpeg(quality=75)`: its name and the parameters that are not at their defaults."""
+    """A configuration as one line of text, `jpeg(quality=75)`: its name and the parameters that are not defaults."""
     kind: type = type(record)
     shown = {field.name for field in dataclasses.fields(record) if field.repr}
     changed = [
-        f"{p.name}={getattr(record, p.name)!r}"
+        f"{p.name}={LINE_BREAK.sub(' ', repr(getattr(record, p.name)))}"
         for p in parameters(kind)
         if p.name in shown and getattr(record, p.name) != p.default
     ]

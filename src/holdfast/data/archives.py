@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.core.trial import look
 from holdfast.data import builtin, opening
 from holdfast.data.dataset import Dataset, Splits
@@ -75,7 +75,7 @@ def parts(arrays: Arrays, name: str, bounds: Any = None, license: str = "") -> S
         raise DataError(
             "HF110",
             f"{name!r} has no inputs",
-            seen=", ".join(sorted(arrays)) or "no arrays",
+            seen=some(sorted(arrays)) or "no arrays",
             expected="x and y, or x_train, y_train, x_test and y_test",
         )
     return assembled(made)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.data import archives, gtsrb
 from holdfast.data.dataset import Splits
 
@@ -91,7 +91,7 @@ def _arrays(file: pathlib.Path, name: str, bounds: Any) -> Splits:
         raise DataError(
             "HF110",
             f"The set {name!r} holds no images or rows",
-            seen=", ".join(arrays),
+            seen=some(arrays),
             expected="x_train and y_train",
             fix="sound comes with a later version",
         )

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, overload
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.data import archives, builtin, folders, road_signs, shelf
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files, loading
@@ -145,7 +145,7 @@ def _found(source: str, bounds: Any, size: int | None, told: "Table") -> Splits:
     raise DataError(
         "HF107",
         f"There are no data called {source!r}",
-        expected=f"one of {', '.join(names())}, or a path",
+        expected=f"one of {some(names())}, or a path",
         fix=f"did you mean {near[0]}?" if near else "set HOLDFAST_DATA to your folder of data sets",
     )
 

@@ -18,7 +18,7 @@ from holdfast.core.progress import Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.learning.learner import careful
 from holdfast.models.model import Model
-from holdfast.models.settle import wrapped
+from holdfast.models.settle import taken, wrapped
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
@@ -96,7 +96,9 @@ class Detector(Fitted):
 
         Raises:
             DataError: HF130 where the held-out part is too small for the stated rate.
+            ModelError: HF221 where the model cannot take these data.
         """
+        taken(model, data.x)
         learned, held = data.divide(1 - self.held_out, seed)
         with model.borrowed():
             score = self.learn(model, learned, seed)
@@ -105,7 +107,8 @@ class Detector(Fitted):
             unit = spread(clean) / lead(model, held.x)
             draws = model.random and not torch.equal(values(score, held.x[:TWICE]), values(score, held.x[:TWICE]))
         at = threshold(clean, self.fpr)
-        return Flag(of=told(self), score=score, threshold=at, unit=unit, slope=slope, draws=draws)
+        shape = tuple(data.x.shape[1:])
+        return Flag(of=told(self), score=score, threshold=at, unit=unit, slope=slope, draws=draws, shape=shape)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,6 +129,7 @@ class Flag(Stage):
         score: Of suspicion.
         slope: What the gradient of the score is worth: "exact", "straight-through", or "none".
         draws: Whether two scores of one input differ, as behind a stage that draws random numbers.
+        shape: Of the inputs that it was fitted to, without the batch; None where any will do.
     """
 
     unit: Positive = 1.0
@@ -134,6 +138,7 @@ class Flag(Stage):
     score: Score = dataclasses.field(repr=False)
     slope: Gradient = "exact"
     draws: bool = False
+    shape: tuple[int, ...] | None = None
 
     @property
     def random(self) -> bool:

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from holdfast.core.errors import HoldfastError, UsageError
+from holdfast.core.errors import HoldfastError, UsageError, some
 from holdfast.evaluation.clusters import grouped, sign_flip
 from holdfast.evaluation.comparable import Seen, question, read, refuse_partial
 from holdfast.evaluation.paired import holm, mcnemar
@@ -94,9 +94,7 @@ def runs_in(places: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         inside = sorted(path.parent for path in place.glob("*/manifest.json"))
         found += [place] if (place / "manifest.json").is_file() else inside
     if not found:
-        raise UsageError(
-            "HF825", "There is no run for a board", seen=", ".join(map(str, places)), fix="holdfast ls FOLDER"
-        )
+        raise UsageError("HF825", "There is no run for a board", seen=some(places), fix="holdfast ls FOLDER")
     return list(dict.fromkeys(found))
 
 

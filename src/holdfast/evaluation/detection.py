@@ -66,7 +66,8 @@ class Detection:
         detector: The stage.
         threat: Of the attacks.
         clean: Right answers of the model without the detector.
-        accepted: Right answers on clean samples that the detector accepts.
+        accepted: Right answers on clean samples of the model behind the detector, which accepts them; what it reforms
+            counts as reformed.
         rejected: Share of clean samples, and of each harmless change of them, that the detector rejects.
         undefended: Samples that stay right under the oblivious attacks on the model without the detector.
         unseen: Each of these attacks.
@@ -141,7 +142,7 @@ def detection(
     shown = {"clean": data, **(_mild(data, seed) if harmless is None else harmless)}
     attacked = [_oblivious(model, look, a, right, threat, rates, seed) for a in _able(model, unseen, threat)]
     stands = right & ~torch.stack([torch.zeros_like(right), *(broken for _, broken in attacked)]).any(0)
-    accepted = right & (look.clean <= 0)
+    accepted = decided(look.model, data.x, batch) == data.y
     fooled = _fooled(look, _able(look.model, joint, threat), threat, seed, on_event)
     return Detection(
         detector=str(stage),

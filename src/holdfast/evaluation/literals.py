@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from holdfast.core.errors import UsageError
+from holdfast.core.errors import UsageError, some
 from holdfast.core.params import parameters
 
 LONGEST = 1000  # letters of a text; a chain of defenses is a line
@@ -77,7 +77,7 @@ def unknown(what: str, name: str, known: Sequence[str], code: str, fix: str) -> 
     return UsageError(
         code,
         f"There is no {what} '{name}'",
-        expected=", ".join(known),
+        expected=some(known),
         fix=f"did you mean {close[0]}?" if close else fix,
     )
 

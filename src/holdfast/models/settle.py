@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
@@ -38,6 +38,30 @@ def wrapped(model: object) -> Model:
         seen=type(model).__name__,
         expected="Model",
         fix="hf.wrap(model, bounds=(0, 1))",
+    )
+
+
+def taken(model: Model, x: Tensor) -> None:
+    """Ask a settled model about the first of some inputs, before anything is learned from them.
+
+    Raises:
+        ModelError: HF221 where it fails: the inputs are another model's.
+    """
+    with model.borrowed(), torch.no_grad():
+        try:
+            model.answer(x[:1])
+        except HoldfastError:
+            raise
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise _cannot_take(x, error) from error
+
+
+def _cannot_take(x: Tensor, error: Exception) -> ModelError:
+    return ModelError(
+        "HF221",
+        "The model cannot take these inputs",
+        seen=f"inputs of shape {tuple(x.shape)}, {type(error).__name__}: {str(error)[:160]}",
+        fix="check that these data are the model's, and their shape",
     )
 
 
@@ -101,6 +125,7 @@ def _settled_behind(model: Model, x: Tensor, classes: int | None) -> Model:
     if not len(x):
         raise ModelError("HF210", "A model cannot be looked at without inputs", seen="an empty batch")
     stage, x = behind.stage, x[:ROWS]
+    stage.meets(x)
     with model.borrowed(), torch.no_grad():
         space = model.space.seen(x)
         inside = stage.apply(x, space)
@@ -205,15 +230,10 @@ def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:
     with torch.no_grad():
         try:
             answer = source.ask(x)
-        except ModelError:
+        except HoldfastError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ModelError(
-                "HF221",
-                "The model cannot take these inputs",
-                seen=f"inputs of shape {tuple(x.shape)}, {type(error).__name__}: {str(error)[:160]}",
-                fix="check that these data are the model's, and their shape",
-            ) from error
+            raise _cannot_take(x, error) from error
         raw = check_shape(answer, len(x)).detach()
     return raw if strict else raw[torch.isfinite(raw.reshape(len(raw), -1).double()).all(1)]
 

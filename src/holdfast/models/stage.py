@@ -56,6 +56,26 @@ class Stage:
         """What a gradient through `suspicion` is worth: "none" for one that is constant piece by piece."""
         return "exact"
 
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the inputs that it was fitted to, without the batch; None where any will do."""
+        return None
+
+    def meets(self, x: Tensor) -> None:
+        """Refuse inputs of another shape than those it was fitted to.
+
+        Raises:
+            ModelError: HF279.
+        """
+        if self.shape is not None and tuple(x.shape[1:]) != self.shape:
+            raise ModelError(
+                "HF279",
+                f"The stage '{self}' was fitted to inputs of another shape",
+                seen=f"inputs of shape {tuple(x.shape[1:])}",
+                expected=self.shape,
+                fix="fit it again, to clean data of this model",
+            )
+
     def apply(self, x: Tensor, space: Box) -> Tensor:
         """What the model behind sees, as deployed: `(batch, ...)` inside the bounds of `space` again."""
         return x

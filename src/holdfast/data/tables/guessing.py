@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.raw import NUMBER, Column, columns, in_order, infinite, numbers_of
 from holdfast.threats.tables.schema import Schema
@@ -89,7 +89,7 @@ def infer(rows: Any, label: str = "", name: str = "table") -> Inferred:
         else:
             left.append((column_name, found))
     if not guesses:
-        raise DataError("HF145", "The rows have no column that could be a feature", seen=", ".join(raw) or "nothing")
+        raise DataError("HF145", "The rows have no column that could be a feature", seen=some(raw) or "nothing")
     guesses = grouped(guesses, raw)
     classes = in_order(word for word in raw[label].words if word is not None) if label else ()
     schema = Schema(tuple(g.feature for g in guesses), name=name, label=label, classes=classes)

@@ -16,6 +16,7 @@ from holdfast.defenses.detection._looks import too_few
 from holdfast.defenses.detection.reconstruction import Reconstruction
 from holdfast.defenses.fitting import Fitted
 from holdfast.models.model import Model
+from holdfast.models.settle import taken
 from holdfast.models.stage import Gradient, Stage
 from holdfast.threats.space import Box
 from holdfast.threats.threats import Threat
@@ -63,8 +64,9 @@ class MagNet(Fitted):
         Raises:
             DataError: HF130 where the held-out part is too small for a third of the rate, HF139 for fewer than two
                 samples to learn from.
-            ModelError: HF251 where the training diverges.
+            ModelError: HF221 where the model cannot take these data, HF251 where the training diverges.
         """
+        taken(model, data.x)
         known, _ = data.divide(1 - self.held_out, seed)  # as the detectors divide it
         if len(known) < 2:
             raise too_few(len(known), 2)
@@ -81,7 +83,7 @@ class MagNet(Fitted):
         look = Reconstruction(fpr=self.fpr / 3, held_out=self.held_out, p=self.p, reconstruct=back)
         by = [dataclasses.replace(look, by="divergence", temperature=t) for t in TEMPERATURES]
         flags = tuple(detector.fit(model, data, seed) for detector in (look, *by))
-        return _Shield(of=told(self), flags=flags, net=net)
+        return _Shield(of=told(self), flags=flags, net=net, shape=tuple(data.x.shape[1:]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,11 +94,13 @@ class _Shield(Stage):
         of: Its configuration as text.
         flags: The detectors.
         net: The autoencoder.
+        shape: Of the inputs that it was fitted to.
     """
 
     of: str
     flags: tuple[Stage, ...]
     net: Autoencoder = dataclasses.field(repr=False)
+    shape: tuple[int, ...] | None = None
 
     @property
     def random(self) -> bool:

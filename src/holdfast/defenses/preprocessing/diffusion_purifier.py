@@ -115,7 +115,8 @@ class DiffusionPurifier(Fitted):
             found: Tensor = _asked(net, z, z.new_full((len(z),), now / len(left)))
             return found
 
-        return self._stage(told(self), _guess(velocity, "v_prediction", left), left, _digest(net, left))
+        made = self._stage(told(self), _guess(velocity, "v_prediction", left), left, _digest(net, left))
+        return dataclasses.replace(made, shape=tuple(data.x.shape[1:]))
 
     def _given(self, data: Dataset) -> Stage:
         """The stage around a network of the user's, after a look at what it returns."""
@@ -172,6 +173,7 @@ class _Diffused(Stage):
         back: Those that gradient attacks go back through; empty for the same.
         method: Of the reverse process.
         weights: A digest of what was learned.
+        shape: Of the inputs that it learned from; None for a network of the user's.
     """
 
     of: str
@@ -181,6 +183,7 @@ class _Diffused(Stage):
     back: tuple[int, ...] = ()
     method: Method = "ddpm"
     weights: bytes = dataclasses.field(default=b"", repr=False)
+    shape: tuple[int, ...] | None = None
 
     @property
     def gradient(self) -> Gradient:

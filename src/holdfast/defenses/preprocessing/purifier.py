@@ -86,7 +86,12 @@ class Purifier(Fitted):
             told=lambda done: on_event(BatchDone("purifier", done, self.updates, 0, 0)),
         )
         on_event(RunDone("", True, time.perf_counter() - began))
-        return _Purified(of=told(self), ask=lambda x, space: given_back(net, x, space), weights=weights_of(net))
+        return _Purified(
+            of=told(self),
+            ask=lambda x, space: given_back(net, x, space),
+            weights=weights_of(net),
+            shape=tuple(data.x.shape[1:]),
+        )
 
     def _given(self, reconstruct: Callable[[Tensor], Any], model: Model, data: Dataset) -> Stage:
         def ask(x: Tensor, space: Box) -> Tensor:
@@ -112,6 +117,7 @@ class _Purified(Stage):
         way: What its gradient is worth.
         draws: Whether two passes over the same input differ.
         weights: What was learned.
+        shape: Of the inputs that it learned from; None for the user's own function.
     """
 
     of: str
@@ -119,6 +125,7 @@ class _Purified(Stage):
     way: Gradient = "exact"
     draws: bool = False
     weights: bytes = dataclasses.field(default=b"", repr=False)
+    shape: tuple[int, ...] | None = None
 
     @property
     def gradient(self) -> Gradient:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, some
 from holdfast.core.extras import need
 from holdfast.models.borrow import borrowed
 from holdfast.models.model import Model
@@ -169,7 +169,7 @@ def _outlet_of(session: Any, output: Output | None) -> Outlet:
         raise ModelError(
             "HF274",
             "Nothing tells which output of the session holds the scores",
-            seen=", ".join(f"'{one.name}' of {one.type}" for one in session.get_outputs()),
+            seen=some(f"'{one.name}' of {one.type}" for one in session.get_outputs()),
             expected="one output of floating numbers",
             fix="wrap the ModelProto or the .onnx file itself",
         )
