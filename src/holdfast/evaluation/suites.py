@@ -18,7 +18,7 @@ from holdfast.core.records import config
 from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.ensemble import Together
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.source import source_of
 from holdfast.models.stage import Stage as Guard
 from holdfast.threats.tables.threat import Table
@@ -163,7 +163,7 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
 
 def _walking(suite: Suite, model: Model) -> tuple[Suite, str]:
     """The suite with walks over the leaves of a tree ensemble before all else; why it goes without, where it does."""
-    if not suite.trees or model.trees is None or model.decision != Argmax():
+    if not suite.trees or model.trees is None:
         return suite, ""
     first, names = suite.trees, ", ".join(map(describe, suite.trees))
     try:

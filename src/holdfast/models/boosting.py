@@ -20,6 +20,8 @@ from holdfast.threats.space import Box
 from holdfast.threats.tables.tabular import Tabular
 
 Ask = Callable[[NDArray[Any]], Any]
+Known = tuple[Ask, Ask, int, Callable[[], bytes]]
+"""The sums, the probabilities, the number of classes, and the file."""
 
 
 def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
@@ -33,12 +35,12 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
             than those of the space. HF280 at the first question about inputs of another width.
     """
     library = library_of(model) or ""
-    ask, classes, dump = _KINDS[library](model)
+    ask, tells, classes, dump = _KINDS[library](model)
     names = list(getattr(model, "classes_", range(classes)))
     if isinstance(space, Tabular):
         same_classes(np.asarray(names), space.schema)
-    asked = Asked(_Fitting(ask, width_of(model)), flat=True, double=True)
-    source = Source(ask=asked, output="logits", classes=classes, origin=model)
+    asked, chances = (Asked(_Fitting(one, width_of(model)), flat=True, double=True) for one in (ask, tells))
+    source = Source(ask=asked, output="logits", classes=classes, origin=model, chances=chances)
     return source.model(
         Model(
             space=space,
@@ -101,41 +103,43 @@ class _Fitting:
         return self.ask(x)
 
 
-def _xgboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _xgboost(model: Any) -> Known:
     booster = _fitted(model, xgboost.booster_of)
     objective = _decides(xgboost.objective_of(booster), tuple(xgboost.LINKS))
     missing = getattr(model, "missing", np.nan)
 
-    def ask(x: NDArray[Any]) -> Any:
-        return booster.inplace_predict(x, predict_type="margin", missing=missing, validate_features=False)
+    def ask(x: NDArray[Any], kind: str = "margin") -> Any:
+        return booster.inplace_predict(x, predict_type=kind, missing=missing, validate_features=False)
 
     outputs = int(np.asarray(ask(np.zeros((1, booster.num_features())))).size)
-    return ask, 2 if objective.startswith("binary") else outputs, lambda: bytes(booster.save_raw("json"))
+    classes = 2 if objective.startswith("binary") else outputs
+    return ask, functools.partial(ask, kind="value"), classes, lambda: bytes(booster.save_raw("json"))
 
 
-def _lightgbm(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _lightgbm(model: Any) -> Known:
     booster = _fitted(model, lightgbm.booster_of)
     _decides(lightgbm.objective_of(booster), ("binary", "multiclass", "multiclassova"))
     outputs = booster.num_model_per_iteration()
     return (
         lambda x: booster.predict(x, raw_score=True, num_threads=1),
+        lambda x: booster.predict(x, num_threads=1),
         max(outputs, 2),
         lambda: str(booster.model_to_string()).encode(),
     )
 
 
-def _catboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _catboost(model: Any) -> Known:
     _decides(str(_ready(model).get_all_params()["loss_function"]), tuple(catboost.LINKS))
     named = tuple(model.get_cat_feature_indices())
 
-    def ask(x: NDArray[Any]) -> Any:
+    def ask(x: NDArray[Any], kind: str = "RawFormulaVal") -> Any:
         rows: Any = x
         if named:
             rows = x.astype(object)
             rows[:, named] = np.trunc(x[:, named]).astype(np.int64)
-        return model.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
+        return model.predict(rows, prediction_type=kind, thread_count=1)
 
-    return ask, len(model.classes_), lambda: catboost.saved(model, "cbm")
+    return ask, functools.partial(ask, kind="Probability"), len(model.classes_), lambda: catboost.saved(model, "cbm")
 
 
 def _ready(model: Any) -> Any:
@@ -173,7 +177,7 @@ def _decides(objective: str, known: tuple[str, ...]) -> str:
     return objective
 
 
-_KINDS: dict[str, Callable[[Any], tuple[Ask, int, Callable[[], bytes]]]] = {
+_KINDS: dict[str, Callable[[Any], Known]] = {
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "catboost": _catboost,

@@ -61,7 +61,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
         twin = twin or table_twin(estimator, space, feed)
     decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
-    source = _from(estimator, _source(estimator, decide, len(names), twin, feed))
+    source = _from(estimator, _source(estimator, decide, len(names), twin, feed), feed)
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
     return source.model(
         Model(
@@ -115,10 +115,12 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed
     return dataclasses.replace(sources[0], others=tuple(sources[1:]))
 
 
-def _from(estimator: Any, source: Source) -> Source:
-    """The source and the ways behind it, with the estimator that they ask."""
-    others = tuple(dataclasses.replace(other, origin=estimator) for other in source.others)
-    return dataclasses.replace(source, origin=estimator, others=others)
+def _from(estimator: Any, source: Source, feed: Feed) -> Source:
+    """The source and the ways behind it, with the estimator that they ask and the probabilities that it tells."""
+    tells = getattr(estimator, "predict_proba", None)
+    chances = None if tells is None else Asked(_quiet(tells, feed), flat=True, double=True)
+    others = tuple(dataclasses.replace(other, origin=estimator, chances=chances) for other in source.others)
+    return dataclasses.replace(source, origin=estimator, chances=chances, others=others)
 
 
 def _decides(estimator: Any, function: bool) -> bool:

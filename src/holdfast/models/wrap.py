@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.deciding import at_threshold
 from holdfast.models.endpoint import endpoint, is_address
 from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
@@ -17,6 +18,7 @@ from holdfast.models.keras import library as keras
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.tables import same_columns, takes_codes
+from holdfast.models.threshold import Threshold
 from holdfast.models.torch_module import Numbers, from_torch
 from holdfast.models.trees.read import library_of
 from holdfast.threats.space import Box
@@ -38,6 +40,7 @@ def wrap(
     weights: Sequence[float] | None = None,
     layout: Literal["channels-first", "channels-last"] | None = None,
     processor: Any = None,
+    threshold: float | str | Threshold | None = None,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -58,13 +61,20 @@ def wrap(
         weights: Of the members of a list, none negative; only their proportions count. Equal unless given.
         layout: Where a Keras model has the channels of its pictures; seen in its layers unless given.
         processor: The image processor of a Hugging Face model; its steps become part of the model.
+        threshold: The probability from which on class 1 is decided, 0.2; "fraud:0.2" for another class. Without it the
+            highest score decides. Scores, gradients and trees are then those of this decision (`Threshold`).
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
             classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members,
-            HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face model or processor.
+            HF282 for a threshold, HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face
+            model or processor.
     """
+    if threshold is not None:
+        given = {"output": output, "mean": mean, "std": std, "classes": classes, "name": name, "layout": layout}
+        made = wrap(x, bounds, space=space, vote=vote, weights=weights, processor=processor, **given)
+        return at_threshold(made, threshold)
     space, kind = _space(bounds, space), check_output(output)
     if weights is not None and not isinstance(x, list | tuple):
         raise _misplaced("weights= are for the members of a list", x, "hf.wrap([first, second])")

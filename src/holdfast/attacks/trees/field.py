@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.trees.regions import depth_of, regions
 from holdfast.core.errors import DataError, ModelError
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.trees.form import TINY, Trees
 from holdfast.models.trees.rounding import last_left
 
@@ -41,13 +41,13 @@ class Field:
         """Of a model, for inputs like `x`, `(batch, ...)`.
 
         Raises:
-            ModelError: HF271 for a model without trees or with a decision at a threshold.
+            ModelError: HF271 for a model without trees.
             DataError: HF104 for inputs outside the bounds.
         """
-        if model.trees is None or model.decision != Argmax():
+        if model.trees is None:
             raise ModelError(
                 "HF271",
-                "Exact distances and leaf tuples need a tree ensemble whose highest score decides",
+                "Exact distances and leaf tuples need a tree ensemble",
                 seen=repr(model),
                 expected="hf.wrap of a forest or of boosted trees, without a stage in front",
             )

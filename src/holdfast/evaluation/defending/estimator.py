@@ -38,6 +38,7 @@ from holdfast.models.estimator_files import endings_of, read_back, save_estimato
 from holdfast.models.estimators import estimator_of
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.threshold import Threshold
 from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
@@ -91,6 +92,7 @@ def harden_estimator(
     file: pathlib.Path | None = None,
     keep: bool = True,
     name: str = "",
+    threshold: Threshold | None = None,
     on_event: Listener = silent,
     command: str = "",
 ) -> HardenedEstimator:
@@ -111,6 +113,7 @@ def harden_estimator(
         file: Where the model goes; `model` in the folder unless given, with the end of its kind.
         keep: Whether to write the model.
         name: What reports call the given model; its class unless given.
+        threshold: Where the given model and the hardened one decide a class.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here.
 
@@ -120,7 +123,7 @@ def harden_estimator(
         ThreatError: HF307 or HF308 a threat that does not fit the data, HF309 a direction that is none.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
-    under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given)
+    under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given, threshold)
     parts = Parts.of(data, seed, evade)
     belongs(under, parts.train.space)
     asked = Asked(under, _class(parts.train, evade), evade)
@@ -193,7 +196,7 @@ class _Work:
             found = self.subject.learner.fit(train, self.seed, self.tell)
         else:
             space = train.bounds if train.schema is None else train.space
-            found = settle(wrap(self.subject.given, space), train.x)
+            found = settle(wrap(self.subject.given, space, threshold=self.subject.threshold), train.x)
         return dataclasses.replace(found, name=self.name)
 
     def choice(self, start: Model, said: list[Any]) -> TableChoice:
@@ -262,6 +265,7 @@ class _Work:
         if not isinstance(learner, AdversarialRounds) and isinstance(words, np.ndarray):
             estimator.classes_ = words  # a robust forest learned numbers, and says the words of the given one
             found = settle(wrap(estimator, self.parts.train.bounds), self.parts.train.x)
+        found = self.subject.deciding(found, self.parts.train.x)
         return dataclasses.replace(found, name=f"{self.name}, hardened"), estimator, choice
 
     def _learner(self, choice: TableChoice) -> Learner:
