@@ -47,11 +47,12 @@ def test_an_audit_at_a_threshold_is_that_decision_and_recheck_and_replay_remembe
     assert SAID[1:-1] in " ".join(summary["model"]["notes"])
     run = hf.open_run(tmp_path / "a")
     test = load(table.data).test
+    places = {int(each): k for k, each in enumerate(test.ids)}
     rows = {r["sample"]: r for r in run.folder.samples.to_pylist()}
     flagged = table.made.predict_proba(test.x.numpy())[:, 0] >= 0.2
-    assert all((r["predicted"] == 0) == flagged[i] for i, r in rows.items())
+    assert all((r["predicted"] == 0) == flagged[places[i]] for i, r in rows.items())
     argmax = table.made.predict(test.x.numpy()) == 0
-    assert any(argmax[i] != flagged[i] for i in rows), "else the threshold decides nothing"
+    assert any(argmax[places[i]] != flagged[places[i]] for i in rows), "else the threshold decides nothing"
     broken = next(i for i, r in rows.items() if r["status"] == "broken")
     assert main(["recheck", str(tmp_path / "a"), "-q"]) == 0
     assert main(["replay", str(tmp_path / "a"), str(broken), "-q"]) == 0

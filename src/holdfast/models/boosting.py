@@ -13,9 +13,12 @@ from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
 from holdfast.models.source import Source
-from holdfast.models.tables import same_classes
+from holdfast.models.native import Tables, recoded, tables_of
+from holdfast.models.tables import same_classes, takes_codes
 from holdfast.models.trees import catboost, lightgbm, xgboost
+from holdfast.models.trees.form import Trees
 from holdfast.models.trees.read import library_of, reader_of
+from holdfast.models.trees.recoding import recoded as trees_recoded
 from holdfast.threats.space import Box
 from holdfast.threats.tables.tabular import Tabular
 
@@ -32,14 +35,16 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
 
     Raises:
         ModelError: HF208 for what is not fitted, or does not decide for one of several classes, HF281 for other classes
-            than those of the space. HF280 at the first question about inputs of another width.
+            than those of the space, HF280 for columns of other kinds. HF280 at the first question about inputs of another width.
     """
     library = library_of(model) or ""
     ask, tells, classes, dump = _KINDS[library](model)
     names = list(getattr(model, "classes_", range(classes)))
+    tables: Tables = {}
     if isinstance(space, Tabular):
         same_classes(np.asarray(names), space.schema)
-    asked, chances = (Asked(_Fitting(one, width_of(model)), flat=True, double=True) for one in (ask, tells))
+        tables = {} if takes_codes(model, space.schema) else tables_of(model, space.schema)
+    asked, chances = (Asked(_Fitting(one, width_of(model), tables), flat=True, double=True) for one in (ask, tells))
     source = Source(ask=asked, output="logits", classes=classes, origin=model, chances=chances)
     return source.model(
         Model(
@@ -51,7 +56,7 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
             else (f"class i is classes_[i] of {', '.join(map(str, names[:10]))}",),
             parameters=dump,
             borrowed=functools.partial(borrowed),
-            trees=reader_of(model),
+            trees=_over_codes(reader_of(model), tables),
         )
     )
 
@@ -81,10 +86,12 @@ class _Fitting:
     Args:
         ask: Rows `(batch, features)` -> scores.
         width: Numbers in a row.
+        tables: What stands for the codes of columns with levels.
     """
 
     ask: Ask
     width: int
+    tables: Tables
 
     def __call__(self, x: NDArray[Any]) -> Any:
         """Scores.
@@ -100,7 +107,12 @@ class _Fitting:
                 expected=f"{self.width}",
                 fix="give it the columns that it was fitted on, in their order",
             )
-        return self.ask(x)
+        return self.ask(recoded(x, self.tables) if self.tables else x)
+
+
+def _over_codes(read: Callable[[], Trees] | None, tables: Tables) -> Callable[[], Trees] | None:
+    """What reads the trees over a schema's codes."""
+    return read if read is None or not tables else functools.cache(lambda: trees_recoded(read(), tables))
 
 
 def _xgboost(model: Any) -> Known:
@@ -134,7 +146,7 @@ def _catboost(model: Any) -> Known:
 
     def ask(x: NDArray[Any], kind: str = "RawFormulaVal") -> Any:
         rows: Any = x
-        if named:
+        if named and x.dtype != object:
             rows = x.astype(object)
             rows[:, named] = np.trunc(x[:, named]).astype(np.int64)
         return model.predict(rows, prediction_type=kind, thread_count=1)

@@ -199,13 +199,6 @@ def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> M
 
         if isinstance(space, Tabular):
             same_columns(x, columns_of(x), width_of(x), space.schema)
-        if isinstance(space, Tabular) and not takes_codes(x, space.schema):
-            raise ModelError(
-                "HF207",
-                "Boosted trees of raw rows with names in them are asked through a function",
-                seen=type(x).__name__,
-                fix="hf.wrap(lambda rows: model.predict_proba(prepared(rows)), schema)",
-            )
     elif "sklearn" in sys.modules:
         from holdfast.models.sklearn import from_sklearn as make
         from holdfast.models.sklearn import is_estimator
