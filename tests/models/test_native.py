@@ -49,7 +49,8 @@ def codes(space, n, seed=0, jobs=6):
 
 
 def learned(x):
-    signal = x[:, 0] + np.isin(x[:, 1], (1, 3, 4)) * 1.5 - (x[:, 2] == 1) + 0.3 * x[:, 3]
+    jobs = torch.isin(x[:, 1], torch.tensor([1.0, 3.0, 4.0], dtype=x.dtype)).double()
+    signal = x[:, 0] + jobs * 1.5 - (x[:, 2] == 1).double() + 0.3 * x[:, 3]
     return (signal > signal.nanmedian()).long().numpy()
 
 

@@ -207,7 +207,7 @@ def settled(
     for t in read:
         belongs(t, wrapped(model).space)
     settled_model = prepared(settle(model, possible, part.n_classes), possible)
-    chosen = adapted(resolve(suite), settled_model, read)
+    chosen = adapted(resolve(suite), settled_model, read, possible)
     _check(settled_model, part)
     for t in read:
         for attack in chosen.serving(t).attacks:

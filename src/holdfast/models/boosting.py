@@ -12,8 +12,8 @@ from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
-from holdfast.models.source import Source
 from holdfast.models.native import Tables, recoded, tables_of
+from holdfast.models.source import Source
 from holdfast.models.tables import same_classes, takes_codes
 from holdfast.models.trees import catboost, lightgbm, xgboost
 from holdfast.models.trees.form import Trees
@@ -35,7 +35,8 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
 
     Raises:
         ModelError: HF208 for what is not fitted, or does not decide for one of several classes, HF281 for other classes
-            than those of the space, HF280 for columns of other kinds. HF280 at the first question about inputs of another width.
+            than those of the space, HF280 for columns of other kinds, and at the first question about inputs of another
+            width.
     """
     library = library_of(model) or ""
     ask, tells, classes, dump = _KINDS[library](model)

@@ -92,8 +92,8 @@ def _named(feature: Feature, kept: tuple[str, ...] | None, words: bool, whole: b
     if numbers.tolist() != list(range(len(numbers))):
         raise _apart(
             feature,
-            f"has the levels {', '.join(feature.levels[:4])}, and nothing tells whether the model learned these numbers "
-            "or their places",
+            f"has the levels {', '.join(feature.levels[:4])}, and nothing tells whether the model learned these "
+            "numbers or their places",
             "fit it on a data frame whose column is of the type category",
         )
     return numbers

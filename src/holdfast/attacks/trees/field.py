@@ -129,6 +129,22 @@ class Field:
         )  # fmt: skip
 
 
+def decisive(model: Model, x: Tensor) -> None:
+    """See that the arrays of a tree ensemble decide about samples as the model does; those outside the bounds aside.
+
+    Args:
+        model: Settled, with trees.
+        x: Samples `(n, ...)`.
+
+    Raises:
+        ModelError: HF270 where the trees cannot be read, HF272 where they decide otherwise.
+    """
+    inside = x[model.space.validate(x)]
+    if len(inside):
+        said = np.eye(model.classes or 2, dtype=bool)[model.predict(inside).cpu().numpy()]
+        Field.of(model, inside).agree(inside, said)
+
+
 def _bounds(trees: Trees) -> NDArray[np.int64]:
     """Where the leaves of each tree but the first start among all leaves."""
     leaves: NDArray[np.int64] = np.cumsum(trees.feature < 0)
