@@ -16,7 +16,7 @@ from holdfast.core.progress import BatchDone, Note, RunStarted
 from holdfast.evaluation import manifest
 from holdfast.evaluation.masking import limits
 from holdfast.models import line
-from holdfast.models.settle import settle
+from holdfast.models.settle import fingerprint, settle
 from models.served import served
 
 pytest.importorskip("httpx")
@@ -180,7 +180,8 @@ def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusa
 
 def test_a_cap_below_one_part_of_the_work_is_told_and_a_larger_one_goes_on(tmp_path):
     with served(probabilities) as server:
-        settle(hf.endpoint(server.address), data(24).x)
+        x = data(24).x
+        fingerprint(settle(hf.endpoint(server.address), x), tuple(x.shape[1:]), x.dtype)
         cap, told = server.rows + 4, []
         for _ in range(2):
             events = []

@@ -15,6 +15,7 @@ from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
 from holdfast.models.huggingface import library as hugging_face
 from holdfast.models.keras import library as keras
+from holdfast.models.memory import remembering
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.tables import same_columns, takes_codes
@@ -41,6 +42,7 @@ def wrap(
     layout: Literal["channels-first", "channels-last"] | None = None,
     processor: Any = None,
     threshold: float | str | Threshold | None = None,
+    remember: bool = False,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -63,6 +65,9 @@ def wrap(
         processor: The image processor of a Hugging Face model; its steps become part of the model.
         threshold: The probability from which on class 1 is decided, 0.2; "fraud:0.2" for another class. Without it the
             highest score decides. Scores, gradients and trees are then those of this decision (`Threshold`).
+        remember: Whether a function or an estimator is asked about equal rows once, as endpoints are: worth it where a
+            question costs more than a few microseconds. Models that answer equal rows otherwise are not remembered;
+            query budgets count a repeated question all the same.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
@@ -71,10 +76,11 @@ def wrap(
             HF282 for a threshold, HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face
             model or processor.
     """
-    if threshold is not None:
+    if threshold is not None or remember:
         given = {"output": output, "mean": mean, "std": std, "classes": classes, "name": name, "layout": layout}
         made = wrap(x, bounds, space=space, vote=vote, weights=weights, processor=processor, **given)
-        return at_threshold(made, threshold)
+        made = remembering(made) if remember else made
+        return made if threshold is None else at_threshold(made, threshold)
     space, kind = _space(bounds, space), check_output(output)
     if weights is not None and not isinstance(x, list | tuple):
         raise _misplaced("weights= are for the members of a list", x, "hf.wrap([first, second])")
