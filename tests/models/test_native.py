@@ -13,6 +13,8 @@ from holdfast.attacks import GraphSearch, LeafTuple
 from holdfast.core.errors import ModelError
 from holdfast.models.native import tables_of
 from holdfast.models.settle import settle
+from holdfast.models.trees.catboost import read
+from holdfast.models.trees.hashing import hashed
 
 pandas = pytest.importorskip("pandas")
 
@@ -76,10 +78,10 @@ def fit(name, space):
             made = pytest.importorskip("xgboost").XGBClassifier(
                 n_estimators=6, enable_categorical=True, max_cat_to_onehot=2, n_jobs=1
             )
-        elif name == "catboost":
-            made = pytest.importorskip("catboost").CatBoostClassifier(
-                iterations=6, verbose=False, thread_count=1, allow_writing_files=False, cat_features=["job", "side"]
-            )
+        elif name.startswith("catboost"):
+            more = {"one_hot_max_size": 20} if name == "catboost, words" else {}
+            told = {"iterations": 6, "verbose": False, "thread_count": 1, "allow_writing_files": False, **more}
+            made = pytest.importorskip("catboost").CatBoostClassifier(**told, cat_features=["job", "side"])
         else:
             made = HistGradientBoostingClassifier(max_iter=6, categorical_features="from_dtype", min_samples_leaf=5)
             frame["side"] = frame["side"].astype(str).astype("category")
@@ -99,11 +101,11 @@ def said(name, made, space, x):
         return made.predict_proba(frame)
 
 
-LIBRARIES = ("lightgbm", "xgboost", "histogram", "catboost")
+LIBRARIES = ("lightgbm", "xgboost", "histogram", "catboost", "catboost, words")
 
 
 def space_for(name):
-    jobs, missing = JOBS[:6] if name == "xgboost" else JOBS, name != "catboost"
+    jobs, missing = JOBS[:6] if name == "xgboost" else JOBS, not name.startswith("catboost")
     return hf.Tabular(schema(jobs, missing))
 
 
@@ -117,7 +119,7 @@ def test_answers_on_10_000_rows_are_the_librarys_with_unseen_words_and_gaps(name
     own = model.answer(x).scores.softmax(1).double().numpy()
     assert np.abs(own - want).max() <= 1e-6
     if name == "catboost":
-        with pytest.raises(ModelError, match="HF270 .*categorical features"):
+        with pytest.raises(ModelError, match="HF270 .*averages of the labels of categories"):
             model.trees()
         return
     trees = model.trees()
@@ -157,6 +159,32 @@ def test_boosters_from_files_keep_their_words(name, tmp_path):
     model = settle(hf.load_model(file, bounds=space), x)
     own = model.answer(x).scores.softmax(1).double().numpy()
     assert np.abs(own - said(name, made, space, x)).max() <= 1e-6
+
+
+def test_words_of_every_length_have_the_numbers_that_catboost_gives_them():
+    """Of two words that tell two classes apart one is the split; longer words than 32 bytes are not told."""
+    catboost = pytest.importorskip("catboost")
+    told = {"iterations": 1, "depth": 1, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
+    words = [
+        "a",
+        "-1",
+        "abc",
+        "four",
+        "seventy7",
+        "ninechars",
+        "sixteen letters.",
+        "seventeen letters",
+        "ä" * 16,
+        "b" * 32,
+    ]
+    for first, second in zip(words[::2], words[1::2], strict=True):
+        rows = np.array([[word] for word in (first, second)] * 20, object)
+        made = catboost.CatBoostClassifier(**told, cat_features=[0], one_hot_max_size=9).fit(rows, [0, 1] * 20)
+        trees = read(made, {0: [first, second]})
+        said = made.predict(rows[:2], prediction_type="RawFormulaVal")
+        assert np.abs(trees.sums(np.array([[0.0], [1.0]]))[:, 0] - said).max() <= 1e-9
+        assert said[0] != said[1]
+    assert hashed("b" * 33) is None
 
 
 def test_what_does_not_fit_is_one_line():

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     AdaBoostClassifier,
     GradientBoostingClassifier,
@@ -14,12 +15,14 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
 import holdfast as hf
-from holdfast.attacks import CarliniWagner, DeepFool, GraphSearch, HopSkipJump, LeafTuple, Pgd
+from holdfast.attacks import Capgd, CarliniWagner, DeepFool, GraphSearch, HopSkipJump, LeafTuple, Pgd
 from holdfast.core.errors import ModelError
 from holdfast.defenses import BitDepth
 from holdfast.models.deciding import at_threshold
@@ -88,6 +91,7 @@ def test_decisions_are_those_of_the_librarys_own_probabilities(name, told, colum
     assert (model.labels(torch.from_numpy(x)).numpy() == said).all()
     assert (model.seen_as("labels").predict(torch.from_numpy(x)).numpy() == said).all()
     assert any("is decided where its probability is at least" in note for note in model.notes)
+    assert f"class {column} from {at} on" in repr(model)
 
 
 def test_votes_of_ten_trees_that_reach_a_threshold_are_flagged_and_trees_say_so_too():
@@ -211,7 +215,9 @@ def test_one_class_of_three_is_decided_and_the_rest_as_before():
     assert len(want.unique()) == 3
     assert torch.equal(model.predict(x), want)
     assert torch.equal(toward(model, [0]).predict(x), (want == 0).long())
-    assert model.trees is None
+    forest = RandomForestClassifier(3, random_state=0).fit(x.numpy(), want.numpy())
+    with pytest.raises(ModelError, match="HF271"):
+        hf.exact_distance(hf.wrap(forest, (0, 1), threshold="2:0.25"), x, want)
 
 
 def test_stages_ensembles_swift_copies_and_lists_keep_it():
@@ -307,3 +313,27 @@ def test_thresholds_are_read():
     assert threshold_of("a:b:0.25", ("a:b", "c")) == Threshold(0.25, 0)
     assert threshold_of(" 0 : 0.25", ("x", "y")) == Threshold(0.25, 0)
     assert threshold_of(Threshold(0.5, 3)) == Threshold(0.5, 3)
+
+
+def test_gradients_of_a_tables_levels_speak_of_the_threshold_too():
+    """The twin of a pipeline behind an encoder, with a gradient for each level."""
+    pytest.importorskip("pandas")
+    schema = hf.Schema(
+        (hf.Feature("a", low=-2, high=2), hf.Feature("job", "categorical", levels=("cook", "nurse", "pilot"))),
+        classes=("no", "yes"),
+    )
+    draw, space = np.random.default_rng(0), hf.Tabular(schema)
+    x = torch.from_numpy(np.stack([draw.uniform(-2, 2, 200), draw.integers(0, 3, 200).astype(float)], 1))
+    y = (x[:, 0] + (x[:, 1] == 1) > 0.3).long()
+    encoder = make_column_transformer((OneHotEncoder(), ["job"]), remainder="passthrough")
+    made = make_pipeline(encoder, LogisticRegression()).fit(space.frame(x), y.numpy())
+    model = settle(hf.wrap(made, schema, threshold=0.15), x)
+    assert model.wide is not None
+    flagged = torch.from_numpy(made.predict_proba(space.frame(x))[:, 1] >= 0.15).long()
+    assert torch.equal(model.predict(x), flagged)
+    assert torch.equal(model.wide.ask(model.wide.of.wide(x)).argmax(1), flagged)
+    out = hf.run(Capgd(), model, x[:30], flagged[:30], "table:l1=1")
+    won = out.success
+    assert won.any()
+    after = made.predict_proba(space.frame(out.adversarial))[:, 1] >= 0.15
+    assert (after[won] != flagged[:30].bool()[won].numpy()).all()

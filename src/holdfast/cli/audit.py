@@ -125,17 +125,12 @@ def run(request: Request) -> int:
     deadline_of(request.deadline or None, began)
     whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
     dataset = of_source(whole, request.evade)
+    asked = (request.trust, limits or space_of(whole), request.threshold, whole.classes)
     model, *others = (
-        in_direction(
-            load_model(name, request.trust, limits or space_of(whole), request.threshold, whole.classes),
-            whole,
-            request.evade,
-        )
-        for name in (request.model, *request.transfer_to)
+        in_direction(load_model(name, *asked), whole, request.evade) for name in (request.model, *request.transfer_to)
     )
-    request = dataclasses.replace(
-        request, threat=request.threat or (default_threat(dataset, request.profile),), out=str(folder)
-    )
+    threat = request.threat or (default_threat(dataset, request.profile),)
+    request = dataclasses.replace(request, threat=threat, out=str(folder))
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)

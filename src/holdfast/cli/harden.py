@@ -137,7 +137,7 @@ class Told:
         from holdfast.report.run import Run
 
         folder, file = places(self.out)
-        of = {"name": self.source.name, "threshold": self.source.threshold}
+        of: dict[str, Any] = {"name": self.source.name, "threshold": self.source.threshold}
         found = harden_estimator(given, self.splits, out=folder, file=file, **of, **asked)
         for run in (found.before, found.after):
             if run is not None:

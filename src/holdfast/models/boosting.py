@@ -57,7 +57,7 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
             else (f"class i is classes_[i] of {', '.join(map(str, names[:10]))}",),
             parameters=dump,
             borrowed=functools.partial(borrowed),
-            trees=_over_codes(reader_of(model), tables),
+            trees=_over_codes(model, tables),
         )
     )
 
@@ -111,9 +111,16 @@ class _Fitting:
         return self.ask(recoded(x, self.tables) if self.tables else x)
 
 
-def _over_codes(read: Callable[[], Trees] | None, tables: Tables) -> Callable[[], Trees] | None:
-    """What reads the trees over a schema's codes."""
-    return read if read is None or not tables else functools.cache(lambda: trees_recoded(read(), tables))
+def _over_codes(model: Any, tables: Tables) -> Callable[[], Trees] | None:
+    """What reads the trees over a schema's codes; CatBoost's are told the words, and have codes by themselves."""
+    read = reader_of(model)
+    if read is None or not tables:
+        return read
+    words = {j: list(table) for j, table in tables.items() if table.dtype.kind == "O"}
+    if words:
+        read = functools.partial(catboost.read, model, words)
+    numbers = {j: table for j, table in tables.items() if j not in words}
+    return functools.cache(lambda: trees_recoded(read(), numbers))
 
 
 def _xgboost(model: Any) -> Known:
@@ -149,7 +156,7 @@ def _catboost(model: Any) -> Known:
         rows: Any = x
         if named and x.dtype != object:
             rows = x.astype(object)
-            rows[:, named] = np.trunc(x[:, named]).astype(np.int64)
+            rows[:, named] = np.trunc(x[:, named].astype(np.float32)).astype(np.int64)
         return model.predict(rows, prediction_type=kind, thread_count=1)
 
     return ask, functools.partial(ask, kind="Probability"), len(model.classes_), lambda: catboost.saved(model, "cbm")

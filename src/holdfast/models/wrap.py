@@ -1,6 +1,5 @@
 """One door for models: torch, Keras, Hugging Face, scikit-learn, boosted trees, ONNX, functions, lists of them."""
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -76,26 +75,36 @@ def wrap(
             HF282 for a threshold, HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face
             model or processor.
     """
-    if threshold is not None or remember:
-        given = {"output": output, "mean": mean, "std": std, "classes": classes, "name": name, "layout": layout}
-        made = wrap(x, bounds, space=space, vote=vote, weights=weights, processor=processor, **given)
-        made = remembering(made) if remember else made
-        return made if threshold is None else at_threshold(made, threshold)
-    space, kind = _space(bounds, space), check_output(output)
+    said: dict[str, Any] = {"mean": mean, "std": std, "classes": classes, "name": name, "output": check_output(output)}
+    made = _plain(x, _space(bounds, space), vote, weights, layout, processor, said)
+    made = remembering(made) if remember else made
+    return made if threshold is None else at_threshold(made, threshold)
+
+
+def _plain(
+    x: Any,
+    space: Box,
+    vote: Vote,
+    weights: Sequence[float] | None,
+    layout: str | None,
+    processor: Any,
+    said: dict[str, Any],
+) -> Model:
+    """A model as it decides by itself. `said` is what most kinds of models take."""
     if weights is not None and not isinstance(x, list | tuple):
         raise _misplaced("weights= are for the members of a list", x, "hf.wrap([first, second])")
     if isinstance(x, Model):
         return x
     if is_address(x):
-        return endpoint(x, space, output=output, classes=classes, name=name)
+        return endpoint(x, space, output=said["output"], classes=said["classes"], name=said["name"])
     if isinstance(x, list | tuple):
-        alike = functools.partial(wrap, output=output, mean=mean, std=std, classes=classes, layout=layout)
-        members = [alike(one, space, processor=processor) for one in x]
+        alike = {**said, "name": None}
+        members = [_plain(one, space, "probabilities", None, layout, processor, alike) for one in x]
+        classes, name = said["classes"], said["name"]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
-    said = {"output": kind, "mean": mean, "std": std, "classes": classes, "name": name}
-    if (made := _of_framework(x, space, layout, processor, said)) is not None:
+    if (made := _of_framework(x, space, layout, processor, dict(said))) is not None:
         return made
-    return _by_answers(x, space, kind, mean, std, classes, name)
+    return _by_answers(x, space, said["output"], said["mean"], said["std"], said["classes"], said["name"])
 
 
 def _of_framework(x: Any, space: Box, layout: str | None, processor: Any, said: dict[str, Any]) -> Model | None:

@@ -43,6 +43,7 @@ from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
+KEPT = "Finished rounds and recipes are kept"
 LEARNED = (
     "The given model is fitted. What it learned from is not known: if rows of the test part are among it, the figures "
     "before are better than they should be."
@@ -131,14 +132,12 @@ def harden_estimator(
         learner_of(recipe, subject, parts.train, asked)  # refused before anything is learned
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    kept = "Finished rounds and recipes are kept"
-    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, kept):
+    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, KEPT):
         work = _Work(subject, parts, asked, out, seed, Inside(interrupt), name or subject.name)
         plan = functools.partial(
             audit, data=parts.judged, threat=under, suite=suite, seed=seed, limit=limit, command=command
         )
-        where = (file or out / "model") if keep else None
-        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], where)
+        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], (file or out / "model") if keep else None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
