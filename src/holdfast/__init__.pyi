@@ -38,6 +38,7 @@ from holdfast.evaluation.spatial import spatial as spatial
 from holdfast.learning.fit import Fit as Fit
 from holdfast.learning.surrogate import Surrogate as Surrogate
 from holdfast.learning.train import Train as Train
+from holdfast.models.deciding import threshold_at as threshold_at
 from holdfast.models.endpoint import endpoint as endpoint
 from holdfast.models.files import load_model as load_model
 from holdfast.models.model import Model as Model
@@ -113,6 +114,7 @@ __all__ = [
     "run",
     "spatial",
     "threats",
+    "threshold_at",
     "transfer",
     "wrap",
 ]

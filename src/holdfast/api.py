@@ -31,14 +31,14 @@ from holdfast.evaluation.defending.harden import harden as hardened
 from holdfast.evaluation.defending.protocol import Protocol, settled
 from holdfast.evaluation.defending.protocol import read as read_protocol
 from holdfast.evaluation.defending.records import DefenseComparison
-from holdfast.evaluation.defending.subject import as_model, opened_for
+from holdfast.evaluation.defending.subject import as_model, inside, opened_for
 from holdfast.evaluation.defending.work import compare_defenses as compared
 from holdfast.evaluation.evading import in_direction, of_source
 from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
-from holdfast.models.estimators import estimator_of, is_estimator
+from holdfast.models.estimators import is_estimator
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
 from holdfast.report.models import written
@@ -332,7 +332,7 @@ def harden(
     asked: dict[str, Any] = {"recipe": recipe, "budget": budget, "suite": suite, "limit": limit, "seed": seed}
     under, known = assumed(threat, data)
     opened = opened_for(known, model, trust)
-    given, name = (estimator_of(opened), opened.name) if isinstance(opened, Model) else (opened, "")
+    given, name, cut = inside(opened)
     estimator = is_estimator(given)
     misplaced(estimator, epochs, evade)
     with contextlib.ExitStack() as stack:
@@ -340,7 +340,7 @@ def harden(
         asked |= {"threat": under, "on_event": on_event, "out": pathlib.Path(temporary)}
         found: Hardened | HardenedEstimator
         if estimator:
-            found = harden_estimator(given, known, evade=evade, name=name, keep=out is not None, **asked)
+            found = harden_estimator(given, known, evade=evade, name=name, keep=bool(out), threshold=cut, **asked)
         else:
             found = hardened(as_model(opened, known), known, epochs=epochs, batch=batch, **asked)
     made = found.estimator if isinstance(found, HardenedEstimator) else found.net

@@ -20,7 +20,7 @@ from holdfast.attacks.trees import tuples
 from holdfast.attacks.trees.ground import Ground
 from holdfast.core.errors import ModelError, ThreatError
 from holdfast.geometry.draw import Draw
-from holdfast.models.model import Model, Threshold
+from holdfast.models.model import Model
 from holdfast.models.trees.compiled import COMPILES
 from holdfast.threats.goals import Target, Wrong
 from holdfast.threats.literals import parse
@@ -218,8 +218,6 @@ def test_refusals_are_a_line_each():
         run(LeafTuple(), model, x, y, "linf:inf,knowledge=scores")
     with pytest.raises(ThreatError, match="HF304"):
         run(LeafTuple(), hf.wrap(lambda rows: rows[:, :2], output="logits"), x, y, "linf:inf")
-    with pytest.raises(ModelError, match="HF271"):
-        run(LeafTuple(), dataclasses.replace(model, decision=Threshold(1, 0.2)), x, y, "linf:inf")
     flipped = dataclasses.replace(model.trees(), values=model.trees().values[:, ::-1])
     with pytest.raises(ModelError, match="HF272"):
         run(LeafTuple(), dataclasses.replace(model, trees=lambda: flipped), x, y, "linf:inf")

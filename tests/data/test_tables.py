@@ -23,6 +23,7 @@ from holdfast.data.tables import files, separated, unquoted
 from holdfast.data.tables.guessing import infer
 from holdfast.data.tables.inspecting import inspect
 from holdfast.data.tables.loading import repeated, table
+from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.raw import columns
 from holdfast.threats.tables.schema import Schema
 
@@ -206,11 +207,31 @@ def test_an_infinite_number_is_named_with_its_row_alike_wherever_it_comes_from(t
 def test_what_only_looks_infinite_and_decimal_commas(tmp_path):
     words = {"mood": ["inf", "sup"] * 3, "y": [0, 1] * 3}
     assert infer(words).schema.by_name["mood"].levels == ("inf", "sup")
-    (tmp_path / "t.csv").write_text("a;b;c;y\n" + "".join(f"{i},5;{i % 3},5;1,2,3;{i % 2}\n" for i in range(60)))
+    rows = [f"{i},125;{i % 3},125;1,2,3;{i % 2}" for i in range(1, 61)]
+    (tmp_path / "t.csv").write_text("a;b;c;y\n" + "\n".join(rows))
     found = inspect(str(tmp_path / "t.csv"))
     commas = "numbers with a decimal comma? write points"
-    assert found.left == (("a", f"60 different words in 60 rows are no levels: {commas}"),)
-    assert [guess.why for guess in found.guesses] == [commas, "constant"]
+    assert found.left == (("a", f"60 different words in 60 rows are no levels: {commas}"),), "or are they thousands?"
+    assert [guess.why for guess in found.guesses] == ["steps of 0.001, decimal commas read as points", "constant"]
+
+
+@pytest.mark.parametrize("form", ["a;b;c;y", '"a","b","c",y'])
+def test_decimal_commas_are_read_where_they_can_be_nothing_else_and_told(form, tmp_path):
+    cells = [("12,5", "-0,125", "1,234"), ("7", "2.5", "5,678"), ("", "3,75", "1,000"), ("1e3", "NA", "2,000")]
+    sign = ";" if ";" in form else ","
+    rows = [
+        sign.join([*(f'"{cell}"' if sign == "," and "," in cell else cell for cell in row), str(i % 2)])
+        for i, row in enumerate(cells)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join([form, *rows]))
+    data = hf.data.load(tmp_path / "t.csv").test
+    assert data.notes == ("decimal commas read as points: a, b",)
+    want = torch.tensor([[12.5, -0.125], [7, 2.5], [float("nan"), 3.75], [1000, float("nan")]]).double()
+    assert torch.equal(data.x[:, :2].nan_to_num(-9), want.nan_to_num(-9))
+    assert data.schema.by_name["c"].levels, "thousands, or thousandths"
+    again = hf.data.load(tmp_path / "t.csv", schema=data.schema).test
+    assert again.notes == data.notes
+    assert torch.equal(again.x.nan_to_num(-9), data.x.nan_to_num(-9))
 
 
 def test_columns_that_are_left_out_are_in_the_notes():
@@ -575,3 +596,16 @@ def test_what_is_no_data_set_and_labels_that_are_names_are_one_line():
     assert boxed.predict([[0.0, 1.0], [1.0, 0.0]]).tolist() == [1, 0]
     with pytest.raises(DataError, match="^HF106 The inputs are no numbers"):
         boxed.predict([["a", "b"]])
+
+
+def test_a_frame_of_numbers_that_may_be_raw_rows_or_codes_is_not_guessed_at():
+    """Grades 1, 2, 5 have the codes 0, 1, 2: a frame with both columns may hold either."""
+    pandas = pytest.importorskip("pandas")
+    grade = Feature("grade", "ordinal", levels=("1", "2", "5"))
+    schema = Schema((Feature("age", low=0, high=99), grade))
+    frame = pandas.DataFrame({"age": [30.0, 40.0], "grade": [1, 2]})
+    with pytest.raises(DataError, match=r"^HF148 .*'grade', whose levels 1, 2, 5 have the codes.*to_numpy"):
+        schema.validate(frame)
+    assert schema.validate(frame.to_numpy()).valid.tolist() == [True, True]
+    same = Schema((schema.features[0], dataclasses.replace(grade, levels=("0", "1", "2"))))
+    assert same.validate(frame).valid.tolist() == [True, True]

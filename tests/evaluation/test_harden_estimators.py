@@ -394,3 +394,23 @@ def test_a_direction_is_for_tables_and_rounds_are_not_for_networks():
         hf.harden(net, hints(40), threat="linf:0.1", evade="0:1")
     with pytest.raises(UsageError, match="^HF834 'adversarial_rounds'"):
         hf.harden(net, hints(40), threat="linf:0.1", recipe="adversarial-rounds", epochs=1)
+
+
+@pytest.mark.parametrize("recipe", ["adversarial_rounds(rounds=1)", "robust_splitting"])
+def test_the_hardened_model_decides_at_the_threshold_of_the_given_one(recipe, tmp_path):
+    from sklearn.tree import DecisionTreeClassifier
+
+    draw = np.random.default_rng(0)
+    x = draw.random((200, 2))
+    y = (x[:, 0] + 0.3 * draw.normal(size=200) > 0.5).astype(int)
+    data = hf.Dataset(torch.from_numpy(x), torch.from_numpy(y), bounds=(0, 1))
+    given = hf.wrap(DecisionTreeClassifier(max_depth=4, random_state=0).fit(x, y), (0, 1), threshold=0.2)
+    asked = {"threat": "linf:0.05", "recipe": recipe, "suite": "noise(samples=5)", "limit": 12}
+    made, found = hf.harden(given, data, out=tmp_path / "h", **asked)
+    assert found.model.threshold == given.threshold
+    rows = torch.from_numpy(x)
+    want = torch.from_numpy(made.predict_proba(x)[:, 1] >= 0.2)
+    assert torch.equal(found.model.predict(rows) == 1, want)
+    assert bool((want != torch.from_numpy(made.predict(x) == 1)).any())
+    for folder in (found.before, found.after):
+        assert any("at least 0.2" in note for note in hf.open_run(folder).summary.model.notes)

@@ -16,6 +16,7 @@ from holdfast.core.progress import BatchDone, Note, RunStarted
 from holdfast.evaluation import manifest
 from holdfast.evaluation.masking import limits
 from holdfast.models import line
+from holdfast.models.settle import fingerprint, settle
 from models.served import served
 
 pytest.importorskip("httpx")
@@ -175,3 +176,21 @@ def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusa
         assert "HF249" in found.summary.coverage.errors[0].reason
         server.fault = None
         assert "error" not in statuses(run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED))
+
+
+def test_a_cap_below_one_part_of_the_work_is_told_and_a_larger_one_goes_on(tmp_path):
+    with served(probabilities) as server:
+        x = data(24).x
+        fingerprint(settle(hf.endpoint(server.address), x), tuple(x.shape[1:]), x.dtype)
+        cap, told = server.rows + 4, []
+        for _ in range(2):
+            events = []
+            partial = run(
+                tmp_path / "a", of=hf.endpoint(server.address, cap=cap), n=24, on_event=events.append, **ASKED
+            )
+            assert not partial.complete
+            told.append([event.text for event in events if isinstance(event, Note) and event.code == "HF245"])
+        assert len(told[0]) == 1, "the clean predictions were finished"
+        assert len(told[1]) == 2
+        assert "the next part of the work needs more rows than this cap= allows" in told[1][1]
+        assert run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED).complete

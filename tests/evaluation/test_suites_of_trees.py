@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 import holdfast as hf
 from holdfast.evaluation import suites
@@ -59,3 +60,19 @@ def test_an_audit_leaves_no_more_than_is_exactly_robust_and_hardly_more(forest):
     held = int((hf.exact_distance(model, x, y).distance > 0.05).sum())
     assert held <= run.empirical_robust_accuracy.k <= held + 2
     assert run.summary.threats[0].attacks[0].name == "leaf_tuple"
+
+
+def test_arrays_that_do_not_answer_as_the_model_are_told_and_no_row_becomes_an_error(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.random((60, 2))
+    y = (x[:, 0] > 0.5).astype(int)
+    model = hf.wrap(DecisionTreeClassifier(max_depth=3, random_state=0).fit(x, y), (0, 1))
+    right = model.trees()
+    wrong = dataclasses.replace(model, trees=lambda: dataclasses.replace(right, values=right.values[:, ::-1]))
+    data = hf.Dataset(torch.from_numpy(x[:16]), torch.from_numpy(y[:16]), bounds=(0, 1))
+    found = hf.audit(wrong, data, threat="linf:0.1", suite="quick", out=tmp_path / "named").summary
+    told = (tmp_path / "named" / "summary.json").read_text()
+    assert "No walk over leaves (leaf_tuple(restarts=3)): HF272" in told
+    assert not any(a.name.startswith("LeafTuple") for t in found.threats for a in t.attacks)
+    with pytest.raises(hf.ModelError, match="^HF272"):
+        hf.audit(wrong, data, threat="linf:0.1", suite="leaf_tuple", out=tmp_path / "alone")

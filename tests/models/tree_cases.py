@@ -137,6 +137,17 @@ def cat(**options):
     return fit
 
 
+def worded(x):
+    """Rows whose first column is whole numbers, as CatBoost takes categories."""
+    found = x.astype(object)
+    found[:, 0] = np.trunc(x[:, 0].astype(np.float32)).astype(np.int64)
+    return found
+
+
+def cat_named(**options):
+    return lambda x, y: cat(cat_features=[0], one_hot_max_size=20, **options)(worded(x), y)
+
+
 def margins(model, x):
     import xgboost
 
@@ -191,6 +202,22 @@ CASES = [
     Case("catboost", cat(), "catboost"),
     Case("catboost, missing", cat(nan_mode="Min"), "catboost", 3, missing=True),
     Case("catboost, missing above", cat(nan_mode="Max"), "catboost", missing=True),
+    Case(
+        "catboost, named",
+        cat_named(),
+        "catboost",
+        named=True,
+        infinite=False,
+        probabilities=lambda model, x: model.predict_proba(worded(x)),
+    ),
+    Case(
+        "catboost, named, leaves",
+        cat_named(grow_policy="Lossguide"),
+        "catboost",
+        named=True,
+        infinite=False,
+        probabilities=lambda model, x: model.predict_proba(worded(x)),
+    ),
     Case("catboost, leaves", cat(grow_policy="Lossguide"), "catboost"),
     Case("catboost, one against all", cat(loss_function="MultiClassOneVsAll"), "catboost", 3),
 ]

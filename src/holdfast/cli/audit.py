@@ -56,6 +56,7 @@ class Request:
     replay: str | None = None
     evade: str = ""
     profile: str = ""
+    threshold: str = ""
     deadline: str = ""
     part: bool = False  # one of several audits: the result is not shown
 
@@ -81,6 +82,7 @@ def command(
     transfer_to: options.TransferTo = None,
     replay: options.Replay = None,
     evade: options.Evade = "",
+    threshold: options.Threshold = "",
     profile: options.Profile = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
@@ -123,13 +125,12 @@ def run(request: Request) -> int:
     deadline_of(request.deadline or None, began)
     whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
     dataset = of_source(whole, request.evade)
+    asked = (request.trust, limits or space_of(whole), request.threshold, whole.classes)
     model, *others = (
-        in_direction(load_model(name, request.trust, limits or space_of(whole)), whole, request.evade)
-        for name in (request.model, *request.transfer_to)
+        in_direction(load_model(name, *asked), whole, request.evade) for name in (request.model, *request.transfer_to)
     )
-    request = dataclasses.replace(
-        request, threat=request.threat or (default_threat(dataset, request.profile),), out=str(folder)
-    )
+    threat = request.threat or (default_threat(dataset, request.profile),)
+    request = dataclasses.replace(request, threat=threat, out=str(folder))
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
@@ -226,6 +227,7 @@ def folder_of(request: Request) -> pathlib.Path:
         request.bounds,
         request.trust and content_of(request.trust),
         *table_of(request),
+        *([request.threshold] if request.threshold else []),
     ]
     mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
     stem = "-".join(
@@ -271,6 +273,7 @@ def reproducing(request: Request) -> str:
         "transfer_to",
         "replay",
         "evade",
+        "threshold",
         "profile",
         "trust",
         "out",

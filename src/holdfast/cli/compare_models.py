@@ -55,6 +55,7 @@ def command(
     schema: options.Schema = "",
     label: options.Label = "",
     evade: options.Evade = "",
+    threshold: options.Threshold = "",
     profile: options.Profile = "",
     trust: Trusts = None,
     batch: options.Batch = 256,
@@ -129,7 +130,7 @@ def ahead(
     found: "ModelComparison", request: Request, models: dict[str, str], trusted: tuple[str, ...]
 ) -> "Iterator[tuple[str, str]]":
     """Commands to go on with, each with its reason."""
-    table = {"schema": request.schema, "label": request.label}
+    table = {"schema": request.schema, "label": request.label, "threshold": request.threshold}
     for each in found.left_out[:1]:
         words = [word for name, value in table.items() if value for word in (f"--{name}", value)]
         yield shlex.join(["holdfast", "doctor", models[each.name], request.data, *words]), f"what {each.name} lacks"
@@ -153,7 +154,10 @@ def subject(name: str, model: str, trust: str, request: Request, whole: "Dataset
 
     space = options.bounds_of(request.bounds) or space_of(whole)
     file = content(pathlib.Path(model))
-    return Subject(name, file, lambda: in_direction(load_model(model, trust, space), whole, request.evade))
+    file = f"{file} {request.threshold}" if file and request.threshold else file
+
+    cut = (request.threshold, whole.classes)
+    return Subject(name, file, lambda: in_direction(load_model(model, trust, space, *cut), whole, request.evade))
 
 
 def names_of(models: list[str]) -> list[str]:
@@ -187,6 +191,7 @@ def folder_of(request: Request) -> str:
         request.profile,
         request.evade,
         *table_of(request),
+        *([request.threshold] if request.threshold else []),
     )
     mark = hashlib.blake2b("\0".join(facts).encode(), digest_size=4).hexdigest()
     stem = re.sub(r"[^A-Za-z0-9_]+", "-", pathlib.Path(request.data).stem).strip("-")[:32] or "data"

@@ -63,6 +63,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    threshold: options.Threshold = "",
     split: options.Split = "test",
     trust: options.Trust = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where something should be mended.")] = False,
@@ -72,7 +73,7 @@ def command(
     """Look at versions, extras, memory, disk; with MODEL and DATA also at range and clean accuracy."""
     found = [*versions(), *extras(), *machine()]
     if model:
-        found += subject(model, data, bounds, split, trust, schema, label)
+        found += subject(model, data, bounds, split, trust, schema, label, threshold)
     if as_json:
         emit(json.dumps([dataclasses.asdict(check) for check in found], indent=1))
     else:
@@ -210,7 +211,14 @@ def _clock() -> Check:
 
 
 def subject(
-    model: str, data: str, bounds: str, split: str, trust: str, schema: str = "", label: str = ""
+    model: str,
+    data: str,
+    bounds: str,
+    split: str,
+    trust: str,
+    schema: str = "",
+    label: str = "",
+    threshold: str = "",
 ) -> list[Check]:
     """The model and the data: can they be read, does the range fit, does the model know its task."""
     if not data:
@@ -224,7 +232,8 @@ def subject(
     seen = f"{dataset!r}, values in [{low:.4g}, {high:.4g}], declared {declared}"
     found = [Check("data", "ok", seen), *_range(low, high, scalar(dataset.bounds))]
     try:
-        asked = load_model(model, trust, options.bounds_of(bounds) or space_of(dataset))
+        space = options.bounds_of(bounds) or space_of(dataset)
+        asked = load_model(model, trust, space, threshold, dataset.classes)
         return found + _accuracy(asked, dataset)
     except HoldfastError as error:
         return [*found, Check("model", "warn", error.line(), f"holdfast explain {error.code}")]

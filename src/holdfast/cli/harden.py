@@ -53,6 +53,7 @@ def command(
     limit: options.Limit = 500,
     batch: Size = 128,
     evade: options.Evade = "",
+    threshold: options.Threshold = "",
     profile: options.Profile = "",
     seed: options.Seed = 0,
     bounds: options.Bounds = "",
@@ -76,14 +77,15 @@ def command(
 
     limits = options.bounds_of(bounds)
     splits = load(data, bounds=limits, profile=profile, schema=schema or None, label=label)
-    source = load_model(model, trust, limits or space_of(splits.test))
+    cut = (threshold, splits.test.classes)
+    source = load_model(model, trust, limits or space_of(splits.test), *cut)
     given = estimator_of(source)
     if given is None and splits.test.schema is not None:  # networks are trained on codes inside their bounds
-        source = load_model(model, trust, limits or splits.test.bounds)
+        source = load_model(model, trust, limits or splits.test.bounds, *cut)
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
-    question = {"--threat": under, "--evade": evade, "--profile": profile, "--bounds": bounds}
-    question |= {"--schema": schema, "--label": label}
+    question = {"--threat": under, "--evade": evade, "--threshold": threshold, "--profile": profile}
+    question |= {"--bounds": bounds, "--schema": schema, "--label": label}
     told = Told(model, data, question, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
     words = _words({**question, "-o": told.out})
     asked: dict[str, Any] = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "seed": seed}
@@ -135,7 +137,8 @@ class Told:
         from holdfast.report.run import Run
 
         folder, file = places(self.out)
-        found = harden_estimator(given, self.splits, out=folder, file=file, name=self.source.name, **asked)
+        of: dict[str, Any] = {"name": self.source.name, "threshold": self.source.threshold}
+        found = harden_estimator(given, self.splits, out=folder, file=file, **of, **asked)
         for run in (found.before, found.after):
             if run is not None:
                 Run(run).report(run / "report.html")

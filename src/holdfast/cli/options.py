@@ -149,6 +149,15 @@ Evade = Annotated[
         help="Samples of these classes alone, to pass for others: fraud:ok, dos,probe:ok.",
     ),
 ]
+Threshold = Annotated[
+    str,
+    typer.Option(
+        "--threshold",
+        metavar="[CLASS:]P",
+        callback=filled("HF282", "0.2"),
+        help="Class 1, or CLASS, is decided where its probability is at least P: 0.2, fraud:0.2.",
+    ),
+]
 Profile = Annotated[
     str,
     typer.Option(

@@ -23,6 +23,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    threshold: options.Threshold = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     as_json: options.Json = False,
@@ -35,7 +36,8 @@ def command(
     from holdfast.evaluation.store import Folder
 
     folder = Folder(run)
-    subject, dataset = load_both(remembered(folder, model, data, split, bounds, schema, label), trust)
+    words = remembered(folder, model, data, split, bounds, schema, label, threshold)
+    subject, dataset = load_both(words, trust)
     missing = set(folder.manifest.samples.keys) - set(keys_of(dataset.digests))
     if missing:
         raise IntegrityError(

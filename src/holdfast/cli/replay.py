@@ -27,6 +27,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    threshold: options.Threshold = "",
     trust: options.Trust = "",
     as_json: options.Json = False,
     quiet: options.Quiet = 0,
@@ -38,7 +39,8 @@ def command(
     from holdfast.threats.literals import parse
 
     folder = Folder(run)
-    subject, dataset = load_both(remembered(folder, model, data, split, bounds, schema, label), trust)
+    words = remembered(folder, model, data, split, bounds, schema, label, threshold)
+    subject, dataset = load_both(words, trust)
     found = replay(folder, sample, subject, dataset, parse(threat).literal if threat else None)
     if as_json:
         emit(json.dumps({"schema": "urn:holdfast:replay:1", **dataclasses.asdict(found)}))

@@ -28,10 +28,18 @@ class Words:
     label: str = ""
     profile: str = ""
     evade: str = ""
+    threshold: str = ""
 
 
 def remembered(
-    folder: "Folder", model: str, data: str, split: str, bounds: str, schema: str = "", label: str = ""
+    folder: "Folder",
+    model: str,
+    data: str,
+    split: str,
+    bounds: str,
+    schema: str = "",
+    label: str = "",
+    threshold: str = "",
 ) -> Words:
     """The words given, and where they are missing those of the command that made the run.
 
@@ -55,6 +63,7 @@ def remembered(
         label=label or option("--label"),
         profile=option("--profile"),
         evade=option("--evade"),
+        threshold=threshold or option("--threshold"),
     )
     if not found.model or not found.data:
         raise UsageError(
@@ -70,14 +79,27 @@ def load_data(name: str, split: str, bounds: str, profile: str = "", schema: str
     return load(name, bounds=bounds_of(bounds), split=split, profile=profile, schema=schema or None, label=label)
 
 
-def load_model(name: str, trust: str, bounds: tuple[Any, Any] | None) -> "Model":
-    """A model by file, bundled name, trusted attribute, or the address of an endpoint."""
+def load_model(
+    name: str, trust: str, bounds: tuple[Any, Any] | None, threshold: str = "", classes: tuple[str, ...] = ()
+) -> "Model":
+    """A model by file, bundled name, trusted attribute, or the address of an endpoint.
+
+    Args:
+        name: As the command line has it.
+        trust: The file whose code may run.
+        bounds: Of the data, or their space.
+        threshold: Where a class is decided, `0.2` or `fraud:0.2`; empty for the highest score.
+        classes: Their names in the data.
+    """
+    from holdfast.models.deciding import at_threshold
     from holdfast.models.endpoint import endpoint, is_address
     from holdfast.models.files import load_model as load
 
     if is_address(name):
-        return endpoint(name, bounds, token=TOKEN if TOKEN in os.environ else "")
-    return load(name, trust=trust or None, bounds=bounds)
+        found = endpoint(name, bounds, token=TOKEN if TOKEN in os.environ else "")
+    else:
+        found = load(name, trust=trust or None, bounds=bounds)
+    return at_threshold(found, threshold, classes) if threshold else found
 
 
 def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
@@ -85,7 +107,8 @@ def load_both(words: Words, trust: str) -> tuple["Model", "Dataset"]:
     from holdfast.evaluation.evading import in_direction, of_source
 
     whole = load_data(words.data, words.split, words.bounds, words.profile, words.schema, words.label)
-    model = load_model(words.model, trust, bounds_of(words.bounds) or space_of(whole))
+    space = bounds_of(words.bounds) or space_of(whole)
+    model = load_model(words.model, trust, space, words.threshold, whole.classes)
     return in_direction(model, whole, words.evade), of_source(whole, words.evade)
 
 

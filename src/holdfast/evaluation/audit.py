@@ -31,6 +31,7 @@ from holdfast.evaluation.store import Folder, Store, opened
 from holdfast.evaluation.suites import Suite, adapted, describe, resolve, stage_of
 from holdfast.evaluation.summary import DataFacts, ModelFacts
 from holdfast.evaluation.work import Bench
+from holdfast.models.deciding import notes_of
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
 from holdfast.models.settle import fingerprint, settle, wrapped
@@ -206,7 +207,7 @@ def settled(
     for t in read:
         belongs(t, wrapped(model).space)
     settled_model = prepared(settle(model, possible, part.n_classes), possible)
-    chosen = adapted(resolve(suite), settled_model, read)
+    chosen = adapted(resolve(suite), settled_model, read, possible)
     _check(settled_model, part)
     for t in read:
         for attack in chosen.serving(t).attacks:
@@ -374,7 +375,7 @@ def facts_of_model(request: Request) -> ModelFacts:
         classes=model.classes or 0,
         class_names=names if len(names) == model.classes else (),
         parameters=parameters,
-        notes=(*model.notes, *((TREES,) if model.trees is not None else ())),
+        notes=(*notes_of(model, names), *((TREES,) if model.trees is not None else ())),
         stages=model.stages,
     )
 

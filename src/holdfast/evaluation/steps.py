@@ -23,6 +23,11 @@ from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
 from holdfast.threats.threats import Threat
 
+CAP = "HF245"  # rows that an endpoint may be asked
+SMALL = "nothing was finished: the next part of the work needs more rows than this cap= allows, so the same command "
+SMALL += (
+    "would end here again; raise cap=, or ask for fewer samples (limit=) or fewer questions (queries= in the threat)"
+)
 AGAIN = "HF232"  # samples that failed are tried again
 TOGETHER = 256  # samples that start together in a search which gives most rows up early: a few rows cost as many do
 
@@ -89,6 +94,8 @@ class Work:
             self.cut = True
             self.interrupt.reason = f"{error.code} {error.what}, {error.seen}".strip(" :")[:240]
             self.interrupt.tell(Note(error.line().removeprefix(error.code).strip(), error.code))
+            if error.code == CAP and not self.forwards:
+                self.remark(SMALL, CAP)
             return None
 
     def ahead(self, threat: Threat, stage: int, samples: int) -> float:

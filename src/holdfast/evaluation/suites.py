@@ -8,9 +8,12 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.eot import Eot
+from holdfast.attacks.trees.field import decisive
 from holdfast.core.errors import ModelError, UsageError
 from holdfast.core.lazy import camel, catalog, snake
 from holdfast.core.params import told
@@ -18,13 +21,14 @@ from holdfast.core.records import config
 from holdfast.evaluation.literals import call, known_names, split, unknown
 from holdfast.evaluation.manifest import Stage
 from holdfast.models.ensemble import Together
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.source import source_of
 from holdfast.models.stage import Stage as Guard
 from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 PASSES = 20  # for each gradient of a model that draws random numbers
+SEEN = 64  # samples on which arrays and model are compared before anything walks
 LEAVES = 300_000  # of an ensemble that is walked: a start takes a second for each million of them
 
 
@@ -114,18 +118,19 @@ def left_out(suite: Suite, threat: Threat) -> str:
     return line + (f"; instead: {', '.join(instead)}." if instead else ".") if absent else ""
 
 
-def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite:
+def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = (), x: Tensor | None = None) -> Suite:
     """A suite by name, as this model can be asked: what was left out or replaced is said in its note.
 
     Args:
         suite: As `resolve` gives it.
         model: Settled.
         threats: Whose stages the note speaks of; all there are where none is given.
+        x: Samples on which the arrays of a tree ensemble must decide as the model does; without them that is not seen.
     """
     if not suite.adapts:
         return suite
     blind = suite.unscored if model.scores is None and model.module is None else ()
-    suite, untold = _walking(dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind)), model)
+    suite, untold = _walking(dataclasses.replace(suite, tables=(*_shown(suite.tables, model), *blind)), model, x)
     notes = [note for note in (suite.note, untold) if note]
     planned = [suite.planned(t) for t in threats] or [suite.attacks, *(plan for _, plan in suite.plans)]
     rows = bool(threats) and all(isinstance(t, Table) for t in threats)
@@ -161,13 +166,15 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = ()) -> Suite
     )
 
 
-def _walking(suite: Suite, model: Model) -> tuple[Suite, str]:
+def _walking(suite: Suite, model: Model, x: Tensor | None) -> tuple[Suite, str]:
     """The suite with walks over the leaves of a tree ensemble before all else; why it goes without, where it does."""
-    if not suite.trees or model.trees is None or model.decision != Argmax():
+    if not suite.trees or model.trees is None:
         return suite, ""
     first, names = suite.trees, ", ".join(map(describe, suite.trees))
     try:
         leaves = int((model.trees().feature < 0).sum())
+        if x is not None and len(x):
+            decisive(model, x[:SEEN])
     except ModelError as error:
         return suite, f"No walk over leaves ({names}): {error.line()}"
     if leaves > LEAVES:

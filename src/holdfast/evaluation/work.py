@@ -29,6 +29,9 @@ from holdfast.threats.tables.threat import COLUMN
 from holdfast.threats.threats import Threat
 
 REJECTED = -1  # in place of a class
+UNREAD = ("HF270", "HF271", "HF272")
+"""Codes of errors about the trees of a model, whichever rows are asked."""
+
 GONE = ("HF242", "HF243", "HF244", "HF245", "HF247")
 """Codes of errors that say nothing about rows: nobody answers, answers are nonsense, or no more may be asked."""
 NAN = "the model returned no number (NaN)"
@@ -153,12 +156,12 @@ def surely(
     """All samples at once; after a failure one by one, so that only the samples that fail are lost.
 
     Raises:
-        ModelError: One of `GONE`: samples that nobody answered for must not count as failed.
+        ModelError: One of `GONE` or `UNREAD`: what no sample is to blame for must not count as failed samples.
     """
     try:
         return ask(bench, keys)
     except HoldfastError as error:
-        if not isinstance(error, ModelError) or gone(error):
+        if not isinstance(error, ModelError) or gone(error) or error.code in UNREAD:
             raise
     except (MemoryError, torch.OutOfMemoryError):
         if bench.batch > 1:

@@ -14,6 +14,7 @@ from holdfast.learning.learner import Learner
 from holdfast.models.estimators import is_fitted, rows_for, takes_names
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
+from holdfast.models.threshold import Threshold
 from holdfast.models.trees.read import library_of
 from holdfast.models.wrap import wrap
 from holdfast.threats.tables.tabular import Tabular
@@ -31,9 +32,11 @@ class Fit(Learner):
     Args:
         estimator: Any scikit-learn classifier, also a Pipeline, or one of XGBoost, LightGBM or CatBoost; every
             `random_state` and `seed` in it gets the seed.
+        threshold: Where the model decides a class, as of `hf.wrap`; the highest score decides without it.
     """
 
     estimator: object
+    threshold: Threshold | None = None
 
     @property
     def weighable(self) -> bool:
@@ -81,7 +84,8 @@ class Fit(Learner):
                 seen=f"{type(error).__name__}: {' '.join(str(error).split())[:160]}",
                 fix="put an encoder or an imputer in front: make_pipeline(make_column_transformer(...), classifier)",
             ) from error
-        return settle(wrap(estimator, dataset.space if dataset.schema else dataset.bounds), dataset.x)
+        space = dataset.space if dataset.schema else dataset.bounds
+        return settle(wrap(estimator, space, threshold=self.threshold), dataset.x)
 
     def _learned_from(self, dataset: Dataset) -> tuple[Any, Any]:
         """Rows and labels; as the given estimator has them, where it is fitted."""

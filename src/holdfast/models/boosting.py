@@ -12,14 +12,19 @@ from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
+from holdfast.models.native import Tables, recoded, tables_of
 from holdfast.models.source import Source
-from holdfast.models.tables import same_classes
+from holdfast.models.tables import same_classes, takes_codes
 from holdfast.models.trees import catboost, lightgbm, xgboost
+from holdfast.models.trees.form import Trees
 from holdfast.models.trees.read import library_of, reader_of
+from holdfast.models.trees.recoding import recoded as trees_recoded
 from holdfast.threats.space import Box
 from holdfast.threats.tables.tabular import Tabular
 
 Ask = Callable[[NDArray[Any]], Any]
+Known = tuple[Ask, Ask, int, Callable[[], bytes]]
+"""The sums, the probabilities, the number of classes, and the file."""
 
 
 def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
@@ -30,15 +35,18 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
 
     Raises:
         ModelError: HF208 for what is not fitted, or does not decide for one of several classes, HF281 for other classes
-            than those of the space. HF280 at the first question about inputs of another width.
+            than those of the space, HF280 for columns of other kinds, and at the first question about inputs of another
+            width.
     """
     library = library_of(model) or ""
-    ask, classes, dump = _KINDS[library](model)
+    ask, tells, classes, dump = _KINDS[library](model)
     names = list(getattr(model, "classes_", range(classes)))
+    tables: Tables = {}
     if isinstance(space, Tabular):
         same_classes(np.asarray(names), space.schema)
-    asked = Asked(_Fitting(ask, width_of(model)), flat=True, double=True)
-    source = Source(ask=asked, output="logits", classes=classes, origin=model)
+        tables = {} if takes_codes(model, space.schema) else tables_of(model, space.schema)
+    asked, chances = (Asked(_Fitting(one, width_of(model), tables), flat=True, double=True) for one in (ask, tells))
+    source = Source(ask=asked, output="logits", classes=classes, origin=model, chances=chances)
     return source.model(
         Model(
             space=space,
@@ -49,7 +57,7 @@ def from_boosting(model: Any, space: Box, *, name: str | None = None) -> Model:
             else (f"class i is classes_[i] of {', '.join(map(str, names[:10]))}",),
             parameters=dump,
             borrowed=functools.partial(borrowed),
-            trees=reader_of(model),
+            trees=_over_codes(model, tables),
         )
     )
 
@@ -79,10 +87,12 @@ class _Fitting:
     Args:
         ask: Rows `(batch, features)` -> scores.
         width: Numbers in a row.
+        tables: What stands for the codes of columns with levels.
     """
 
     ask: Ask
     width: int
+    tables: Tables
 
     def __call__(self, x: NDArray[Any]) -> Any:
         """Scores.
@@ -98,44 +108,58 @@ class _Fitting:
                 expected=f"{self.width}",
                 fix="give it the columns that it was fitted on, in their order",
             )
-        return self.ask(x)
+        return self.ask(recoded(x, self.tables) if self.tables else x)
 
 
-def _xgboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _over_codes(model: Any, tables: Tables) -> Callable[[], Trees] | None:
+    """What reads the trees over a schema's codes; CatBoost's are told the words, and have codes by themselves."""
+    read = reader_of(model)
+    if read is None or not tables:
+        return read
+    words = {j: list(table) for j, table in tables.items() if table.dtype.kind == "O"}
+    if words:
+        read = functools.partial(catboost.read, model, words)
+    numbers = {j: table for j, table in tables.items() if j not in words}
+    return functools.cache(lambda: trees_recoded(read(), numbers))
+
+
+def _xgboost(model: Any) -> Known:
     booster = _fitted(model, xgboost.booster_of)
     objective = _decides(xgboost.objective_of(booster), tuple(xgboost.LINKS))
     missing = getattr(model, "missing", np.nan)
 
-    def ask(x: NDArray[Any]) -> Any:
-        return booster.inplace_predict(x, predict_type="margin", missing=missing, validate_features=False)
+    def ask(x: NDArray[Any], kind: str = "margin") -> Any:
+        return booster.inplace_predict(x, predict_type=kind, missing=missing, validate_features=False)
 
     outputs = int(np.asarray(ask(np.zeros((1, booster.num_features())))).size)
-    return ask, 2 if objective.startswith("binary") else outputs, lambda: bytes(booster.save_raw("json"))
+    classes = 2 if objective.startswith("binary") else outputs
+    return ask, functools.partial(ask, kind="value"), classes, lambda: bytes(booster.save_raw("json"))
 
 
-def _lightgbm(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _lightgbm(model: Any) -> Known:
     booster = _fitted(model, lightgbm.booster_of)
     _decides(lightgbm.objective_of(booster), ("binary", "multiclass", "multiclassova"))
     outputs = booster.num_model_per_iteration()
     return (
         lambda x: booster.predict(x, raw_score=True, num_threads=1),
+        lambda x: booster.predict(x, num_threads=1),
         max(outputs, 2),
         lambda: str(booster.model_to_string()).encode(),
     )
 
 
-def _catboost(model: Any) -> tuple[Ask, int, Callable[[], bytes]]:
+def _catboost(model: Any) -> Known:
     _decides(str(_ready(model).get_all_params()["loss_function"]), tuple(catboost.LINKS))
     named = tuple(model.get_cat_feature_indices())
 
-    def ask(x: NDArray[Any]) -> Any:
+    def ask(x: NDArray[Any], kind: str = "RawFormulaVal") -> Any:
         rows: Any = x
-        if named:
+        if named and x.dtype != object:
             rows = x.astype(object)
-            rows[:, named] = np.trunc(x[:, named]).astype(np.int64)
-        return model.predict(rows, prediction_type="RawFormulaVal", thread_count=1)
+            rows[:, named] = np.trunc(x[:, named].astype(np.float32)).astype(np.int64)
+        return model.predict(rows, prediction_type=kind, thread_count=1)
 
-    return ask, len(model.classes_), lambda: catboost.saved(model, "cbm")
+    return ask, functools.partial(ask, kind="Probability"), len(model.classes_), lambda: catboost.saved(model, "cbm")
 
 
 def _ready(model: Any) -> Any:
@@ -173,7 +197,7 @@ def _decides(objective: str, known: tuple[str, ...]) -> str:
     return objective
 
 
-_KINDS: dict[str, Callable[[Any], tuple[Ask, int, Callable[[], bytes]]]] = {
+_KINDS: dict[str, Callable[[Any], Known]] = {
     "xgboost": _xgboost,
     "lightgbm": _lightgbm,
     "catboost": _catboost,

@@ -41,6 +41,7 @@ class Card:
         members: Of an ensemble, a card each; `network`, `width`, `depth`, `mean` and `std` are then theirs alone.
         vote: How they decide together.
         weights: One for each; equal where empty.
+        threshold: Where a class is decided, "0.2" or "fraud:0.2"; the highest score decides where empty.
         head: Whether a linear model on all members' answers decides, whose numbers lie beside the weights.
         more: Everything else that is written in the card.
     """
@@ -60,6 +61,7 @@ class Card:
     vote: Vote | None = None
     weights: tuple[float, ...] = ()
     head: bool = False
+    threshold: str = ""
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def build(self) -> nn.Module:
@@ -161,6 +163,8 @@ def _check_members(found: Mapping[str, Any], where: str) -> None:
 def _checked(key: str, value: Any, where: str) -> Any:
     if key in ("network", "name") and isinstance(value, str):
         return value
+    if key == "threshold" and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
     if key in ("classes", "width", "depth") and _whole(value):
         return value
     if key == "shape" and _is_shape(value):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.stage import guarded
 
 Ask = Callable[[Tensor], Tensor]
@@ -31,11 +31,10 @@ def toward(model: Model, into: Sequence[int]) -> Model:
         hidden: dict[str, Any] = {name: None for name in ("scores", "module") if getattr(model, name) is None}
         checked = dataclasses.replace(made.guarded, checked=behind.checked)  # type: ignore[type-var]
         return dataclasses.replace(made, guarded=checked, **kept, **hidden)
-    classes, fold = model.classes or 0, model.decision.fold
-    rest = tuple(k for k in range(classes) if k not in wanted)
+    rest = tuple(k for k in range(model.classes or 0) if k not in wanted)
 
     def pair(ask: Ask) -> Ask:
-        return lambda x: sides(fold(ask(x)), rest, wanted)
+        return lambda x: sides(ask(x), rest, wanted)
 
     def labels(x: Tensor) -> Tensor:
         said = model.answer(x).scores.argmax(1) if model.labels is None else model.labels(x)
@@ -48,7 +47,6 @@ def toward(model: Model, into: Sequence[int]) -> Model:
         labels=labels,
         scores=model.scores and pair(model.scores),
         module=model.module and pair(model.module),
-        decision=Argmax(),
         swift=swift,
         features=None,
         trees=None,

@@ -4,7 +4,6 @@ https://github.com/kserve/open-inference-protocol: `GET v2/models/NAME` describe
 v2/models/NAME/infer` answers a batch of tensors.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -21,6 +20,7 @@ from holdfast.core.errors import ModelError
 from holdfast.core.records import canonical
 from holdfast.models.borrow import borrowed
 from holdfast.models.line import Limits, Line, place, secret_of, strange
+from holdfast.models.memory import Memory
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.source import Source
@@ -29,8 +29,6 @@ from holdfast.threats.tables.tabular import Tabular
 
 TYPES = {"FP64": "f8", "FP32": "f4", "FP16": "f2"} | {f"INT{8 * n}": f"i{n}" for n in (1, 2, 4, 8)}
 TYPES |= {f"UINT{8 * n}": f"u{n}" for n in (1, 2, 4, 8)}
-LOOKED_AT = 4  # rows asked twice before answers are remembered
-REMEMBERED = 200_000  # rows
 UNANSWERED = ("HF242", "HF243")  # codes of failures that may be about the rows, or about the endpoint
 
 
@@ -112,8 +110,7 @@ class Port:
         shape: Of one row; None where the endpoint does not say.
         output: Name of the output.
         batch: Rows in a request.
-        kept: Answers by the digest of a row.
-        alike: Whether the first rows were answered twice alike; None before the first batch.
+        memory: Answers by the digest of a row.
         known: A row that was answered; asked again where others are not.
         alone: Held while rows are asked, so that limits and what is remembered hold with several threads too.
     """
@@ -124,10 +121,12 @@ class Port:
     shape: tuple[int, ...] | None
     output: str
     batch: int
-    kept: "collections.OrderedDict[bytes, np.ndarray]" = dataclasses.field(default_factory=collections.OrderedDict)
-    alike: bool | None = None
+    memory: Memory = dataclasses.field(init=False)
     known: np.ndarray | None = dataclasses.field(default=None, repr=False)
     alone: Any = dataclasses.field(default_factory=threading.RLock, repr=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(self._asked)
 
     @classmethod
     def read(cls, line: Line, said: dict[str, Any], answer: str, batch: int) -> "Port":
@@ -158,24 +157,7 @@ class Port:
     def __call__(self, x: Tensor) -> Tensor:
         """Raw answers `(batch,)` or `(batch, classes)`, float64 or int64, on the device of `x`."""
         with self.alone:
-            return torch.from_numpy(self._answers(self._rows(x))).to(x.device)
-
-    def _answers(self, rows: np.ndarray) -> np.ndarray:
-        """Answers to rows, remembered ones where answers hang on rows alone."""
-        if self.alike is None and len(rows):
-            first, second = (self._asked(rows[:LOOKED_AT]) for _ in range(2))
-            self.alike = bool(np.array_equal(first, second))
-        if not self.alike:
-            return self._asked(rows)
-        keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-        new = {key: i for i, key in enumerate(keys) if key not in self.kept}
-        if new:
-            found = self._asked(rows[list(new.values())])
-            self.kept.update(zip(new, found, strict=True))
-        out = np.stack([self.kept[key] for key in keys])
-        while len(self.kept) > REMEMBERED:
-            self.kept.popitem(last=False)
-        return out
+            return torch.from_numpy(self.memory(self._rows(x))).to(x.device)
 
     def _rows(self, x: Tensor) -> np.ndarray:
         """As the endpoint wants them."""

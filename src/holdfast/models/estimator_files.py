@@ -8,6 +8,7 @@ import torch
 from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.core.extras import need
 from holdfast.core.files import write_atomic, writing
+from holdfast.models.deciding import at_threshold
 from holdfast.models.files import load_model
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
@@ -67,7 +68,7 @@ def read_back(path: pathlib.Path, made: Model, x: torch.Tensor) -> tuple[Model, 
             found = load_model(path, trust=trust, bounds=space)  # this process has just written it
     except ModelError as error:
         raise _unwritten(made.name, error.line()) from error
-    found = settle(found, x)
+    found = settle(found if made.threshold is None else at_threshold(found, made.threshold), x)
     if not _agree(made, found, x):
         raise _unwritten(made.name, "answers that are not those of the model that was written")
     return found, trust

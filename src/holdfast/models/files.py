@@ -15,6 +15,7 @@ from holdfast.core.files import sha256, write_atomic
 from holdfast.models import trust as code
 from holdfast.models.card import Card, card_of, path_of, read
 from holdfast.models.contents import checked, filled, members_of, numbers, opened, shapes_of, written
+from holdfast.models.deciding import at_threshold
 from holdfast.models.foreign import KINDS
 from holdfast.models.foreign import opened as opened_foreign
 from holdfast.models.huggingface.folder import WEIGHTS, is_folder, open_folder
@@ -87,7 +88,7 @@ def load_model(path: str | os.PathLike[str], trust: str | None = None, bounds: t
         return _from_code(file, trust, bounds)
     card, note = read(file), f"weights: {file.name} sha256 {sha256(file)}"
     if card.members:
-        return _noted(opened(card, tensors, file.stem, card.bounds or bounds, file.name), note)
+        return _noted(_cut(opened(card, tensors, file.stem, card.bounds or bounds, file.name), card), note)
     return _noted(_wrapped(filled(card, tensors, file.name), card, file.stem, bounds), note)
 
 
@@ -125,6 +126,8 @@ def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Car
     else:
         net, card = _network(model, card)
         tensors = numbers(net)
+    if isinstance(model, Model) and model.threshold is not None:
+        card = dataclasses.replace(card, threshold=f"{model.threshold.column}:{model.threshold.at!r}")
     checked(card, shapes_of(tensors), file.name)
     write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_atomic(path_of(file), card.text().encode())
@@ -169,7 +172,7 @@ def _from_folder(folder: pathlib.Path, bounds: tuple[Any, Any] | None) -> Model:
 
 def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) -> Model:
     if isinstance(found, Model):
-        return found
+        return _cut(found, card)
     torch_only = {"mean": card.mean, "std": card.std} if isinstance(found, nn.Module) or keras.is_model(found) else {}
     made = wrap(
         found,
@@ -181,7 +184,12 @@ def _wrapped(found: Any, card: Card, name: str, bounds: tuple[Any, Any] | None) 
     )
     if card.bounds is None and bounds is None:
         made = _noted(made, "bounds were not given: [0, 1] was taken")
-    return made
+    return _cut(made, card)
+
+
+def _cut(made: Model, card: Card) -> Model:
+    """The model as it decides by the card."""
+    return at_threshold(made, card.threshold, card.class_names) if card.threshold else made
 
 
 def _noted(model: Model, note: str) -> Model:

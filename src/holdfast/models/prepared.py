@@ -14,7 +14,7 @@ from torch import Tensor
 from holdfast.models.ensemble import Together
 from holdfast.models.folded import folded
 from holdfast.models.model import Guarded, Model, Swift
-from holdfast.models.source import Scores, source_of
+from holdfast.models.source import Scores, Source, source_of
 from holdfast.models.stage import Stage
 from holdfast.models.torch_module import Normalized
 from holdfast.threats.space import Box
@@ -47,7 +47,7 @@ def prepared(model: Model, x: Tensor) -> Model:
         return model
     ask = source.ask
     if isinstance(ask, Together):
-        return _voting(model, ask, x)
+        return _voting(model, source, ask, x)
     if not isinstance(ask, Normalized) or source.slope is not ask or x.dim() != 4 or not len(x):
         return model
     with model.borrowed():
@@ -73,7 +73,7 @@ def _behind(model: Model, guard: Guarded, x: Tensor) -> Model:
     return dataclasses.replace(model, swift=swift, guarded=dataclasses.replace(guard, base=base))
 
 
-def _voting(model: Model, together: Together, x: Tensor) -> Model:
+def _voting(model: Model, source: Source, together: Together, x: Tensor) -> Model:
     """An ensemble that searches on the copies of its members, where each has one and their vote agrees."""
     if model.module is None or not len(x):
         return model
@@ -81,7 +81,9 @@ def _voting(model: Model, together: Together, x: Tensor) -> Model:
     asks = tuple(swift.ask for swift in swifts if swift is not None)
     if len(asks) < len(swifts):
         return model
-    copied = _Together(together, asks)
+    copied: Ask = _Together(together, asks)
+    if model.threshold is not None:
+        copied = Scores(source, copied, True)
     with model.borrowed():
         slack = slack_of(model.module, copied, compared(model.space, x))
     return model if slack is None else dataclasses.replace(model, swift=Swift(copied, slack, piece_of(x)))

@@ -21,6 +21,8 @@ from holdfast.models.stage import checked, guarded
 ROWS = 32  # rows looked at, and as many random ones
 ALONE = 4  # rows asked alone as well
 ROUNDING = 1e-5  # differences below this share of the scores' spread are rounding
+CHANCE = 1e-6  # how far a probability may be from the library's own
+UNUSED = "the scores were not used: their highest is not always the estimator's decision"
 LARGE = 1e-3  # differences above this share are worth a remark
 
 
@@ -170,7 +172,7 @@ def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch
         answer = model.answer(rest)
     scores = answer.scores.detach().double().cpu()
     made.update(scores.argmax(1).numpy().tobytes())
-    made.update(repr((tuple(scores.shape), model.decision)).encode())
+    made.update(f"({tuple(scores.shape)}, {model.threshold or 'Argmax()'})".encode())
     spread = float(scores.std()) or 1.0
     for part in (scores - scores.mean(1, keepdim=True)).mean(0), scores.std(0):
         made.update((part / spread * 1000).round().long().numpy().tobytes())
@@ -209,13 +211,47 @@ def _read(source: Source, x: Tensor, beside: Tensor, classes: int | None) -> tup
             output, notes = reading.output, [reading.note] if reading.note else []
         _check_finite(raw, output)
         found = dataclasses.replace(way, output=output, slope=None if output == "labels" else way.slope)
-        if way.decide is None or output == "labels" or _agree(way.decide(x), as_scores(raw, output)):
+        if _decides(dataclasses.replace(way, output=output), x, raw, beside):
             share = float(saturated(raw, output).double().mean())
             if share and found.slope is not None:
                 notes.append(f"{share:.0%} of {len(x)} inputs have a probability of exactly 0: no gradient there")
             return dataclasses.replace(found, classes=_count(found, raw, classes)), notes
-        notes = ["the scores were not used: their highest is not always the estimator's decision"]
+        notes = [] if way.threshold else [UNUSED]
+    if source.threshold is not None:
+        raise ModelError(
+            "HF282",
+            "This model tells no probabilities that a threshold could cut",
+            seen="labels alone" if source.output in (None, "labels") else "scores that are no probabilities",
+            expected="probabilities or logits",
+            fix="calibrate it (CalibratedClassifierCV), or wrap a function that returns probabilities",
+        )
     raise ModelError("HF204", "The estimator's decisions agree with none of its outputs", expected="scores or labels")
+
+
+def _decides(way: Source, x: Tensor, raw: Tensor, beside: Tensor) -> bool:
+    """Whether the scores of this way decide as the library does, or tell its probabilities where a threshold decides.
+
+    Args:
+        way: With the kind of its outputs.
+        x: Inputs.
+        raw: Its outputs on them.
+        beside: Random inputs.
+    """
+    if way.threshold is None:
+        return (
+            way.decide is None
+            or way.output == "labels"
+            or _agree(way.decide(x), as_scores(raw, way.output or "logits"))
+        )
+    if way.output in (None, "labels"):
+        return False
+    if way.chances is None or way.chances is way.ask:
+        return True
+    rows = torch.cat([x, beside.to(x)])
+    with torch.no_grad():
+        told = as_scores(way.chances(rows), "probabilities").softmax(1)
+        own = as_scores(_asked(way, rows), way.output).softmax(1)
+    return told.shape == own.shape and bool((told.double() - own.double()).abs().max() <= CHANCE)
 
 
 def _as_copied(source: Source, x: Tensor) -> tuple[Source, float, str]:
@@ -305,7 +341,7 @@ def _answers(source: Source, x: Tensor) -> Tensor:
     raw = _asked(source, x)
     if source.output == "labels" or source.output is None:
         return torch.nn.functional.one_hot(as_labels(raw), source.classes or -1).double()
-    return as_scores(raw, source.output).double()
+    return source.scores(raw).double()
 
 
 def _spread(scores: Tensor) -> float:

@@ -19,9 +19,13 @@ from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
+from holdfast.models.native import tables_of
 from holdfast.models.source import Source
 from holdfast.models.tables import Arrays, Feed, feed_of, same_classes, takes_codes
+from holdfast.models.trees.form import Trees
+from holdfast.models.trees.histogram import read_histogram
 from holdfast.models.trees.read import reader_of
+from holdfast.models.trees.recoding import recoded
 from holdfast.models.twin import deciding_twin, unnamed
 from holdfast.models.twin_ensemble import Ask, joint_twin
 from holdfast.models.twin_tables import Encoded, table_twin
@@ -61,7 +65,7 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
         twin = twin or table_twin(estimator, space, feed)
     decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)
-    source = _from(estimator, _source(estimator, decide, len(names), twin, feed))
+    source = _from(estimator, _source(estimator, decide, len(names), twin, feed), feed)
     stages = tuple(type(stage).__name__ for _, stage in getattr(estimator, "steps", ()))
     return source.model(
         Model(
@@ -72,9 +76,23 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
             stages=stages,
             parameters=functools.partial(digest_of, estimator),
             borrowed=functools.partial(borrowed),
-            trees=reader_of(estimator) if coded else None,
+            trees=reader_of(estimator) if coded else _named_trees(estimator, space),
         )
     )
+
+
+def _named_trees(estimator: Any, space: Box) -> Callable[[], Trees] | None:
+    """What reads the trees over a schema's codes where scikit-learn splits names by itself; None for all others."""
+    known = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+    if type(estimator).__name__ != "HistGradientBoostingClassifier" or not isinstance(space, Tabular):
+        return None
+    if known != tuple(space.schema.by_name):
+        return None
+    try:
+        tables = tables_of(estimator, space.schema)
+    except ModelError:  # it can be asked all the same, as a data frame
+        return None
+    return functools.cache(lambda: recoded(read_histogram(estimator, words=True), tables))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,10 +133,12 @@ def _source(estimator: Any, decide: Decide, classes: int, twin: Ask | None, feed
     return dataclasses.replace(sources[0], others=tuple(sources[1:]))
 
 
-def _from(estimator: Any, source: Source) -> Source:
-    """The source and the ways behind it, with the estimator that they ask."""
-    others = tuple(dataclasses.replace(other, origin=estimator) for other in source.others)
-    return dataclasses.replace(source, origin=estimator, others=others)
+def _from(estimator: Any, source: Source, feed: Feed) -> Source:
+    """The source and the ways behind it, with the estimator that they ask and the probabilities that it tells."""
+    tells = getattr(estimator, "predict_proba", None)
+    chances = None if tells is None else Asked(_quiet(tells, feed), flat=True, double=True)
+    others = tuple(dataclasses.replace(other, origin=estimator, chances=chances) for other in source.others)
+    return dataclasses.replace(source, origin=estimator, chances=chances, others=others)
 
 
 def _decides(estimator: Any, function: bool) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from holdfast.models.model import Model, Wide
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize
+from holdfast.models.threshold import Threshold, chance_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,6 +28,10 @@ class Source:
         others: Other ways to ask the same model, to be tried in this order where scores and decisions disagree.
         settled: Whether `settle` has looked.
         origin: The fitted estimator of a library that answers; None for anything else.
+        chances: batch -> the probabilities that the library itself tells, `(batch,)` of class 1 or `(batch, classes)`,
+            where the raw outputs are something else.
+        threshold: Where a class is decided from a probability on; the library's own word for decisions is then not
+            asked.
     """
 
     ask: Callable[[Tensor], Tensor]
@@ -39,6 +44,17 @@ class Source:
     others: tuple["Source", ...] = ()
     settled: bool = False
     origin: Any = None
+    chances: Callable[[Tensor], Tensor] | None = None
+    threshold: Threshold | None = None
+
+    def scores(self, raw: Tensor) -> Tensor:
+        """Raw outputs as scores `(batch, classes)` whose argmax is the decision; read anew while `output` is open."""
+        output = self.output or recognize(raw).output
+        found = as_scores(raw, output)
+        if self.threshold is None:
+            return found
+        chance = chance_of(raw, self.threshold.column) if output == "probabilities" else None
+        return self.threshold.cut(found, chance)
 
     def model(self, model: Model) -> Model:
         """`model` with the fields that this source fills."""
@@ -61,8 +77,7 @@ class Scores:
     def __call__(self, x: Tensor) -> Tensor:
         """Scores `(batch, classes)`."""
         with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
-            raw = check_shape(self.ask(x), len(x))
-            return as_scores(raw, self.source.output or recognize(raw).output)
+            return self.source.scores(check_shape(self.ask(x), len(x)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,11 +90,11 @@ class Labels:
     def __call__(self, x: Tensor) -> Tensor:
         """Decisions `(batch,)`."""
         source = self.source
-        if source.decide is not None:
+        if source.decide is not None and source.threshold is None:
             return source.decide(x)
         raw = check_shape(source.ask(x), len(x))
         output = source.output or recognize(raw).output
-        return as_labels(raw) if output == "labels" else as_scores(raw, output).argmax(1)
+        return as_labels(raw) if output == "labels" else source.scores(raw).argmax(1)
 
 
 def source_of(model: Model) -> Source | None:

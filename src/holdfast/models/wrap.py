@@ -1,6 +1,5 @@
 """One door for models: torch, Keras, Hugging Face, scikit-learn, boosted trees, ONNX, functions, lists of them."""
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,14 +8,17 @@ from typing import Any, Literal
 from torch import nn
 
 from holdfast.core.errors import ModelError
+from holdfast.models.deciding import at_threshold
 from holdfast.models.endpoint import endpoint, is_address
 from holdfast.models.ensemble import Vote, from_members
 from holdfast.models.function import from_function
 from holdfast.models.huggingface import library as hugging_face
 from holdfast.models.keras import library as keras
+from holdfast.models.memory import remembering
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.tables import same_columns, takes_codes
+from holdfast.models.threshold import Threshold
 from holdfast.models.torch_module import Numbers, from_torch
 from holdfast.models.trees.read import library_of
 from holdfast.threats.space import Box
@@ -38,6 +40,8 @@ def wrap(
     weights: Sequence[float] | None = None,
     layout: Literal["channels-first", "channels-last"] | None = None,
     processor: Any = None,
+    threshold: float | str | Threshold | None = None,
+    remember: bool = False,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -58,28 +62,49 @@ def wrap(
         weights: Of the members of a list, none negative; only their proportions count. Equal unless given.
         layout: Where a Keras model has the channels of its pictures; seen in its layers unless given.
         processor: The image processor of a Hugging Face model; its steps become part of the model.
+        threshold: The probability from which on class 1 is decided, 0.2; "fraud:0.2" for another class. Without it the
+            highest score decides. Scores, gradients and trees are then those of this decision (`Threshold`).
+        remember: Whether a function or an estimator is asked about equal rows once, as endpoints are: worth it where a
+            question costs more than a few microseconds. Models that answer equal rows otherwise are not remembered;
+            query budgets count a repeated question all the same.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
             contradicts the module, HF206 for a mean or std that cannot be, HF208 for an estimator that is not a fitted
             classifier, HF209 for an impossible ensemble, HF267 for weights that do not fit its members,
-            HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face model or processor.
+            HF282 for a threshold, HF290 for a Keras model that cannot be asked, HF295 and HF296 for a Hugging Face
+            model or processor.
     """
-    space, kind = _space(bounds, space), check_output(output)
+    said: dict[str, Any] = {"mean": mean, "std": std, "classes": classes, "name": name, "output": check_output(output)}
+    made = _plain(x, _space(bounds, space), vote, weights, layout, processor, said)
+    made = remembering(made) if remember else made
+    return made if threshold is None else at_threshold(made, threshold)
+
+
+def _plain(
+    x: Any,
+    space: Box,
+    vote: Vote,
+    weights: Sequence[float] | None,
+    layout: str | None,
+    processor: Any,
+    said: dict[str, Any],
+) -> Model:
+    """A model as it decides by itself. `said` is what most kinds of models take."""
     if weights is not None and not isinstance(x, list | tuple):
         raise _misplaced("weights= are for the members of a list", x, "hf.wrap([first, second])")
     if isinstance(x, Model):
         return x
     if is_address(x):
-        return endpoint(x, space, output=output, classes=classes, name=name)
+        return endpoint(x, space, output=said["output"], classes=said["classes"], name=said["name"])
     if isinstance(x, list | tuple):
-        alike = functools.partial(wrap, output=output, mean=mean, std=std, classes=classes, layout=layout)
-        members = [alike(one, space, processor=processor) for one in x]
+        alike = {**said, "name": None}
+        members = [_plain(one, space, "probabilities", None, layout, processor, alike) for one in x]
+        classes, name = said["classes"], said["name"]
         return from_members(members, space, vote=vote, weights=weights, classes=classes, name=name)
-    said = {"output": kind, "mean": mean, "std": std, "classes": classes, "name": name}
-    if (made := _of_framework(x, space, layout, processor, said)) is not None:
+    if (made := _of_framework(x, space, layout, processor, dict(said))) is not None:
         return made
-    return _by_answers(x, space, kind, mean, std, classes, name)
+    return _by_answers(x, space, said["output"], said["mean"], said["std"], said["classes"], said["name"])
 
 
 def _of_framework(x: Any, space: Box, layout: str | None, processor: Any, said: dict[str, Any]) -> Model | None:
@@ -189,13 +214,6 @@ def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> M
 
         if isinstance(space, Tabular):
             same_columns(x, columns_of(x), width_of(x), space.schema)
-        if isinstance(space, Tabular) and not takes_codes(x, space.schema):
-            raise ModelError(
-                "HF207",
-                "Boosted trees of raw rows with names in them are asked through a function",
-                seen=type(x).__name__,
-                fix="hf.wrap(lambda rows: model.predict_proba(prepared(rows)), schema)",
-            )
     elif "sklearn" in sys.modules:
         from holdfast.models.sklearn import from_sklearn as make
         from holdfast.models.sklearn import is_estimator

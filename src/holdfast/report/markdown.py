@@ -34,6 +34,8 @@ def told(summary: Summary) -> list[str]:
     """What the page says below its title, of a summary that is cleaned; sections begin with `##`."""
     lines = [] if summary.complete else [f"> **Partial run.** {quoted(words.stopped(summary))}", ""]
     lines += [f"**{quoted(summary.verdict.text)}**", "", *_headline(summary)]
+    decided = words.decided(summary)
+    lines += [quoted(decided), ""] if decided else []
     replayed = words.replayed(summary)
     lines += [*([quoted(replayed), ""] if replayed else []), *_findings(summary), *_untested(summary)]
     for threat in summary.threats:

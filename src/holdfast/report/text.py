@@ -38,6 +38,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines = [(f"{subject} - {words.scale(summary)}"[:WIDTH], "dim")]
     if summary.data.split not in ("", "train", "val", "test"):  # a profile, or one direction alone: what the rates mean
         lines += _wrapped(summary.data.split, "dim")
+    lines += _wrapped(words.decided(summary), "dim")
     lines.append(("", ""))
     if not summary.complete:
         lines += _wrapped(f"Partial run. {words.stopped(summary)}", "bold yellow")

@@ -218,6 +218,12 @@ def scale(summary: Summary) -> str:
     return f"{number(data.n)} of {number(data.total)} samples{how}"
 
 
+def decided(summary: Summary) -> str:
+    """Which class is decided at which threshold, as a sentence; empty where the highest score decides."""
+    found = [note for note in summary.model.notes if " is decided where its probability is at least " in note]
+    return f"{found[0][:1].upper()}{found[0][1:]}." if found else ""
+
+
 def stopped(summary: Summary) -> str:
     """Why a partial run is partial, and what to make of its numbers."""
     why = summary.stopped or "work is left"

@@ -98,8 +98,8 @@ def exact_distance(
         seconds: For the programs of a row, by the clock; Linf is limited by `budget` alone.
 
     Raises:
-        ModelError: HF271 for a model without trees or with a decision at a threshold, HF270 for one whose trees cannot
-            be read, HF272 where the arrays do not answer as the model does.
+        ModelError: HF271 for a model without trees, HF270 for one whose trees cannot be read, or not be cut at the
+            model's threshold, HF272 where the arrays do not answer as the model does.
         ThreatError: HF303 for another norm, on a schema for any but Linf, HF305 for labels that cannot be read or that
             the model cannot output.
         DataError: HF104 for inputs outside the bounds, or rows that break the schema.

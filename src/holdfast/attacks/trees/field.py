@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.trees.regions import depth_of, regions
 from holdfast.core.errors import DataError, ModelError
-from holdfast.models.model import Argmax, Model
+from holdfast.models.model import Model
 from holdfast.models.trees.form import TINY, Trees
 from holdfast.models.trees.rounding import last_left
 
@@ -41,13 +41,13 @@ class Field:
         """Of a model, for inputs like `x`, `(batch, ...)`.
 
         Raises:
-            ModelError: HF271 for a model without trees or with a decision at a threshold.
+            ModelError: HF271 for a model without trees.
             DataError: HF104 for inputs outside the bounds.
         """
-        if model.trees is None or model.decision != Argmax():
+        if model.trees is None:
             raise ModelError(
                 "HF271",
-                "Exact distances and leaf tuples need a tree ensemble whose highest score decides",
+                "Exact distances and leaf tuples need a tree ensemble",
                 seen=repr(model),
                 expected="hf.wrap of a forest or of boosted trees, without a stage in front",
             )
@@ -127,6 +127,22 @@ class Field:
             trees.operator == "<", TINY, self.cuts, self.above, trees.roots, trees.feature, trees.threshold, trees.left,
             trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
         )  # fmt: skip
+
+
+def decisive(model: Model, x: Tensor) -> None:
+    """See that the arrays of a tree ensemble decide about samples as the model does; those outside the bounds aside.
+
+    Args:
+        model: Settled, with trees.
+        x: Samples `(n, ...)`.
+
+    Raises:
+        ModelError: HF270 where the trees cannot be read, HF272 where they decide otherwise.
+    """
+    inside = x[model.space.validate(x)]
+    if len(inside):
+        said = np.eye(model.classes or 2, dtype=bool)[model.predict(inside).cpu().numpy()]
+        Field.of(model, inside).agree(inside, said)
 
 
 def _bounds(trees: Trees) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import DataError, some
 from holdfast.threats.tables.feature import Feature
-from holdfast.threats.tables.raw import NUMBER, Column, columns, in_order, infinite, numbers_of
+from holdfast.threats.tables.raw import COMMA, NUMBER, Column, columns, in_order, infinite, numbers_of
 from holdfast.threats.tables.schema import Schema
 
 LABELS = ("label", "target", "class", "y", "outcome")
@@ -28,8 +27,8 @@ DECIMALS = 4
 LEVELS = 2_000
 """A column with more different words is no category."""
 
-COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 COMMAS = "numbers with a decimal comma? write points"
+POINTS = "decimal commas read as points"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +120,10 @@ def guess(name: str, column: Column) -> Guess | str:
     numbers = column.numbers if column.numbers is not None else numbers_of(column.words)
     padded = numbers is not None and column.texts is not None and any(_padded(word) for word in column.texts)
     if numbers is not None and not padded and not _merged(column, numbers):
-        return _number(name, numbers)
+        found = _number(name, numbers)
+        if column.commas and isinstance(found, Guess):
+            return dataclasses.replace(found, why=f"{found.why}, {POINTS}")
+        return found
     words = sorted({word for word in column.words if word is not None})
     missing = sum(word is None for word in column.words)
     if not words:

@@ -12,7 +12,7 @@ from torch import Tensor
 from holdfast.core.errors import DataError, ThreatError
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
-from holdfast.data.tables.guessing import PARTS, infer, is_split
+from holdfast.data.tables.guessing import PARTS, POINTS, infer, is_split
 from holdfast.threats.profiles.named import PROFILES
 from holdfast.threats.profiles.profile import Profile
 from holdfast.threats.tables.raw import Column, columns, in_order, numbers_of
@@ -46,6 +46,7 @@ def table(rows: Any, schema: Described = None, *, label: str = "", name: str = "
         schema = Schema.read(schema)
     if label and label != schema.label:
         schema = dataclasses.replace(schema, label=label, classes=())
+    notes = (*notes, *_pointed(raw, schema))
     y, classes = labels(raw, schema)
     schema = dataclasses.replace(schema, classes=classes)
     made = parted(Tabular(schema).encode(raw), y, schema, raw, name, repeats)
@@ -127,6 +128,13 @@ def _absent(left: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     """A note on columns that are no features, where there are some."""
     more = f" and {len(left) - FEW} more" if len(left) > FEW else ""
     return ("left out: " + "; ".join(f"{name}: {why}" for name, why in left[:FEW]) + more,) if left else ()
+
+
+def _pointed(raw: Mapping[str, Column], schema: Schema) -> tuple[str, ...]:
+    """A note on columns whose decimal commas were read as points, where there are some."""
+    named = [f.name for f in schema.features if not f.levels and f.name in raw and raw[f.name].commas]
+    more = f" and {len(named) - FEW} more" if len(named) > FEW else ""
+    return (f"{POINTS}: {', '.join(named[:FEW])}{more}",) if named else ()
 
 
 def profiled(found: Splits, assumed: Profile) -> Splits:

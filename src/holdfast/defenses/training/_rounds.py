@@ -75,4 +75,5 @@ def said(learner: Any) -> str:
     if not hasattr(estimator, "get_params"):
         return repr(learner)
     settings = sorted((name, repr(value)) for name, value in estimator.get_params().items())
-    return f"{type(estimator).__name__} {settings}"
+    cut = getattr(learner, "threshold", None)
+    return f"{type(estimator).__name__} {settings}" + ("" if cut is None else f" {cut}")

@@ -38,10 +38,12 @@ from holdfast.models.estimator_files import endings_of, read_back, save_estimato
 from holdfast.models.estimators import estimator_of
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.threshold import Threshold
 from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
+KEPT = "Finished rounds and recipes are kept"
 LEARNED = (
     "The given model is fitted. What it learned from is not known: if rows of the test part are among it, the figures "
     "before are better than they should be."
@@ -91,6 +93,7 @@ def harden_estimator(
     file: pathlib.Path | None = None,
     keep: bool = True,
     name: str = "",
+    threshold: Threshold | None = None,
     on_event: Listener = silent,
     command: str = "",
 ) -> HardenedEstimator:
@@ -111,6 +114,7 @@ def harden_estimator(
         file: Where the model goes; `model` in the folder unless given, with the end of its kind.
         keep: Whether to write the model.
         name: What reports call the given model; its class unless given.
+        threshold: Where the given model and the hardened one decide a class.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here.
 
@@ -120,7 +124,7 @@ def harden_estimator(
         ThreatError: HF307 or HF308 a threat that does not fit the data, HF309 a direction that is none.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
-    under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given)
+    under, seconds, subject = _bounded(parse(threat)), seconds_of(budget), Subject.of(given, threshold)
     parts = Parts.of(data, seed, evade)
     belongs(under, parts.train.space)
     asked = Asked(under, _class(parts.train, evade), evade)
@@ -128,14 +132,12 @@ def harden_estimator(
         learner_of(recipe, subject, parts.train, asked)  # refused before anything is learned
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    kept = "Finished rounds and recipes are kept"
-    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, kept):
+    with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, KEPT):
         work = _Work(subject, parts, asked, out, seed, Inside(interrupt), name or subject.name)
         plan = functools.partial(
             audit, data=parts.judged, threat=under, suite=suite, seed=seed, limit=limit, command=command
         )
-        where = (file or out / "model") if keep else None
-        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], where)
+        return work.carried_out(plan, [plain(recipe), seconds, suite, limit], (file or out / "model") if keep else None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,7 +195,7 @@ class _Work:
             found = self.subject.learner.fit(train, self.seed, self.tell)
         else:
             space = train.bounds if train.schema is None else train.space
-            found = settle(wrap(self.subject.given, space), train.x)
+            found = settle(wrap(self.subject.given, space, threshold=self.subject.threshold), train.x)
         return dataclasses.replace(found, name=self.name)
 
     def choice(self, start: Model, said: list[Any]) -> TableChoice:
@@ -262,6 +264,7 @@ class _Work:
         if not isinstance(learner, AdversarialRounds) and isinstance(words, np.ndarray):
             estimator.classes_ = words  # a robust forest learned numbers, and says the words of the given one
             found = settle(wrap(estimator, self.parts.train.bounds), self.parts.train.x)
+        found = self.subject.deciding(found, self.parts.train.x)
         return dataclasses.replace(found, name=f"{self.name}, hardened"), estimator, choice
 
     def _learner(self, choice: TableChoice) -> Learner:

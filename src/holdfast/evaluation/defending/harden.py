@@ -7,6 +7,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ from holdfast.evaluation.summary import Finding
 from holdfast.learning.inner import training_of
 from holdfast.learning.learner import Learner, enough
 from holdfast.learning.train import Train
+from holdfast.models.deciding import at_threshold
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 from holdfast.models.source import source_of
@@ -227,7 +229,8 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     """
     name, of = f"{start.name}, hardened", training_of(learner)
     try:
-        return dataclasses.replace(learner.fit(train, seed, watch), name=name)
+        made = dataclasses.replace(learner.fit(train, seed, watch), name=name)
+        return made if start.threshold is None else settle(at_threshold(made, start.threshold), train.x)
     except Stop:
         if not watch.late or of is None:
             raise
@@ -235,8 +238,8 @@ def _trained(learner: Learner, start: Model, train: Dataset, seed: int, watch: "
     net, source = copy.deepcopy(_inside(start)), source_of(start)
     net.load_state_dict(held["chosen"] or held["average"])
     scaling = {name: getattr(source.ask, name) for name in ("mean", "std")} if source is not None else {}
-    made = wrap(net.eval(), of.space_for(train), output="logits", name=name, classes=train.n_classes, **scaling)
-    return settle(made, train.x)
+    said: dict[str, Any] = {"output": "logits", "name": name, "classes": train.n_classes, **scaling}
+    return settle(wrap(net.eval(), of.space_for(train), threshold=start.threshold, **said), train.x)
 
 
 class _Watch:

@@ -4,6 +4,8 @@ import dataclasses
 import re
 from typing import Any
 
+from torch import Tensor
+
 from holdfast.core.errors import UsageError
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
@@ -12,7 +14,11 @@ from holdfast.evaluation.defending.recipe import plain
 from holdfast.learning.fit import Fit
 from holdfast.learning.learner import Learner
 from holdfast.learning.train import Train
+from holdfast.models.deciding import at_threshold
 from holdfast.models.estimators import is_fitted, learnable, trees_in
+from holdfast.models.model import Model
+from holdfast.models.settle import settle
+from holdfast.models.threshold import Threshold
 from holdfast.threats.threats import Linf, Threat
 
 ROUNDS, SPLITTING, STUMPS = "adversarial_rounds", "robust_splitting", "robust_stumps"
@@ -31,16 +37,18 @@ class Subject:
         given: As it was given, fitted or not.
         anew: What learns like it.
         remark: On settings that are not known; empty where all are.
+        threshold: Where it decides a class; None where the highest score decides.
     """
 
     given: Any
     anew: Any
     remark: str = ""
+    threshold: Threshold | None = None
 
     @classmethod
-    def of(cls, given: Any) -> "Subject":
+    def of(cls, given: Any, threshold: Threshold | None = None) -> "Subject":
         """The subject of an estimator, a Pipeline or a Booster."""
-        return cls(given, *learnable(given))
+        return cls(given, *learnable(given), threshold=threshold)
 
     @property
     def name(self) -> str:
@@ -55,7 +63,13 @@ class Subject:
     @property
     def learner(self) -> Fit:
         """It, learning as it does."""
-        return Fit(estimator=self.anew)
+        return Fit(estimator=self.anew, threshold=self.threshold)
+
+    def deciding(self, made: Model, x: Tensor) -> Model:
+        """What a recipe made, settled, deciding as the given model does."""
+        if self.threshold is None or made.threshold == self.threshold:
+            return made
+        return settle(at_threshold(made, self.threshold), x)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -136,7 +136,8 @@ class Trying:
         learner, _ = learner_of(text, self.subject, self.learned, self.asked, str(self.folder))
         self.on_event(Note(f"trying {text}"))
         try:
-            found = self._measured(text, learner.fit(self.learned, self.seed, self._tell), began)
+            made = self.subject.deciding(learner.fit(self.learned, self.seed, self._tell), self.learned.x)
+            found = self._measured(text, made, began)
         except HoldfastError as error:
             self.on_event(Note(f"{text}: not tried, {error.line()}"))
             return trials

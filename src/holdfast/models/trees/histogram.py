@@ -11,14 +11,18 @@ from holdfast.models.trees.planting import Tree, plant, refused, spread, turned
 LIBRARY = "scikit-learn"
 
 
-def read_histogram(estimator: Any) -> Trees:
+def read_histogram(estimator: Any, words: bool = False) -> Trees:
     """The arrays of a fitted classifier; its fitted trees stand in attributes that scikit-learn keeps to itself.
+
+    Args:
+        estimator: Fitted.
+        words: Whether categories stand as their codes; else they are the numbers that they were.
 
     Raises:
         ModelError: HF270 for categories that are no numbers.
     """
     base = np.asarray(estimator._baseline_prediction, np.float64).reshape(-1)
-    order, levels = _encoded(estimator)
+    order, levels = _encoded(estimator, words)
     trees = [
         _tree(predictor, output, len(base), order, levels)
         for stage in estimator._predictors
@@ -37,7 +41,7 @@ def read_histogram(estimator: Any) -> Trees:
     )
 
 
-def _encoded(estimator: Any) -> tuple[NDArray[np.int64], dict[int, NDArray[np.float64]]]:
+def _encoded(estimator: Any, words: bool) -> tuple[NDArray[np.int64], dict[int, NDArray[np.float64]]]:
     """Column of the input by column of the trees, and the categories of each categorical column in order of code."""
     flags = estimator.is_categorical_
     if flags is None:
@@ -46,6 +50,10 @@ def _encoded(estimator: Any) -> tuple[NDArray[np.int64], dict[int, NDArray[np.fl
     names = np.flatnonzero(flags)
     levels = {}
     for column, known in zip(names, encoder.categories_, strict=True):
+        if words:
+            gaps = [value is None or value != value for value in known]
+            levels[int(column)] = np.arange(len(known) - sum(gaps), dtype=np.float64)
+            continue
         if np.asarray(known).dtype.kind not in "biuf":
             raise refused(LIBRARY, f"categories such as {known[0]!r:.40} in column {column}", "categories as numbers")
         found = np.asarray(known, np.float64)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from holdfast.core.errors import DataError
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+COMMA = re.compile(r"[+-]?([0-9]+),([0-9]+)")
+"""A number with a decimal comma, or with a comma between thousands."""
+
 ENDLESS = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 GAPS = frozenset({"", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"})
 """What stands in a column of numbers where one is missing; among words only the empty text does."""
@@ -28,10 +31,12 @@ class Column:
     Args:
         numbers: `(n,)` float64 with NaN for gaps, where all cells are numbers; else None.
         texts: The cells as words, None for gaps, where they came as words; else None.
+        commas: Whether the numbers were written with decimal commas.
     """
 
     numbers: NDArray[np.float64] | None = None
     texts: tuple[str | None, ...] | None = None
+    commas: bool = False
 
     def __len__(self) -> int:
         return len(self.texts if self.texts is not None else self.numbers if self.numbers is not None else ())
@@ -146,8 +151,25 @@ def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column
     """
     words = [level or None for level in levels]
     numbers = numbers_of(words)
+    pointed = with_points(words) if numbers is None else None
+    commas = pointed is not None
+    numbers = numbers_of(pointed) if pointed is not None else numbers
     texts = np.array([*words, None], dtype=object)[places]  # None once more, so that it is no array of texts
-    return Column(numbers=None if numbers is None else numbers[places], texts=tuple(texts.tolist()))
+    return Column(None if numbers is None else numbers[places], tuple(texts.tolist()), commas and numbers is not None)
+
+
+def with_points(words: Sequence[str | None]) -> list[str | None] | None:
+    """Numbers with decimal commas with points instead; None where one is no number, or all may be thousands.
+
+    `1,234` alone may be either. Beside `0,5` or `12,75` it is no thousand.
+    """
+    read = {word: COMMA.fullmatch(word.strip()) for word in words if word is not None}
+    found = [one for one in read.values() if one is not None]
+    others = [word for word, one in read.items() if one is None]
+    plainly = [one for one in found if len(one[2]) != 3 or one[1] == "0" or len(one[1]) > 3]
+    if not plainly or any(word.strip() not in GAPS and not NUMBER.fullmatch(word.strip()) for word in others):
+        return None
+    return [word if word is None or read[word] is None else word.strip().replace(",", ".") for word in words]
 
 
 def _named(found: Iterable[tuple[Any, Column]]) -> dict[str, Column]:

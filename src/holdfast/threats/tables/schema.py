@@ -20,6 +20,7 @@ from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.grammar import Condition, Determines
 from holdfast.threats.tables.measuring import Ruler
 from holdfast.threats.tables.ranges import Ranges
+from holdfast.threats.tables.raw import numbers_of
 from holdfast.threats.tables.repairing import Repaired, repaired
 
 
@@ -109,10 +110,17 @@ class Schema:
         """A batch as a float64 tensor of its own.
 
         Raises:
-            DataError: HF148 where it is no `(batch, features)` of numbers, or a frame with other columns.
+            DataError: HF148 where it is no `(batch, features)` of numbers, a frame with other columns, or one whose
+                numbers may be raw values as well as codes.
         """
         found = _numbers(x)
         heads = [str(name) for name in getattr(x, "columns", ())]
+        apart = next((f for f in self.features if heads and f.levels and _misleading(f)), None)
+        if found is not None and heads == list(self.by_name) and apart is not None:
+            raise self._strangers(
+                f"numbers in {apart.name!r}, whose levels {', '.join(apart.levels[:4])} have the codes 0, 1, ...",
+                "codes without names of columns, frame.to_numpy()",
+            )
         if found is None or (heads and heads != list(self.by_name)):
             raise self._strangers("raw rows" if heads else f"{type(x).__name__}", "codes, float64")
         if found.dim() != 2 or found.shape[1] != len(self.features):
@@ -198,6 +206,12 @@ def _numbers(x: Any) -> Tensor | None:
     except ValueError:  # rows of different lengths
         return None
     return torch.from_numpy(np.array(cells, dtype=np.float64)) if cells.dtype.kind in "biuf" else None
+
+
+def _misleading(feature: Feature) -> bool:
+    """Whether the levels of a column are numbers, other ones than their codes."""
+    numbers = numbers_of(feature.levels)
+    return numbers is not None and numbers.tolist() != list(range(len(feature.levels)))
 
 
 def _problems(features: tuple[Feature, ...], label: str, classes: tuple[str, ...]) -> Iterable[str]:

@@ -1,0 +1,83 @@
+"""Answers that are remembered: no row is paid twice, budgets and results stay."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+import holdfast as hf
+from holdfast.attacks import HopSkipJumpTable, Square
+from holdfast.core.errors import ModelError
+from holdfast.models import memory
+from holdfast.models.settle import settle
+
+
+def fitted():
+    draw = np.random.default_rng(0)
+    x = draw.random((200, 4)).round(1)
+    return RandomForestClassifier(8, max_depth=4, random_state=0).fit(x, (x.sum(1) > 2).astype(int)), torch.from_numpy(
+        x
+    )
+
+
+class Counted:
+    """A function that keeps the rows it was asked about."""
+
+    def __init__(self, answer):
+        self.answer, self.rows = answer, []
+
+    def __call__(self, x):
+        rows = x.to_numpy() if hasattr(x, "to_numpy") else x
+        self.rows += [row.tobytes() for row in np.ascontiguousarray(rows)]
+        return self.answer(rows)
+
+
+@pytest.mark.parametrize(
+    "literal", ["linf:0.2,knowledge=scores,queries=60", "table:linf=inf,knowledge=labels,queries=90"]
+)
+def test_no_row_is_asked_twice_and_nothing_else_changes(literal):
+    made, x = fitted()
+    schema = hf.Schema(tuple(hf.Feature(name, low=0, high=1, step=0.1) for name in "abcd"), classes=("no", "yes"))
+    space = schema if literal.startswith("table") else (0, 1)
+    attack = HopSkipJumpTable(steps=2) if literal.startswith("table") else Square(steps=60)
+    plain, kept = Counted(made.predict_proba), Counted(made.predict_proba)
+    y = torch.from_numpy(made.predict(x.numpy()))[:8]
+    first = hf.run(attack, hf.wrap(plain, space), x[:8], y, literal)
+    second = hf.run(attack, hf.wrap(kept, space, remember=True), x[:8], y, literal)
+    assert first.status == second.status
+    assert torch.equal(first.adversarial, second.adversarial)
+    assert torch.equal(first.queries, second.queries), "a budget counts what is asked, remembered or not"
+    assert len(plain.rows) > len(set(plain.rows)) + memory.LOOKED_AT, "else there is nothing to save"
+    assert len(kept.rows) - memory.LOOKED_AT * 2 <= len(set(kept.rows)) <= len(kept.rows)
+    assert set(kept.rows) == set(plain.rows)
+
+
+def test_a_function_that_draws_random_numbers_is_not_remembered():
+    draw = np.random.default_rng(0)
+
+    def waver(x):
+        return np.stack([x[:, 0], draw.random(len(x))], 1)
+
+    counted = Counted(waver)
+    model = settle(hf.wrap(counted, (0, 1), output="logits", remember=True), torch.rand(8, 2).double())
+    assert model.random
+    x = torch.rand(3, 2).double()
+    before = len(counted.rows)
+    assert not torch.equal(model.scores(x), model.scores(x))
+    assert len(counted.rows) == before + 6
+
+
+def test_estimators_remember_beside_a_threshold_and_old_answers_go(monkeypatch):
+    made, x = fitted()
+    monkeypatch.setattr(memory, "REMEMBERED", 50)
+    model = settle(hf.wrap(made, (0, 1), remember=True, threshold=0.3), x)
+    want = torch.from_numpy(made.predict_proba(x.numpy())[:, 1] >= 0.3).long()
+    for _ in range(2):
+        assert torch.equal(model.predict(x), want)
+
+
+def test_models_with_gradients_are_refused():
+    made, x = fitted()
+    with pytest.raises(ModelError, match="HF207 remember= is for functions"):
+        hf.wrap(LogisticRegression().fit(x.numpy(), made.predict(x.numpy())), (0, 1), remember=True)
