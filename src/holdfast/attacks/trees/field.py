@@ -1,6 +1,7 @@
 """What all rows of a batch share where the structure of a tree ensemble is searched."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,22 @@ class Field:
         """What the trees add up to for each class, `(batch, classes)`; 0 for the first where there is one output."""
         found = self.trees.sums(rows)
         return np.concatenate([np.zeros_like(found), found], 1) if found.shape[1] == 1 else found
+
+    @functools.cached_property
+    def told(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest value that some tree tells from others, inside the bounds, `(features,)` each.
+
+        Both are finite where there are some; else the first is infinite and the second its negative.
+        """
+        trees, least, greatest = self.trees, np.full(len(self.low), np.inf), np.full(len(self.low), -np.inf)
+        cut, zero = (trees.feature >= 0) & (trees.members < 0), (trees.feature >= 0) & trees.zeros
+        edge = np.full(int(zero.sum()), self.edge)
+        f = np.concatenate([trees.feature[cut], trees.feature[cut], trees.feature[zero], trees.feature[zero]])
+        end = np.concatenate([self.cuts[cut], self.above[cut], edge, -edge])
+        there = np.isfinite(end)
+        np.minimum.at(least, f[there], end[there])
+        np.maximum.at(greatest, f[there], end[there])
+        return np.maximum(least, self.low), np.minimum(greatest, self.high)
 
     def fixed(self, row: NDArray[Any]) -> NDArray[np.bool_]:
         """What no search moves: missing values and categories, `(features,)`."""
