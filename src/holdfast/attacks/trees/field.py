@@ -172,3 +172,9 @@ def gains_of(
         base - base[label] + shift - shift[label],
         np.stack([2 * total * (error + exact) + checks, checks]),
     )
+
+
+def least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
+    """What the regions have to add up to at least; between the sums, where they are whole and so without rounding."""
+    whole = bool((gains == np.round(gains)).all()) and offset == round(offset) and not field.trees.shift.any()
+    return -offset + (0.5 if tied else -0.5) if whole else -offset - slack
