@@ -24,6 +24,11 @@ ROWS = {
 }
 
 
+def reached(out, x, norm):
+    """How far an attack came, in units of 1; infinite where it found nothing."""
+    return SCHEMA.ruler.distance(out.adversarial, x, norm).where(out.success, np.inf)
+
+
 def in_order(model, x, y, norm, literal, attacks, budgets):
     """Each point: early bounds, the exact distance, the distances of attacks; how many of these there are."""
     exact = hf.exact_distance(model, x, y, norm=norm)
@@ -34,7 +39,7 @@ def in_order(model, x, y, norm, literal, attacks, budgets):
         early = hf.exact_distance(model, x, y, norm=norm, budget=budget)
         assert (early.lower <= exact.distance).all(), f"a bound after {budget} boxes is above the distance"
         assert (early.distance >= exact.distance * (1 - CLOSE)).all(), f"a witness after {budget} boxes is below it"
-    found = {name: run(attack, model, x, y, literal).distance(norm) for name, attack in attacks.items()}
+    found = {name: reached(run(attack, model, x, y, literal), x, norm) for name, attack in attacks.items()}
     for name, distance in found.items():
         assert (distance >= exact.distance * (1 - CLOSE)).all(), f"{name} is nearer than the exact distance"
     return {name: int(distance.isfinite().sum()) for name, distance in found.items()}

@@ -80,7 +80,7 @@ def exact_distance(
     a mixed integer program (HiGHS), proven to a relative gap of 1e-6. Either way a witness is asked of the model
     itself, in its library's own arithmetic; missing values stay missing and categories stay as they are; a search that
     ends early leaves a lower bound. Linf costs milliseconds a row for a hundred shallow trees with the extra `trees`
-    (the first call on a machine compiles, for about 20 s of one core), far more without it; a program costs tenths of a
+    (the first call on a machine compiles, for about 5 s of one core), far more without it; a program costs tenths of a
     second to many seconds. Both take exponentially many boxes in the worst case.
 
     On a schema distances are over the possible rows, in its standardized units (`Ruler`): steps, ranges, immutable

@@ -9,26 +9,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.attacks.trees.regions import depth_of, regions
+from holdfast.attacks.trees.regions import Boxes, distances, regions
 from holdfast.core.errors import DataError, ModelError
 from holdfast.models.model import Argmax, Model
 from holdfast.models.trees.form import TINY, Trees
 from holdfast.models.trees.rounding import last_left
 
 AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
+ROOM = 2**27  # bytes of boxes that are kept
 ROUNDING = 8  # times the rounding error of a sum, what a check by leaves allows where classes share their trees
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Field:
-    """What all rows share: the arrays, where they are cut in the type of the inputs, and how deep they are."""
+    """What all rows share: the arrays, and where they are cut in the type of the inputs."""
 
     trees: Trees
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     cuts: NDArray[np.float64]
     above: NDArray[np.float64]
-    depth: int
     rim: float
     edge: float
     narrow: bool
@@ -36,6 +36,7 @@ class Field:
     sums: tuple[NDArray[np.float64], NDArray[np.float64]]
     shares: NDArray[np.bool_]
     largest: NDArray[np.float64]
+    kept: dict[bytes, Boxes] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, model: Model, x: Tensor) -> "Field":
@@ -73,7 +74,6 @@ class Field:
             high=np.ascontiguousarray(high),
             cuts=cuts,
             above=above,
-            depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
             rim=rim,
             edge=float(np.nextafter(kind(rim), kind(np.inf))),
             narrow=narrow,
@@ -131,19 +131,22 @@ class Field:
         return found
 
     def regions(self, row: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Every leaf's box around a row, inside the bounds, as `regions.regions` tells them."""
-        return self.within(row, self.low, self.high, self.fixed(row))
+        """Every leaf's box around a row, inside the bounds: tree, leaf, distance in Linf, limits as in `Boxes`."""
+        tree_of, leaf_of, *boxes = self.within(row, self.low, self.high, self.fixed(row))
+        return tree_of, leaf_of, distances(row.astype(np.float64), *boxes), *boxes
 
-    def within(
-        self, row: NDArray[Any], low: NDArray[Any], high: NDArray[Any], fixed: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        """The same between other ends, `(features,)`, with other features that stay as they are."""
-        trees = self.trees
-        return regions(
-            row.astype(np.float64), trees.read(row[None])[0], low, high, fixed, self.rim, self.edge, self.depth,
-            trees.operator == "<", TINY, self.cuts, self.above, trees.roots, trees.feature, trees.threshold, trees.left,
-            trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
-        )  # fmt: skip
+    def within(self, row: NDArray[Any], low: NDArray[Any], high: NDArray[Any], fixed: NDArray[Any]) -> Boxes:
+        """Every leaf's box between two ends, `(features,)`; the features that are fixed stay as they are in the row.
+
+        Kept, as most rows of a batch share theirs.
+        """
+        key = fixed.tobytes() + row[fixed].tobytes() + low.tobytes() + high.tobytes()
+        if key not in self.kept:
+            if sum(one.nbytes for boxes in self.kept.values() for one in boxes) > ROOM:
+                self.kept.clear()
+            seen = self.trees.read(row[None])[0]
+            self.kept[key] = regions(self.trees, seen, low, high, fixed, self.rim, self.edge, self.cuts, self.above)
+        return self.kept[key]
 
 
 def _bounds(trees: Trees) -> NDArray[np.int64]:

@@ -96,7 +96,7 @@ class Ground:
         return self.kept[key]
 
     def _stepped(
-        self, tree_of: Array, leaf_of: Array, _: Array, start: Array, limit_of: Array, lows: Array, highs: Array
+        self, tree_of: Array, leaf_of: Array, start: Array, limit_of: Array, lows: Array, highs: Array
     ) -> tuple[Array, tuples.Boxes]:
         """Boxes that end at multiples of the steps, without those that hold none."""
         tree_of, leaf_of, start, *limits = stepped(self.grid, tree_of, leaf_of, start, limit_of, lows, highs)

@@ -105,9 +105,9 @@ class Possibles:
     ) -> float:
         """The same for one other decision: a bound from below of what is paid for it."""
         lower, rows, held = 0.0, list(rows), True
-        for _ in range(REFUSED):
+        for turn in range(REFUSED):
             left, limit = until - time.monotonic(), best.paid
-            if left <= 0 or best.boxes >= budget:
+            if left <= 0 or (turn and best.boxes >= budget):
                 return lower
             scale = SCALE / limit if 0 < limit < np.inf else 1.0
             made = solved(**_asked(sheet, rows, lead, limit, scale, budget - best.boxes, left))

@@ -110,10 +110,10 @@ def _linear(schema: Schema, sheet: Sheet, rule: Comparison) -> list[Sum] | None:
     """A comparison of linear sums as rows, each open where a value is missing; None for any other."""
     if isinstance(rule.left, Text) or isinstance(rule.right, Text):
         return None
-    sides = [_sum(schema, sheet, side) for side in (rule.left, rule.right)]
-    if sides[0] is None or sides[1] is None:
+    left, right = _sum(schema, sheet, rule.left), _sum(schema, sheet, rule.right)
+    if left is None or right is None:
         return None
-    low, high = sides if rule.sign in ("<", "<=", "==") else sides[::-1]
+    low, high = (left, right) if rule.sign in ("<", "<=", "==") else (right, left)
     short = low.plus(high, -1.0)  # at most zero
     if rule.sign == "!=":
         return None
