@@ -187,7 +187,9 @@ class Ground:
         Finite, also where the bounds are infinite in the type of the inputs.
         """
         row, (least, greatest) = self.rows[i].astype(float), self.field.told
-        low, high = np.maximum(self.low[i], np.fmin(row, least)), np.minimum(self.high[i], np.fmax(row, greatest))
+        low, high = self.low[i], self.high[i]
+        if self.region is None:  # else relations may speak of columns that no tree tells
+            low, high = np.maximum(low, np.fmin(row, least)), np.minimum(high, np.fmax(row, greatest))
         stays = self.fixed[i] | ~(np.isfinite(low) & np.isfinite(high))
         return np.where(stays, 0.0, low), np.where(stays, 0.0, high)
 
