@@ -1,6 +1,7 @@
 """Exact Linf distances of a boosted ensemble beside Veritas': seconds a point, cold and warm, and do they agree.
 
     HOLDFAST_DATA=... .venv/bin/python benchmarks/trees.py
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/trees.py --kinds
 
 XGBoost of 100 trees of depth 4 on MNIST's twos and sixes (pixels in 0..1), the first 200 of them that it gets right in
 the test set. Each side runs in processes of its own, one after another in the same run, one thread:
@@ -15,6 +16,11 @@ Devos, Meert and Davis, ICML 2021, arXiv:2010.09213) narrows an interval; `steps
 until its interval is that short, which is what "proves optimal" means here. Its guard beside thresholds is 1e-6 instead
 of 1e-4, for its distances would be off by the guard. Afterwards the other norms on the first 20 points, by mixed
 integer programs.
+
+`--kinds` is another table: ensembles of five libraries on heart disease (four hospitals, with its missing values), in
+L1 over the rows that its schema allows, standardized. For each point a bound from below after one node of the solver,
+the exact distance, and how many times as far LeafTuple, GraphSearch and Moeva2 come (median and worst); `out of order`
+counts the points at which a bound is above the exact distance or an attack below it.
 """
 
 import argparse
@@ -144,6 +150,63 @@ def norms(folder: pathlib.Path, points: int) -> None:
         print(f"{np.median(ratio):20.3f}{ratio.max():7.2f}{int(walked.success.sum()):8}{took:11.3f}", flush=True)
 
 
+def ensembles() -> dict[str, Any]:
+    """Classifiers of five libraries that take missing values."""
+    import catboost
+    import lightgbm
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+    quiet = {"verbose": 0, "thread_count": 1, "allow_writing_files": False}
+    return {
+        "scikit-learn forest": RandomForestClassifier(30, max_depth=5, random_state=0),
+        "scikit-learn histogram": HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=12, random_state=0),
+        "XGBoost": xgboost.XGBClassifier(n_estimators=30, max_depth=4, n_jobs=1, random_state=0),
+        "LightGBM": lightgbm.LGBMClassifier(n_estimators=30, num_leaves=12, n_jobs=1, verbose=-1, random_state=0),
+        "CatBoost": catboost.CatBoostClassifier(iterations=30, depth=4, random_seed=0, **quiet),
+    }
+
+
+def reached(model: Any, x: Any, out: Any) -> Any:
+    """How far an attack came in L1 and standardized units, `(n,)`; infinite where it found nothing."""
+    far = model.space.schema.ruler.distance(out.adversarial, x, "l1")
+    return far.where(out.success, float("inf"))
+
+
+def kinds(points: int) -> None:
+    """Bounds, exact distances and attacks on ensembles of five libraries, point by point."""
+    import holdfast as hf
+
+    data, close = hf.data.load("heart"), 2e-6
+    attacks = {
+        "LeafTuple": hf.attacks.LeafTuple(),
+        "GraphSearch": hf.attacks.GraphSearch(),
+        "Moeva2": hf.attacks.Moeva2(),
+    }
+    print(f"{'':24}{'accuracy':>9}{'points':>7}{'proven':>7}{'bound':>8}{'exact':>8}{'s a point':>10}", end="")
+    print("".join(f"{name:>13}" for name in attacks) + f"{'out of order':>14}")
+    for name, estimator in ensembles().items():
+        model = hf.wrap(estimator.fit(data.train.x.numpy(), data.train.y.numpy()), data.test.space)
+        said = model.predict(data.test.x)
+        right = (said == data.test.y).nonzero()[:, 0]
+        gaps = data.test.x[right].isnan().any(1)
+        right = right[gaps.double().argsort(descending=True, stable=True)][:: max(len(right) // points, 1)][:points]
+        x, y, begin = data.test.x[right], data.test.y[right], time.process_time()
+        exact = hf.exact_distance(model, x, y, norm="l1")
+        took = (time.process_time() - begin) / len(x)
+        early = hf.exact_distance(model, x, y, norm="l1", budget=1)
+        found = {one: reached(model, x, hf.run(attack, model, x, y, "table:l1=inf")) for one, attack in attacks.items()}
+        wrong = (early.lower > exact.distance) | (exact.lower > exact.distance)
+        for far in found.values():
+            wrong |= far < exact.distance * (1 - close)
+        there = exact.distance.isfinite()
+        shown = (early.lower[there].median(), exact.distance[there].median())
+        print(f"{name:24}{(said == data.test.y).double().mean():9.3f}{len(x):7}{int(exact.proven.sum()):7}", end="")
+        print("".join(f"{float(one):8.3f}" for one in shown) + f"{took:10.2f}", end="")
+        ratios = [(far / exact.distance)[there] for far in found.values()]
+        print("".join(f"{float(one.median()):8.2f} ({one.max():.1f})".rjust(13) for one in ratios), end="")
+        print(f"{int(wrong.sum()):14}", flush=True)
+
+
 def child(folder: pathlib.Path, side: str) -> None:
     """Two passes in this process: cold, then warm."""
     model = xgboost.XGBClassifier(n_jobs=1)
@@ -197,11 +260,15 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--programs", type=int, default=20, help="points in L0, L1 and L2")
     parser.add_argument("--only-programs", action="store_true", help="leave Veritas out")
+    parser.add_argument("--kinds", action="store_true", help="ensembles of five libraries, on a table")
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
         child(options.folder, options.side)
+        return
+    if options.kinds:
+        kinds(min(options.points, 40))
         return
     with tempfile.TemporaryDirectory() as made:
         folder = pathlib.Path(made)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import holdfast as hf
-from holdfast.attacks.trees import exact
+from holdfast.attacks.trees import exact, search
 from holdfast.core.errors import DataError, ModelError, ThreatError
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
 from holdfast.models.model import Model
@@ -205,6 +205,23 @@ def test_a_search_that_ends_early_leaves_a_bound_from_below():
     near = exact.exact_distance(model, x, label, within=middle)
     assert torch.equal(near.distance < np.inf, whole.distance < middle)
     assert bool((near.lower == torch.clamp(whole.distance, max=middle)).all())
+
+
+def test_room_that_runs_out_in_the_middle_of_a_search_changes_nothing(monkeypatch):
+    estimator = next(case for case in CASES if case.name == "forest, missing").fitted()
+    x = np.nan_to_num(CASES[3].data(n=4, seed=4)[0])
+    model = hf.wrap(estimator, (-30, 30))
+    label = model.predict(torch.from_numpy(x))
+    before = exact.exact_distance(model, x, label)
+    grown = []
+    monkeypatch.setattr(search, "ROOM", 1)
+    monkeypatch.setattr(
+        search, "_search", lambda *given, run=search._search: grown.append(len(given[18])) or run(*given)
+    )
+    after = exact.exact_distance(model, x, label)
+    assert max(grown) >= 4 * min(grown)
+    for field in dataclasses.fields(before):
+        assert torch.equal(getattr(before, field.name), getattr(after, field.name))
 
 
 def test_what_is_wrong_already_is_at_distance_zero():

@@ -191,7 +191,7 @@ def test_a_clock_that_ends_all_programs_leaves_the_bound_and_the_witness_of_linf
         clocks.append(asked["options"].get("time_limit"))
         return milp(**asked)
 
-    monkeypatch.setattr(program, "_solved", timed)
+    monkeypatch.setattr(program, "solved", timed)
     for seconds in (600, np.inf):
         hf.exact_distance(model, x, model.predict(x), norm="l1", seconds=seconds, budget=1)
     assert 0 < clocks[0] <= 600
@@ -207,7 +207,7 @@ def test_a_solver_that_is_stopped_proves_its_bound_alone(monkeypatch):
         made.status, made.mip_dual_bound = 1, made.fun - 0.1 * abs(made.fun)
         return made
 
-    monkeypatch.setattr(program, "_solved", stopped)
+    monkeypatch.setattr(program, "solved", stopped)
     found = hf.exact_distance(model, x, model.predict(x), norm="l1")
     assert float(found.distance) == pytest.approx(best, rel=CLOSE)
     assert float(found.lower) < best * (1 - 1e-3)

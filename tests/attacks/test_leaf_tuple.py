@@ -238,3 +238,23 @@ def test_bounds_far_wider_than_the_data_leave_no_walk_far_away(norm):
     exact = hf.exact_distance(model, rows, label).distance
     assert out.success.all()
     assert float((out.distance("linf") / exact).max()) < 3  # 13 and 37 where the reach was halved on its own scale
+
+
+@pytest.mark.parametrize("bounds", [1e39, 1e300], ids=str)
+@pytest.mark.parametrize("norm", NORMS)
+def test_bounds_beyond_the_type_of_the_inputs_change_no_walk(norm, bounds):
+    """In float32 they are infinite; no tree tells values beyond its thresholds apart, so a reach ends there."""
+    case = next(c for c in CASES if c.name == "forest")
+    x = torch.from_numpy(case.data(n=10, seed=3)[0].astype(np.float32))
+    near, wide = (hf.wrap(case.fitted(), (-end, end)) for end in (30.0, bounds))
+    y = near.predict(x)
+    probe, ground = ground_of(wide, x, y, f"{norm}:inf")
+    assert torch.isinf(probe.region.high).all()
+    for i in range(len(x)):
+        unit, reach = ground._units(i)
+        assert (unit > 0).all()
+        assert reach == (unit * np.subtract(*ground.ends(i)[::-1])).max() > 0
+    first, second = (run(LeafTuple(restarts=4), model, x, y, f"{norm}:inf") for model in (near, wide))
+    assert first.success.all()
+    assert torch.equal(first.distance(norm), second.distance(norm))
+    assert torch.equal(first.queries, second.queries)

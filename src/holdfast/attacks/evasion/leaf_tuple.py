@@ -78,13 +78,14 @@ class LeafTuple(Attack):
                 break
             u = probe.draw.uniform(width, only=missing).double().cpu().numpy()
             for i in (missing & probe.alive).nonzero()[:, 0].tolist():
-                room, row = ground.high[i] - ground.low[i], ground.rows[i].astype(float)
+                (low, high), row = ground.ends(i), ground.rows[i].astype(float)
+                room = high - low
                 if known[i]:
                     part = np.abs(nearest[i] - row) / np.where(room > 0, room, 1.0)
                     reach = (1 - k / self.tries) * float(np.nan_to_num(part).max())
                     noisy = nearest[i] + reach * room * (2 * u[i] - 1)
                 else:
-                    noisy = row + min(2 * (k + 1) / self.tries, 1.0) * (ground.low[i] + room * u[i] - row)
+                    noisy = row + min(2 * (k + 1) / self.tries, 1.0) * (low + room * u[i] - row)
                 point = ground.snapped(noisy, i)
                 start = ground.held(i, point, strict)
                 if start is not None:

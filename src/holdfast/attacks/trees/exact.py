@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.attacks.trees.field import Field, gains_of
+from holdfast.attacks.trees.field import Field, gains_of, least
 from holdfast.attacks.trees.possible import Possible
+from holdfast.attacks.trees.possible_program import Best, Possibles
 from holdfast.attacks.trees.program import POWERS, Boxes, Found, Program, cheapest, cost, length, shrunk
 from holdfast.attacks.trees.search import nearest
 from holdfast.core.errors import DataError, ThreatError
@@ -20,10 +21,9 @@ from holdfast.core.params import Count, Range, check
 from holdfast.models.model import Model
 from holdfast.models.settle import settle, wrapped
 from holdfast.threats.goals import indices
+from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.tables.threat import Table
-
-_MEASURES = {"l0": "features", "l1": "l1", "l2": "l2"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,13 +80,16 @@ def exact_distance(
     a mixed integer program (HiGHS), proven to a relative gap of 1e-6. Either way a witness is asked of the model
     itself, in its library's own arithmetic; missing values stay missing and categories stay as they are; a search that
     ends early leaves a lower bound. Linf costs milliseconds a row for a hundred shallow trees with the extra `trees`
-    (the first call on a machine compiles, for about 20 s of one core), far more without it; a program costs tenths of a
+    (the first call on a machine compiles, for about 5 s of one core), far more without it; a program costs tenths of a
     second to many seconds. Both take exponentially many boxes in the worst case.
 
-    On a schema distances are Linf over the possible rows, in its standardized units (`Ruler`): steps, ranges, immutable
-    columns and directions hold, and every witness passes `schema.validate`. One-hot groups stay as they are, as missing
-    values do. Relations are held by the witness, not by the search: where the nearest row breaks one, the distance is
-    infinite and not proven, and `lower` is true all the same. Other norms are refused there.
+    On a schema distances are over the possible rows, in its standardized units (`Ruler`): steps, ranges, immutable
+    columns and directions hold, and every witness passes `schema.validate`. In L0, L1 and L2 one-hot groups, levels and
+    missing values move as the schema lets them, and the program holds the relations: linear ones, and any over columns
+    of few values; others are refused by name. A relation between numbers without steps holds there within the solver's
+    tolerance, and what the witness costs more is left between `lower` and the distance. In Linf one-hot groups and
+    missing values stay as they are and relations are held by the witness, not by the search: where the nearest row
+    breaks one, the distance is infinite and not proven, and `lower` is true of rows with the same groups and gaps.
 
     Args:
         model: A wrapped tree ensemble.
@@ -100,11 +103,12 @@ def exact_distance(
     Raises:
         ModelError: HF271 for a model without trees, HF270 for one whose trees cannot be read, or not be cut at the
             model's threshold, HF272 where the arrays do not answer as the model does.
-        ThreatError: HF303 for another norm, on a schema for any but Linf, HF305 for labels that cannot be read or that
-            the model cannot output.
+        ThreatError: HF303 for another norm and for a relation that no program holds, HF305 for labels that cannot be
+            read or that the model cannot output.
         DataError: HF104 for inputs outside the bounds, or rows that break the schema.
     """
-    _check_norm(norm, wrapped(model))
+    _check_norm(norm)
+    wrapped(model)
     how = Search(budget=budget, within=within, seconds=seconds)
     x = _read(model, x)
     model = settle(model, torch.nan_to_num(x))
@@ -113,7 +117,7 @@ def exact_distance(
     field.agree(x, np.eye(int(model.classes or 2), dtype=bool)[model.predict(x).cpu().numpy()])
     rows = x.cpu().numpy().reshape(len(x), -1)
     around = _around(model, field, x, rows)
-    one_row = _row if norm == "linf" else functools.partial(_programmed, norm=norm, ask=_asked(model, x))
+    one_row = _row if norm == "linf" else _programs(model, x, norm)
     found = [
         one_row(field, row, int(own), how, near()) for row, own, near in zip(rows, label.tolist(), around, strict=True)
     ]
@@ -136,7 +140,7 @@ def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[tuple[float, f
     )
 
 
-def _check_norm(norm: str, model: Model) -> None:
+def _check_norm(norm: str) -> None:
     """Refuse what is not measured.
 
     Raises:
@@ -145,14 +149,6 @@ def _check_norm(norm: str, model: Model) -> None:
     if not isinstance(norm, str) or (norm != "linf" and norm not in POWERS):
         raise ThreatError(
             "HF303", "Exact distances are not measured in this norm", seen=repr(norm), expected="linf, l0, l1 or l2"
-        )
-    if isinstance(model.space, Tabular) and norm != "linf":
-        raise ThreatError(
-            "HF303",
-            "Exact distances over the rows of a schema are measured in linf alone",
-            seen=repr(norm),
-            expected="linf",
-            fix=f"LeafTuple comes near: hf.run(hf.attacks.LeafTuple(), model, x, y, 'table:{_MEASURES[norm]}=inf')",
         )
 
 
@@ -208,6 +204,40 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
     return lambda row: int(model.predict(torch.from_numpy(row[None]).to(x).reshape(1, *x.shape[1:]))[0])
 
 
+def _programs(model: Model, x: Tensor, norm: str) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
+    """What measures a row in L0, L1 or L2."""
+    if isinstance(model.space, Tabular):
+        return functools.partial(_tabled, norm=norm, ask=_asked(model, x), schema=model.space.schema)
+    return functools.partial(_programmed, norm=norm, ask=_asked(model, x))
+
+
+def _tabled(
+    field: Field,
+    row: NDArray[Any],
+    label: int,
+    how: Search,
+    around: tuple[NDArray[Any], ...],
+    *,
+    norm: str,
+    ask: Callable[[NDArray[Any]], int],
+    schema: Schema,
+) -> tuple[float, float, int, NDArray[Any]]:
+    """One row of a table in L0, L1 or L2: distance, lower bound, boxes looked at, witness."""
+    far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    if far == 0:
+        return far, near, looked, witness
+    possible = Possibles(schema=schema, row=row, label=label, norm=norm, ask=ask)
+    limit = how.within ** max(POWERS[norm], 1)
+    best = Best(witness=row, paid=limit, lower=0.0, boxes=looked)
+    if np.isfinite(far) and possible.other(witness):
+        better = shrunk(lambda tried: ask(tried) if possible.possible(tried) else label, row, witness, label)
+        if (paid := possible.paid(better)) < limit:
+            best.witness, best.paid = better, paid
+    possible.search(field, best, how.budget, how.seconds)
+    there = best.paid < limit
+    return (length(best.paid, norm) if there else np.inf), length(best.lower, norm), best.boxes, best.witness
+
+
 def _programmed(
     field: Field,
     row: NDArray[Any],
@@ -225,7 +255,7 @@ def _programmed(
     kind, point = row.dtype.name, row.astype(np.float64)
     limit = float(cost(np.array(how.within), norm)) if norm != "l0" else how.within
     found = Found(witness=point, paid=limit, lower=0.0, boxes=looked)
-    least, until = float(cost(np.array(near), norm)), time.monotonic() + how.seconds
+    first, until = float(cost(np.array(near), norm)), time.monotonic() + how.seconds
     if np.isfinite(far):
         better = shrunk(ask, row, witness, label).astype(np.float64)
         paid = float(cost(np.nan_to_num(better - point), norm).sum())
@@ -236,25 +266,19 @@ def _programmed(
     gains, offset, slack = gains_of(field, leaf_of, label)
     for other in np.argsort(-offset, kind="stable").tolist():
         if other != label:
-            found.lower = min(found.paid, least)
+            found.lower = min(found.paid, first)
             if time.monotonic() >= until:
                 bounds.append(found.lower)
                 continue
             lead = (
                 gains[other],
-                _least(field, gains[other], float(offset[other]), float(slack[:, other].sum()), other > label),
+                least(field, gains[other], float(offset[other]), float(slack[:, other].sum()), other > label),
             )
             cheapest(program, found, lead, ask, label, how.budget, until)
             bounds.append(found.lower)
     lower = length(min(found.paid, *bounds), norm)
     there = found.paid < limit
     return (length(found.paid, norm) if there else np.inf), lower, found.boxes, found.witness.astype(row.dtype)
-
-
-def _least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
-    """What the regions have to add up to at least; between the sums, where they are whole and so without rounding."""
-    whole = bool((gains == np.round(gains)).all()) and offset == round(offset) and not field.trees.shift.any()
-    return -offset + (0.5 if tied else -0.5) if whole else -offset - slack
 
 
 def _boxes(field: Field, row: NDArray[Any], around: tuple[NDArray[Any], ...]) -> tuple[Boxes, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """What all rows of a batch share where the structure of a tree ensemble is searched."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,26 +9,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.attacks.trees.regions import depth_of, regions
+from holdfast.attacks.trees.regions import Boxes, distances, regions
 from holdfast.core.errors import DataError, ModelError
 from holdfast.models.model import Model
 from holdfast.models.trees.form import TINY, Trees
 from holdfast.models.trees.rounding import last_left
 
 AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
+ROOM = 2**27  # bytes of boxes that are kept
 ROUNDING = 8  # times the rounding error of a sum, what a check by leaves allows where classes share their trees
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Field:
-    """What all rows share: the arrays, where they are cut in the type of the inputs, and how deep they are."""
+    """What all rows share: the arrays, and where they are cut in the type of the inputs."""
 
     trees: Trees
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     cuts: NDArray[np.float64]
     above: NDArray[np.float64]
-    depth: int
     rim: float
     edge: float
     narrow: bool
@@ -35,6 +36,7 @@ class Field:
     sums: tuple[NDArray[np.float64], NDArray[np.float64]]
     shares: NDArray[np.bool_]
     largest: NDArray[np.float64]
+    kept: dict[bytes, Boxes] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, model: Model, x: Tensor) -> "Field":
@@ -72,7 +74,6 @@ class Field:
             high=np.ascontiguousarray(high),
             cuts=cuts,
             above=above,
-            depth=depth_of(trees.feature, trees.left, trees.right, trees.roots),
             rim=rim,
             edge=float(np.nextafter(kind(rim), kind(np.inf))),
             narrow=narrow,
@@ -108,25 +109,44 @@ class Field:
         found = self.trees.sums(rows)
         return np.concatenate([np.zeros_like(found), found], 1) if found.shape[1] == 1 else found
 
+    @functools.cached_property
+    def told(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest value that some tree tells from others, inside the bounds, `(features,)` each.
+
+        Both are finite where there are some; else the first is infinite and the second its negative.
+        """
+        trees, least, greatest = self.trees, np.full(len(self.low), np.inf), np.full(len(self.low), -np.inf)
+        cut, zero = (trees.feature >= 0) & (trees.members < 0), (trees.feature >= 0) & trees.zeros
+        edge = np.full(int(zero.sum()), self.edge)
+        f = np.concatenate([trees.feature[cut], trees.feature[cut], trees.feature[zero], trees.feature[zero]])
+        end = np.concatenate([self.cuts[cut], self.above[cut], edge, -edge])
+        there = np.isfinite(end)
+        np.minimum.at(least, f[there], end[there])
+        np.maximum.at(greatest, f[there], end[there])
+        return np.maximum(least, self.low), np.minimum(greatest, self.high)
+
     def fixed(self, row: NDArray[Any]) -> NDArray[np.bool_]:
         """What no search moves: missing values and categories, `(features,)`."""
         found: NDArray[np.bool_] = np.isnan(row) | self.trees.categorical
         return found
 
     def regions(self, row: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Every leaf's box around a row, inside the bounds, as `regions.regions` tells them."""
-        return self.within(row, self.low, self.high, self.fixed(row))
+        """Every leaf's box around a row, inside the bounds: tree, leaf, distance in Linf, limits as in `Boxes`."""
+        tree_of, leaf_of, *boxes = self.within(row, self.low, self.high, self.fixed(row))
+        return tree_of, leaf_of, distances(row.astype(np.float64), *boxes), *boxes
 
-    def within(
-        self, row: NDArray[Any], low: NDArray[Any], high: NDArray[Any], fixed: NDArray[Any]
-    ) -> tuple[NDArray[Any], ...]:
-        """The same between other ends, `(features,)`, with other features that stay as they are."""
-        trees = self.trees
-        return regions(
-            row.astype(np.float64), trees.read(row[None])[0], low, high, fixed, self.rim, self.edge, self.depth,
-            trees.operator == "<", TINY, self.cuts, self.above, trees.roots, trees.feature, trees.threshold, trees.left,
-            trees.right, trees.missing, trees.zeros, trees.members, trees.bits,
-        )  # fmt: skip
+    def within(self, row: NDArray[Any], low: NDArray[Any], high: NDArray[Any], fixed: NDArray[Any]) -> Boxes:
+        """Every leaf's box between two ends, `(features,)`; the features that are fixed stay as they are in the row.
+
+        Kept, as most rows of a batch share theirs.
+        """
+        key = fixed.tobytes() + row[fixed].tobytes() + low.tobytes() + high.tobytes()
+        if key not in self.kept:
+            if sum(one.nbytes for boxes in self.kept.values() for one in boxes) > ROOM:
+                self.kept.clear()
+            seen = self.trees.read(row[None])[0]
+            self.kept[key] = regions(self.trees, seen, low, high, fixed, self.rim, self.edge, self.cuts, self.above)
+        return self.kept[key]
 
 
 def decisive(model: Model, x: Tensor) -> None:
@@ -171,3 +191,9 @@ def gains_of(
         base - base[label] + shift - shift[label],
         np.stack([2 * total * (error + exact) + checks, checks]),
     )
+
+
+def least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
+    """What the regions have to add up to at least; between the sums, where they are whole and so without rounding."""
+    whole = bool((gains == np.round(gains)).all()) and offset == round(offset) and not field.trees.shift.any()
+    return -offset + (0.5 if tied else -0.5) if whole else -offset - slack

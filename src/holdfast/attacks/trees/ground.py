@@ -24,6 +24,9 @@ from a row to a random point."""
 ROOM = 2**28
 """Bytes of boxes that are kept."""
 
+NARROW = 1e-100
+"""No room counts as less, so that a share of it is finite."""
+
 LOOKED = 64
 """Neighbors whose rows are held against a schema at once, the nearest first."""
 
@@ -75,8 +78,7 @@ class Ground:
             weight = (ruler.costs if measure == "cost" else ruler.unit).numpy()
             sums = any(name != "linf" and limit < math.inf for name, limit in region.limits[1:])
             table = region if region.schema.rules or sums else None
-        width = field.high - field.low
-        ties = {0.0: 1 / np.where(width > 0, width, 1.0), math.inf: weight}.get(p, np.zeros(len(weight)))
+        ties = {0.0: _each(field.told[1] - field.told[0], 1.0), math.inf: weight}.get(p, np.zeros(len(weight)))
         return cls(
             field=field, rows=rows, low=np.ascontiguousarray(low), high=np.ascontiguousarray(high), fixed=fixed,
             grid=grid, prices=(p, weight, flat, ties), wanted=wanted, sums=field.sums_of(rows), region=table,
@@ -94,7 +96,7 @@ class Ground:
         return self.kept[key]
 
     def _stepped(
-        self, tree_of: Array, leaf_of: Array, _: Array, start: Array, limit_of: Array, lows: Array, highs: Array
+        self, tree_of: Array, leaf_of: Array, start: Array, limit_of: Array, lows: Array, highs: Array
     ) -> tuple[Array, tuples.Boxes]:
         """Boxes that end at multiples of the steps, without those that hold none."""
         tree_of, leaf_of, start, *limits = stepped(self.grid, tree_of, leaf_of, start, limit_of, lows, highs)
@@ -174,11 +176,22 @@ class Ground:
     def _units(self, i: int) -> tuple[Array, float]:
         """What a unit of each feature counts toward a reach, `(features,)`, and the reach that holds every point."""
         p, weight, flat, _ = self.prices
-        room = self.high[i] - self.low[i]
-        known = np.isfinite(room) & (room > 0)
-        unit = np.where(known, 1 / np.where(known, room, 1.0), 0.0) if p == 0.0 else np.where(flat, 0.0, weight)
-        unit = np.where(np.isfinite(unit), unit, 0.0)
-        return unit, float((unit * np.where(known, room, 0.0)).max(initial=0.0)) or 1.0
+        low, high = self.ends(i)
+        room = high - low
+        unit = _each(room, 0.0) if p == 0.0 else np.where(flat, 0.0, weight)
+        return unit, float((unit * room).max(initial=0.0)) or 1.0
+
+    def ends(self, i: int) -> tuple[Array, Array]:
+        """How far a row's features may go before no tree tells more, `(features,)` each; 0 for what stays.
+
+        Finite, also where the bounds are infinite in the type of the inputs.
+        """
+        row, (least, greatest) = self.rows[i].astype(float), self.field.told
+        low, high = self.low[i], self.high[i]
+        if self.region is None:  # else relations may speak of columns that no tree tells
+            low, high = np.maximum(low, np.fmin(row, least)), np.minimum(high, np.fmax(row, greatest))
+        stays = self.fixed[i] | ~(np.isfinite(low) & np.isfinite(high))
+        return np.where(stays, 0.0, low), np.where(stays, 0.0, high)
 
     def walked(self, starts: dict[int, Array], strict: bool) -> dict[int, Array]:
         """The points at the end of walks from some rows' tuples; `strict` takes no step on a close decision."""
@@ -243,6 +256,12 @@ class Ground:
         row = self.rows[i].astype(float)
         found: Array = np.where((row < low) | (row > high), np.clip(row, low, high), row).astype(self.rows.dtype)
         return found
+
+
+def _each(room: Array, none: float) -> Array:
+    """What a unit is of each room, `none` where there is no room."""
+    found: Array = np.where(room > 0, 1 / np.maximum(room, NARROW), none)
+    return found
 
 
 def _wanted(probe: Probe) -> Array:

@@ -51,7 +51,7 @@ class Possible:
 
     def regions(self, field: Field, row: Array, i: int) -> tuple[Array, ...]:
         """Every leaf's box around a row as `Field.regions` tells them, with distances in standardized units (Linf)."""
-        tree_of, leaf_of, _, *boxes = field.within(row, self.low[i], self.high[i], self.fixed[i])
+        tree_of, leaf_of, *boxes = field.within(row, self.low[i], self.high[i], self.fixed[i])
         tree_of, leaf_of, start, limit_of, lows, highs = stepped(self.grid, tree_of, leaf_of, *boxes)
         point, scale = row.astype(np.float64)[limit_of], self.region.ruler.scale[self.region.ruler.slot].numpy()
         gap = np.maximum(np.maximum(lows - point, point - highs), 0.0)
@@ -65,6 +65,7 @@ def stepped(
     grid: dict[int, Feature], tree_of: Array, leaf_of: Array, start: Array, limit_of: Array, lows: Array, highs: Array
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Boxes that end at multiples of the steps, without those that hold none."""
+    lows, highs = lows.copy(), highs.copy()
     for j, feature in grid.items():
         at = limit_of == j
         lows[at], highs[at] = inward(feature, lows[at], 1), inward(feature, highs[at], -1)

@@ -215,7 +215,7 @@ def cheapest(
             return
         clock = {"time_limit": left} if np.isfinite(left) else {}
         rest = [LinearConstraint(_matrix(forbidden, len(price)), -np.inf, [one[2] for one in forbidden])]
-        made = _solved(
+        made = solved(
             c=price * scale, integrality=np.arange(len(price)) < cuts, bounds=Bounds(0, top),
             constraints=fixed + (rest if forbidden else []),
             options={"node_limit": max(budget - found.boxes, 1), "mip_rel_gap": 0.0, **clock},
@@ -242,7 +242,7 @@ def cheapest(
         forbidden.append(([*(cuts + held)], [1.0] * len(held), len(held) - 1.0))
 
 
-def _solved(**asked: Any) -> Any:
+def solved(**asked: Any) -> Any:
     """What HiGHS says, asked in a thread: Ctrl-C ends the wait, which the solver itself would not hear."""
     from scipy.optimize import milp
 

@@ -101,14 +101,25 @@ def _steps(
         at = np.full(len(seen), root, np.int32)
         while len(live := np.flatnonzero(feature[at] >= 0)):
             node = at[live]
-            value = seen[live, feature[node]]
-            lost, kind = np.isnan(value), missing[node]
-            value = np.where(lost & (kind == 2), 0.0, value)
-            goes = value < threshold[node] if strict else value <= threshold[node]
-            goes = np.where(members[node] >= 0, _held(value, members[node], bits), goes)
-            away = (lost & (kind != 2)) | (zeros[node] & (np.abs(value) <= tiny))
-            at[live] = np.where(np.where(away, kind == 1, goes), left[node], right[node])
+            goes = lefts(
+                seen[live, feature[node]], strict, tiny, threshold[node], missing[node], zeros[node], members[node],
+                bits,
+            )  # fmt: skip
+            at[live] = np.where(goes, left[node], right[node])
         found[:, tree] = left[at]
+    return found
+
+
+def lefts(
+    value: Array, strict: bool, tiny: float, threshold: Array, missing: Array, zeros: Array, members: Array, bits: Array
+) -> Array:
+    """Whether each value goes left at its node, all `(n,)`."""
+    lost = np.isnan(value)
+    value = np.where(lost & (missing == 2), 0.0, value)
+    goes = value < threshold if strict else value <= threshold
+    goes = np.where(members >= 0, _held(value, members, bits), goes)
+    away = (lost & (missing != 2)) | (zeros & (np.abs(value) <= tiny))
+    found: Array = np.where(away, missing == 1, goes)
     return found
 
 

@@ -1,0 +1,211 @@
+"""The nearest possible row of a table with another decision in L0, L1 and L2, as a mixed integer program.
+
+As in `program` (Kantchelian, Tygar and Joseph, ICML 2016), with cells of columns and one-hot groups in the place of
+cuts, so that the schema is part of it: steps, ranges, directions and what must not change leave cells away, a group is
+in exactly one, a missing value is one more, and relations are rows (`relations`).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from holdfast.attacks.trees.cells import MEASURES, POWERS, leaves_of, slots_of
+from holdfast.attacks.trees.field import Field, gains_of, least
+from holdfast.attacks.trees.program import GAP, INFEASIBLE, OPTIMAL, REFUSED, SCALE, solved
+from holdfast.attacks.trees.relations import Rule, parts, related, rows_of, slots_in
+from holdfast.attacks.trees.sheet import Sheet, Sum, matrix
+from holdfast.threats.tables.checking import holds
+from holdfast.threats.tables.schema import Schema
+
+Array = NDArray[Any]
+NEAR = 0.01
+"""Of a limit: what is cheaper is looked for again in its own units, as the solver's tolerances are absolute."""
+
+
+INWARD = 2e-6
+"""In the units of the largest factor of a row: more than the solver's tolerance."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Best:
+    """What is known so far: the nearest witness, how far it is and what is left to prove, nodes of the solver."""
+
+    witness: Array
+    paid: float
+    lower: float
+    boxes: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Possibles:
+    """The possible rows around one row.
+
+    Args:
+        schema: What they may be.
+        row: Codes `(features,)`.
+        label: The class to leave.
+        norm: "l0", "l1" or "l2".
+        ask: A row -> the model's own class.
+    """
+
+    schema: Schema
+    row: Array
+    label: int
+    norm: str
+    ask: Callable[[Array], int]
+
+    def possible(self, point: Array) -> bool:
+        """Whether the schema lets the row become this one."""
+        return bool(self.schema.validate(point[None], self.row[None]).valid)
+
+    def other(self, point: Array) -> bool:
+        """Whether it may become this one, and the model itself decides otherwise there."""
+        return self.possible(point) and self.ask(point) != self.label
+
+    def paid(self, point: Array) -> float:
+        """What the changes add up to: their distance, in L2 its square."""
+        there, here = torch.from_numpy(point[None]), torch.from_numpy(self.row[None])
+        return float(self.schema.ruler.distance(there, here, MEASURES[self.norm])) ** max(POWERS[self.norm], 1)
+
+    def search(self, field: Field, best: Best, budget: int, seconds: float) -> None:
+        """Lower what is paid to the cheapest possible row with another decision.
+
+        Args:
+            field: The trees.
+            best: What is known; changed in place.
+            budget: Nodes of the solver.
+            seconds: By the clock.
+
+        Raises:
+            ThreatError: HF303 for what no program holds.
+        """
+        until = time.monotonic() + seconds
+        slots = slots_of(self.schema, field, self.row, self.norm, related(self.schema))
+        leaves = leaves_of(field, slots, self.row)
+        ranges = self.schema.ranges
+        sheet = Sheet(slots, leaves, self.row, ranges.step.numpy(), self.schema.scales.numpy(), self.norm == "l1")
+        rows = rows_of(self.schema, sheet, self.norm)
+        gains, offset, slack = gains_of(field, leaves.leaf_of, self.label)
+        bounds = []
+        for other in np.argsort(-offset, kind="stable").tolist():
+            if other != self.label:
+                lead = least(
+                    field, gains[other], float(offset[other]), float(slack[:, other].sum()), other > self.label
+                )
+                bounds.append(self._cheapest(sheet, rows, (gains[other], lead), best, budget, until))
+        best.lower = min(best.paid, *bounds)
+
+    def _cheapest(
+        self, sheet: Sheet, rows: list[Sum], lead: tuple[Array, float], best: Best, budget: int, until: float
+    ) -> float:
+        """The same for one other decision: a bound from below of what is paid for it."""
+        lower, rows, held = 0.0, list(rows), True
+        for turn in range(REFUSED):
+            left, limit = until - time.monotonic(), best.paid
+            if left <= 0 or (turn and best.boxes >= budget):
+                return lower
+            scale = SCALE / limit if 0 < limit < np.inf else 1.0
+            made = solved(**_asked(sheet, rows, lead, limit, scale, budget - best.boxes, left))
+            best.boxes += int(made.mip_node_count or 0)
+            if made.status == INFEASIBLE:  # nothing that is cheaper
+                return max(lower, limit) if held else lower
+            if made.mip_dual_bound is not None and held:
+                slack = GAP * (limit if np.isfinite(limit) else 1.0)
+                lower = min(max(lower, made.mip_dual_bound / scale + sheet.price.number - slack), limit)
+            if made.x is None:
+                return lower
+            point, cells = sheet.point(made.x)
+            there = next((one for one in (point, self._mended(point)) if self.other(one)), None)
+            if there is None:
+                if made.status != OPTIMAL or not (
+                    self._cut(sheet, rows, point, cells) or (held and _inward(sheet, rows))
+                ):
+                    return lower
+                held = held and not self._sought(sheet, point)
+                continue
+            paid = self.paid(there)
+            if paid <= best.paid:
+                best.paid, best.witness = paid, there
+            if made.status == OPTIMAL and NEAR * limit <= paid <= lower + 2 * GAP * limit < np.inf:
+                return paid
+            if np.isfinite(limit) and paid >= limit * (1 - GAP):
+                return min(lower, paid)
+        return lower
+
+    def _mended(self, point: Array) -> Array:
+        """What the schema makes possible of a point that misses a relation by the solver's tolerance."""
+        found: Array = self.schema.repair(point[None], self.row[None]).rows[0].numpy()
+        return found
+
+    def _broken(self, point: Array) -> list[Rule]:
+        there = torch.from_numpy(point[None])
+        return [rule for rule in parts(self.schema) if not bool(holds(self.schema, rule, there))]
+
+    def _sought(self, sheet: Sheet, point: Array) -> bool:
+        """Whether a relation that is broken speaks of a number that is sought inside its cell."""
+        return any(sheet.slots[s].moves for rule in self._broken(point) for s in slots_in(self.schema, sheet, rule))
+
+    def _cut(self, sheet: Sheet, rows: list[Sum], point: Array, cells: Array) -> bool:
+        """Forbid what an optimum did wrong; whether it could be told by cells."""
+        if self.possible(point):
+            rows.append(sheet.apart(sheet.reached(cells)))
+            return True
+        broken = self._broken(point)
+        if not broken or self._sought(sheet, point):
+            return False
+        rows += [sheet.elsewhere(slots_in(self.schema, sheet, rule), cells) for rule in broken]
+        return True
+
+
+def _inward(sheet: Sheet, rows: list[Sum]) -> bool:
+    """Keep numbers that are sought off the ends of their relations, by more than the solver's tolerance.
+
+    What is found then is a witness, and what is proven no bound.
+    """
+    sought = set(sheet.sought.values())
+    for k, one in enumerate(rows):
+        if sought & set(one.terms):
+            rows[k] = Sum(one.terms, one.number + INWARD)
+    return bool(sought)
+
+
+def _asked(
+    sheet: Sheet, rows: list[Sum], lead: tuple[Array, float], limit: float, scale: float, budget: int, left: float
+) -> dict[str, Any]:
+    """What the solver is asked: the cheapest cells whose leaves lead, none dearer than the limit."""
+    from scipy.optimize import Bounds, LinearConstraint
+
+    leaves, (gains, wanted) = sheet.leaves, lead
+    away = np.array(
+        [sum(float(sheet.slots[s].paid[mask].min()) for s, mask in limits.items()) for limits in leaves.held]
+    )
+    top, price = sheet.highest.copy(), np.zeros(sheet.width)
+    top[sheet.binaries : sheet.binaries + len(gains)] = away <= limit * (1 + GAP)
+    price[list(sheet.price.terms)] = list(sheet.price.terms.values())
+    unit, gain = float(np.abs(gains).max()) or 1.0, np.zeros(sheet.width)
+    gain[sheet.binaries : sheet.binaries + len(gains)] = gains / unit
+    trees = [sheet.binaries + np.flatnonzero(leaves.tree_of == tree) for tree in np.unique(leaves.tree_of)]
+    one, _ = matrix([Sum(dict.fromkeys(own.tolist(), 1.0)) for own in trees], sheet.width)
+    bound, rest = matrix([*sheet.rows, *rows], sheet.width)
+    constraints = [
+        LinearConstraint(bound, -np.inf, rest),
+        LinearConstraint(one, 1.0, 1.0),
+        LinearConstraint(gain[None], wanted / unit, np.inf),
+    ]
+    if np.isfinite(limit):
+        most = (limit - sheet.price.number) * scale + GAP
+        constraints.append(LinearConstraint(price[None] * scale, -np.inf, most))
+    return {
+        "c": price * scale,
+        "integrality": sheet.whole,
+        "bounds": Bounds(sheet.lowest, top),
+        "constraints": constraints,
+        "options": {
+            "node_limit": max(budget, 1), "mip_rel_gap": 0.0, **({"time_limit": left} if np.isfinite(left) else {})
+        },
+    }  # fmt: skip
