@@ -83,7 +83,7 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
         for row in rows
         if sample in (None, row["sample"]) and status in ("", row["status"]) and wanted in ("", row["threat"])
     ]
-    from holdfast.threats.literals import measure_of
+    from holdfast.threats.written import measure_of
 
     measures = {literal: measure_of(literal) for literal in there}
     return sorted(

@@ -11,7 +11,7 @@ from holdfast.evaluation.metrics.distances import DISTANCES
 from holdfast.evaluation.store import Examples
 from holdfast.evaluation.summary import Summary
 from holdfast.report import pictures, words
-from holdfast.threats.literals import measure_of
+from holdfast.threats.written import measure_of
 
 BUDGET = 2_000_000  # characters of pictures in one report
 

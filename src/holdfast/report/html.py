@@ -4,7 +4,6 @@ import base64
 import functools
 import hashlib
 import importlib.resources
-from fractions import Fraction
 from typing import Any
 
 import jinja2
@@ -17,6 +16,7 @@ from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts
 from holdfast.report import svg, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, short, visible
+from holdfast.threats.written import radius
 
 FINDINGS = 5
 CONFUSIONS = 10
@@ -116,12 +116,3 @@ def curved(threat: ThreatFacts) -> Markup:
     """The accuracy-against-radius curve of a threat."""
     title = f"Empirical robust accuracy under {threat.literal}"
     return svg.curve(threat.curve, radius(threat.literal), title)
-
-
-def radius(literal: str) -> float | None:
-    """The radius in a threat's literal, None where it has none (`l2:inf`)."""
-    text = literal.partition(":")[2].partition(",")[0].rpartition("=")[2]
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        return None
