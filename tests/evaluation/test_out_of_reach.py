@@ -159,7 +159,6 @@ def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_do
     assert told(events) == []
 
 
-@pytest.mark.parametrize("refusal", [(500, {}, b"overflow"), (422, {}, b"no"), (200, {}, b"oops")])
 def test_an_endpoint_that_dies_among_others_gets_its_line_and_the_others_go_on(tmp_path):
     with served(probabilities) as server:
         models = [
@@ -181,6 +180,7 @@ def test_an_endpoint_that_dies_among_others_gets_its_line_and_the_others_go_on(t
     assert set(kept) <= {path.name for path in out.rglob("*.parquet")}
 
 
+@pytest.mark.parametrize("refusal", [(500, {}, b"overflow"), (422, {}, b"no"), (200, {}, b"oops")])
 def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusal):
     bad = LOST[2].reshape(-1)
 

@@ -91,7 +91,7 @@ def finished(path):
 
     command = ["audit", "digits-mlp", "digits", "--suite", "pgd(steps=2)", "-n", "8", "-o", str(path), "-qq"]
     assert main(command) == 0
-    assert hf.load(path).summary.complete
+    assert hf.open_run(path).complete
     return str(path)
 
 

@@ -1,12 +1,16 @@
 """A comparison of runs as a page: the sentence, the paired counts, what to know before believing them."""
 
+import dataclasses
+
 from holdfast.evaluation.comparison import Comparison, Contrast, Pair
 from holdfast.evaluation.document import to_json
+from holdfast.evaluation.flips import Flip
 from holdfast.evaluation.paired import Paired
 from holdfast.report import sheet
-from holdfast.report.sheet import Sheet, Table
+from holdfast.report.sheet import Cards, Sheet, Table
 from holdfast.report.visible import short
 from holdfast.report.words import counted, percent
+from holdfast.report.words import size as size_of
 
 SHOWN, NAME = 12, 22
 INDEPENDENT = (
@@ -20,20 +24,30 @@ GROUPED = (
 FORMS = (".md", ".html", ".json", ".txt")
 
 
-def render(comparison: Comparison, form: str) -> str:
-    """The page in the form of a file's ending: .md .html .json .txt."""
+def render(comparison: Comparison, form: str, galleries: tuple[Cards, ...] = ()) -> str:
+    """The page in the form of a file's ending: .md .html .json .txt.
+
+    Args:
+        comparison: What to show.
+        form: The ending.
+        galleries: Samples that changed sides, see `report.flips`; HTML shows them as cards instead of the table.
+    """
     if form == ".json":
         return to_json(comparison)
-    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(comparison))
+    shown = page(comparison, not galleries or form != ".html")
+    return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](
+        dataclasses.replace(shown, galleries=galleries)
+    )
 
 
-def page(comparison: Comparison) -> Sheet:
-    """Headline, a table for each of the other runs, notes."""
+def page(comparison: Comparison, listed: bool = True) -> Sheet:
+    """Headline, a table for each of the other runs, what changed sides (where it is to be `listed`), notes."""
     runs, threats = comparison.runs, " and ".join(comparison.threats)
     title = f"{len(runs)} runs compared: {counted(comparison.samples, 'sample')} under {threats}"
     notes = list(dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
     notes.append(INDEPENDENT if comparison.pairs[0].contrasts[0].counts.groups is None else GROUPED)
-    tables = [_table(comparison, pair) for pair in comparison.pairs]
+    tables = [table for pair in comparison.pairs for table in (_table(comparison, pair), *_flipped(comparison, pair))]
+    tables = tables if listed else [_table(comparison, pair) for pair in comparison.pairs]
     for pair in comparison.pairs:
         main = pair.contrasts[0]
         notes += [_listed(f"Held by {short(runs[0].run, 60)} alone", main.lost)] if main.lost else []
@@ -62,6 +76,28 @@ def _table(comparison: Comparison, pair: Pair) -> Table:
         heads=("", ">A", ">B", ">B - A, points", ">only A", ">only B", ">of", ">p"),
         rows=rows,
     )
+
+
+def _flipped(comparison: Comparison, pair: Pair) -> list[Table]:
+    """What only one of the two runs holds, with what broke it in the other."""
+    found = list[Table]()
+    for won in (False, True):
+        mine = [flip for flip in pair.flips if flip.won == won][:SHOWN]
+        holds, loses = (short(comparison.runs[i].run, 40) for i in ((pair.other, 0) if won else (0, pair.other)))
+        changed = any(flip.change for flip in mine)
+        rows = tuple((*_lost(flip), *((flip.change,) if changed else ())) for flip in mine)
+        heads = (">sample", "class", "taken for", "broken by", ">size", ">queries", *(("change",) if changed else ()))
+        total = len(pair.contrasts[0].won if won else pair.contrasts[0].lost)
+        part = f"{len(mine)} of {total}, " if len(mine) < total else ""
+        caption = f"Held by {holds}, not by {loses}: {part}by threat, small changes first"
+        found += [Table(caption=caption, heads=heads, rows=rows)] if rows else []
+    return found
+
+
+def _lost(flip: Flip) -> tuple[str, ...]:
+    by = f"{flip.attack} {flip.threat}" if flip.status == "broken" else "wrong before any attack"
+    size = "" if flip.size is None else f"{flip.measure} {size_of(flip.size)}"
+    return str(flip.sample), flip.label, flip.becomes, by, size, str(flip.queries) if flip.threat else ""
 
 
 def _name(contrast: Contrast, several: bool) -> str:
