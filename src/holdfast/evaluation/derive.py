@@ -8,6 +8,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance, summarize
+from holdfast.evaluation.attribution import Together
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import changes, examples
 from holdfast.evaluation.finals import Final, View, finals
@@ -111,6 +112,7 @@ class Concluded:
     verdict: Verdict
     rates: Rates
     threats: tuple[ThreatFacts, ...]
+    together: Together | None
     transfer: tuple[Transfer, ...]
     findings: tuple[Finding, ...]
     masking: Masking
@@ -144,6 +146,7 @@ def concluded(case: Case, others: Sequence[tuple[str, str]], facts: Facts, ids: 
         verdict=verdict(rates, threats, facts.stopped, doubts),
         rates=rates,
         threats=threats,
+        together=summarize.together(case),
         transfer=moved,
         findings=findings(lineage, threats, moved, hits),
         masking=masking,
