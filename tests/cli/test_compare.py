@@ -14,6 +14,8 @@ def test_the_sentence_comes_first_and_the_table_agrees(capsys, pair):
     assert lines[0] == "2 runs compared: 60 samples under linf:1/10"
     assert lines[2].startswith("weak withstands ")
     assert max(map(len, lines)) <= 100
+    start = lines.index("The same samples in both runs, under all threats")
+    assert sum(int(n) for line in lines[start + 2 : start + 4] for n in line.split()[-2:]) == 60
     assert main(["compare", *pair, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     counts = document["pairs"][0]["contrasts"][0]["counts"]
@@ -49,6 +51,7 @@ def test_what_changed_sides_is_told_with_what_broke_it(capsys, pair, tmp_path):
     assert set(told) <= known
     assert len(told) == sum(min(12, sum(f["won"] == won for f in flips)) for won in (False, True))
     assert text.count("<img ") > 2 * len(told), "most have all three pictures"
+    assert [text.count(f'class="{kind} second"') for kind in ("line", "band")] == [1, 1], "both curves in one picture"
     assert main(["compare", *pair, "-qq", "-o", str(tmp_path / "page.md")]) == 0
     marked = (tmp_path / "page.md").read_text()
     assert all(f"| {flip['sample']} |" in marked for flip in flips[:12])

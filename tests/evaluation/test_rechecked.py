@@ -86,6 +86,8 @@ FORGED = {
     "transfer": (transferred, "transfer["),
     "distances": (lambda d: d["threats"][0]["distances"]["l2"].update(median=9.0), "distances.l2.median is 9.0"),
     "class": (lambda d: stated(d["threats"][0]["per_class"][0]["clean"], 0), "per_class["),
+    "union": (lambda d: d["together"]["combinations"].pop(), "together.combinations"),
+    "cheapest": (lambda d: d["together"]["attributions"][0].update(cheapest=99), "cheapest is 99"),
     "queries": (lambda d: d["cost"].update(queries=1), "cost.queries is 1"),
     "sentence": (lambda d: d["verdict"].update(text="Nothing breaks this model."), "verdict.text is Nothing breaks"),
     "state": (lambda d: d["verdict"].update(state="doubtful"), "verdict.state is doubtful"),
@@ -167,3 +169,12 @@ def test_a_summary_of_another_version_is_held_to_its_numbers_alone(copy):
     assert damage(copy) == ()
     rewritten(copy, flat)
     assert any("curve[" in line for line in damage(copy))
+
+
+def test_what_an_earlier_document_did_not_say_is_left_and_told(copy):
+    rewritten(copy, lambda d: d.update(schema_version="1.6.0", together=None))
+    found = recheck(copy, model()[0], data(24))
+    assert found.holds
+    assert found.left == ("together, which its version 1.6.0 did not say",)
+    rewritten(copy, lambda d: d.update(schema_version="1.7.0"))
+    assert any(line.startswith("summary.json says together is None") for line in damage(copy))

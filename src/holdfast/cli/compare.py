@@ -39,13 +39,12 @@ def command(
     from holdfast.evaluation.comparison import compare
     from holdfast.evaluation.store import Folder
     from holdfast.report.comparison import FORMS, page, render
-    from holdfast.report.flips import galleries
 
     form = form_of(out, FORMS)
     folders = [Folder(run) for run in runs]
     found = compare(folders, common)
     if out:
-        write(out, render(found, form, galleries(found, folders, data_of(folders[0], rows)) if form == ".html" else ()))
+        write(out, render(found, form, folders, data_of(folders[0], rows)))
     tell(found, page, as_json, quiet)
     doubtful = any(result.exit_code(folder.summary) != ExitCode.PASSED for folder in folders)
     return ExitCode.UNTRUSTWORTHY if doubtful else ExitCode.PASSED

@@ -29,7 +29,7 @@ from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import AttackFacts, Summary, ThreatFacts
+from holdfast.evaluation.summary import SCHEMA_VERSION, AttackFacts, Summary, ThreatFacts
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
@@ -76,8 +76,17 @@ def rebuilt(folder: Folder, model: Model, data: Dataset | None) -> Rebuilt:
     found = [
         _differences(summary, _made(folder, model, data, keys, curve), data is not None) for curve in _curves(folder)
     ]
-    left = () if data is not None else ("rates by class, without the data",)
-    return Rebuilt(tuple(min(found, key=len)), left)
+    left = [] if data is not None else ["rates by class, without the data"]
+    left += [f"{name}, which its version {summary.schema_version} did not say" for name in _unsaid(summary)]
+    return Rebuilt(tuple(min(found, key=len)), tuple(left))
+
+
+def _unsaid(summary: Summary) -> list[str]:
+    """What a document of an earlier version leaves out."""
+    if summary.schema_version == SCHEMA_VERSION:
+        return []
+    several = len(summary.threats) > 1
+    return [name for name in ("masking", *(("together",) if several else ())) if getattr(summary, name) is None]
 
 
 def _keys(folder: Folder) -> list[str]:
@@ -169,7 +178,8 @@ def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     """Fields of the summary that are not those of the conclusions."""
     told = summary.holdfast == provenance.version() and summary.decision is None  # another version has other words
     skipped = COUNTED | (set() if told else WORDS) | (set() if classes else {"per_class", "confusions"})
-    names = [f.name for f in dataclasses.fields(Concluded) if f.name not in ("rates", "coverage")]
+    aside = {"rates", "coverage", *_unsaid(summary)}
+    names = [f.name for f in dataclasses.fields(Concluded) if f.name not in aside]
     found = [
         line
         for name in names
