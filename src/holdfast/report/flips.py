@@ -52,7 +52,8 @@ def _gallery(
     cards = [card for card in (shown.card(flip) for flip in _ordered(mine, shown)) if card is not None]
     total = len(pair.contrasts[0].won if won else pair.contrasts[0].lost)
     names = [short(comparison.runs[i].run, 60) for i in (holds, loses)]
-    note = f"{counted(total, 'sample')}, {len(cards)} shown: those with pictures first, by threat, small changes first."
+    first = "those with pictures first, " if any(card.clean for card in cards) else ""
+    note = f"{counted(total, 'sample')}, {len(cards)} shown: {first}by threat, small changes first."
     if any(not card.clean for card in cards) and data is None:
         note += " Inputs that the runs do not keep are shown with --rows."
     return Cards(f"Held by {names[0]}, not by {names[1]}", note, tuple(_within(cards, budget)))
