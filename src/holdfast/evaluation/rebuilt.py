@@ -78,7 +78,8 @@ def rebuilt(folder: Folder, model: Model, data: Dataset | None) -> Rebuilt:
     ]
     left = [] if data is not None else ["rates by class, without the data"]
     left += [f"{name}, which its version {summary.schema_version} did not say" for name in _unsaid(summary)]
-    return Rebuilt(tuple(min(found, key=len)), tuple(left))
+    fewest = min(found, key=len)
+    return Rebuilt(tuple(fewest), tuple(left))
 
 
 def _unsaid(summary: Summary) -> list[str]:
