@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -39,12 +40,25 @@ def gitlab():
     return {f"line {i}": (line, "success()") for i, line in enumerate(lines)}, job["variables"]
 
 
-@pytest.mark.parametrize("name", ["github-workflow", "gitlab-ci"])
-def test_a_snippet_is_of_the_form_its_server_reads(name):
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text())
-    found = parsed(f"{name}.yml")
+def action():
+    """The composite action, as its steps run with the inputs of the example."""
+    return yaml.safe_load((ROOT / "action.yml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("github-workflow.yml", "github-workflow"),
+        ("github-action.yml", "github-workflow"),
+        ("../../action.yml", "github-action"),
+        ("gitlab-ci.yml", "gitlab-ci"),
+    ],
+)
+def test_a_snippet_is_of_the_form_its_server_reads(name, schema):
+    schema = json.loads((SCHEMAS / f"{schema}.json").read_text())
+    found = parsed(name)
     assert list(Draft7Validator(schema).iter_errors(found)) == []
-    broken = found | {"robustness": {"script": 3}, "jobs": 3}
+    broken = found | {"robustness": {"script": 3}, "jobs": 3, "runs": 3}
     assert list(Draft7Validator(schema).iter_errors(broken)), "the schema sees what is wrong"
 
 
@@ -90,8 +104,8 @@ def step(line, folder, variables, on_github=False):
     """One line as the server's shell runs it."""
     environment = {
         **os.environ,
-        **variables,
         "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **variables,
         "GITHUB_STEP_SUMMARY": str(folder / "step-summary.md"),
         "CI": "true",
         "GITHUB_ACTIONS": "true" if on_github else "",
@@ -138,3 +152,60 @@ def test_every_line_runs_and_only_the_gate_of_the_weakened_model_fails(name, ser
         assert bool(marked) == (name == "weakened")
         log = json.loads((folder / "gate.sarif").read_text())
         assert bool(log["runs"][0]["results"]) == (name == "weakened")
+
+
+def resolved(text, inputs, **more):
+    """`${{ inputs.model }}` and the few other expressions of the action, as the server fills them in."""
+    known = {**{f"inputs.{name}": value for name, value in inputs.items()}, **more}
+    return re.sub(r"\$\{\{ (\S+) \}\}", lambda found: known[found[1]], text)
+
+
+def wanted(condition, failed, inputs):
+    """Whether a step of the action runs; every condition that it has is listed here."""
+    if failed and "always()" not in condition:
+        return False
+    asked = {"install": inputs["install"] != "", "comment": inputs["comment"] == "true"}
+    return all(asked[name] for name in asked if f"inputs.{name}" in condition)
+
+
+@pytest.mark.parametrize("name", ["good", "weakened"])
+def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, tmp_path):
+    folder, found = changed(name, repository, tmp_path / "work"), action()
+    example = parsed("github-action.yml")["jobs"]["gate"]["steps"][-1]["with"]
+    assert set(example) <= set(found["inputs"])
+    given = {key: str(value.get("default", "")) for key, value in found["inputs"].items()} | example
+    inputs = given | {"suite": SMALL["SUITE"], "limit": SMALL["LIMIT"], "install": ""}
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/comment"\n')
+    (tools / "gh").chmod(0o755)
+    path = os.pathsep.join([str(tools), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    known = {"github.event.pull_request.html_url": "https://example.org/pull/1", "github.token": "t"}
+    failed, ran = False, []
+    for each in found["runs"]["steps"]:
+        if "run" not in each or not wanted(each.get("if", "success()"), failed, inputs):
+            continue
+        told = {key: resolved(value, inputs, **known) for key, value in each.get("env", {}).items()}
+        assert "${{" not in each["run"], "what strangers write reaches a shell only as a variable"
+        done = step(each["run"], folder, {**told, "PATH": path, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
+        ran.append(each["name"])
+        assert done.returncode in ((0, 1) if each["name"] == "Gate" else (0,)), done.stderr
+        failed = failed or done.returncode != 0
+    assert ran == ["Audit", "Gate", "Summary of the job", "Comment on the pull request"]
+    assert failed == (name == "weakened")
+    assert (tmp_path / "output").read_text() == f"code={int(failed)}\n"
+    assert (folder / "step-summary.md").read_text() == (folder / "gate.md").read_text()
+    assert (tmp_path / "comment").read_text().split()[2] == "https://example.org/pull/1"
+    assert (folder / resolved(found["outputs"]["report"]["value"], inputs)).is_file()
+
+
+def test_the_action_goes_on_where_a_run_is_doubtful_and_stops_at_a_wrong_option(tmp_path):
+    line = next(s["run"] for s in action()["runs"]["steps"] if s["name"] == "Audit")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "holdfast").write_text('#!/bin/sh\nexit "$CODE"\n')
+    (tools / "holdfast").chmod(0o755)
+    given = dict.fromkeys(("MODEL", "DATA", "THREATS", "SUITE", "LIMIT", "BUDGET", "MORE", "OUT"), "x")
+    path = os.pathsep.join([str(tools), os.environ["PATH"]])
+    codes = {code: step(line, tmp_path, {**given, "PATH": path, "CODE": str(code)}).returncode for code in (0, 2, 3, 4)}
+    assert {code: done != 0 for code, done in codes.items()} == {0: False, 2: True, 3: False, 4: False}

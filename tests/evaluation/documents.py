@@ -1,5 +1,6 @@
 """One small document with every section filled."""
 
+from holdfast.evaluation.attribution import Attribution, Combination, Together
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.summary import (
     AttackFacts,
@@ -113,6 +114,21 @@ SUMMARY = Summary(
         ),
         forwards=40,
         seconds=0.1,
+    ),
+    together=Together(
+        broken=rate(1, 4, "samples right before the attack"),
+        attributions=(
+            Attribution(
+                threat="linf:8/255",
+                attack="pgd",
+                broken=1,
+                only=1,
+                cheapest=1,
+                queries_median=3.0,
+                gradients_median=2.0,
+            ),
+        ),
+        combinations=(Combination(threats=("linf:8/255",), broken=1),),
     ),
     replay=EarlierRun(run="runs/before", model="12", inputs="34", stored=4, tried=3, broken=1),
     coverage=Coverage(

@@ -159,6 +159,27 @@ def test_samples_that_failed_are_tried_again_once_and_what_changes_is_written_do
     assert told(events) == []
 
 
+def test_an_endpoint_that_dies_among_others_gets_its_line_and_the_others_go_on(tmp_path):
+    with served(probabilities) as server:
+        models = [
+            hf.endpoint(server.address, retries=1),
+            hf.wrap(Means(shift=0.1), (0, 1), output="logits", name="net"),
+        ]
+        out, told = tmp_path / "all", []
+        server.fault = later((503, {}, b""), 16)
+        found = hf.compare_models(models, data(24), out, on_event=told.append, **ASKED)
+        assert [row.name for row in found.rows] == ["net"]
+        assert [(each.code, each.name in found.left) for each in found.left_out] == [("HF242", False)]
+        assert found.left_out[0].line.endswith("the same call goes on from there.")
+        assert not found.complete
+        assert any(isinstance(e, Note) and e.code == "HF242" and "the others go on" in e.text for e in told)
+        server.fault, kept = None, [path.name for path in out.rglob("*.parquet")]
+        again = hf.compare_models(models, data(24), out, **ASKED)
+    assert again.complete
+    assert len(again.rows) == 2
+    assert set(kept) <= {path.name for path in out.rglob("*.parquet")}
+
+
 @pytest.mark.parametrize("refusal", [(500, {}, b"overflow"), (422, {}, b"no"), (200, {}, b"oops")])
 def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusal):
     bad = LOST[2].reshape(-1)

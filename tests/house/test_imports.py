@@ -73,6 +73,28 @@ def test_help_loads_nothing_heavy(words):
     assert not tops & HEAVY
 
 
+def test_what_is_read_from_a_run_loads_no_torch(tmp_path):
+    run = finished(tmp_path / "runs" / "a")
+    for words in (["show", run], ["show", run, "--status", "broken"], ["ls", str(tmp_path / "runs")]):
+        code = (
+            "import contextlib, io\nfrom holdfast.cli.main import main\n"
+            f"with contextlib.redirect_stdout(io.StringIO()) as out:\n    main({words!r})\n"
+            "assert out.getvalue()"
+        )
+        assert "torch" not in {name.partition(".")[0] for name in loaded(code)}, words
+
+
+def finished(path):
+    """A run of the command line, half of whose samples broke."""
+    import holdfast as hf
+    from holdfast.cli.main import main
+
+    command = ["audit", "digits-mlp", "digits", "--suite", "pgd(steps=2)", "-n", "8", "-o", str(path), "-qq"]
+    assert main(command) == 0
+    assert hf.open_run(path).complete
+    return str(path)
+
+
 def test_a_name_brings_what_it_needs():
     assert "torch" in loaded("import holdfast\nholdfast.Linf")
 

@@ -1,12 +1,15 @@
 """One page in three forms; strangers' texts do nothing in any of them."""
 
+import dataclasses
 import re
 
 import pytest
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from holdfast.report import sheet
-from holdfast.report.sheet import Sheet, Table
+from holdfast.report.gallery import Card
+from holdfast.report.sheet import Cards, Sheet, Table
 from report import hostile
 from report.test_html import TAGS, Page
 from report.test_views import hidden, tokens
@@ -26,9 +29,19 @@ def filled(name):
         title=name,
         lead=(name,),
         tables=(Table(caption=name, heads=(name, ">" + name), rows=((name, name), (name, "1"))),),
+        galleries=(Cards(name, name, (card(name), dataclasses.replace(card(name), status="wrong"))),),
         notes=(name,),
         foot=name,
     )
+
+
+def card(text):
+    """A card that says the same everywhere, with pictures of our own."""
+    fields = {f.name: text for f in dataclasses.fields(Card) if f.type in ("str", str)}
+    numbers = {"sample": 1, "tried": 1, "queries": 2, "gradients": 3, "confidence": 0.5, "adversarial_confidence": 0.5}
+    picture = Markup("data:image/webp;base64,AAAA")
+    shown = {"clean": picture, "changed": picture, "difference": picture, "status": "broken"}
+    return Card(**{**fields, **numbers, **shown, "eight_bit": None, "distances": ((text, 0.1),)})
 
 
 def test_every_form_says_everything():
@@ -68,7 +81,8 @@ def test_html_hostile(name):
     assert {tag for tag, _ in page.elements} <= TAGS
     assert page.broken == []
     assert page.scripts == []
-    assert not [a for _, attributes in page.elements for a in attributes if a.startswith("on") or a in ("href", "src")]
+    assert not [a for _, attributes in page.elements for a in attributes if a.startswith("on") or a == "href"]
+    assert {a["src"] for _, a in page.elements if "src" in a} == {"data:image/webp;base64,AAAA"}
     policy = next(a["content"] for a in page.all("meta") if "http-equiv" in a)
     assert policy.startswith("default-src 'none'")
     assert "script-src" not in policy

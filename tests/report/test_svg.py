@@ -6,6 +6,7 @@ import pytest
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.summary import CurvePoint
 from holdfast.report import html, svg, words
+from holdfast.threats import written
 from report import fixture
 
 ALL = fixture.ALL
@@ -96,7 +97,7 @@ def test_text_in_a_chart_is_escaped():
     [("linf:8/255", 8 / 255), ("l2:0.5,knowledge=scores", 0.5), ("l2:inf", None), ("l0:10", 10), ("x", None)],
 )
 def test_radius_of_a_literal(literal, radius):
-    assert html.radius(literal) == radius
+    assert written.radius(literal) == radius
 
 
 def test_weakest_classes_come_first_and_ties_go_to_the_surer_one():

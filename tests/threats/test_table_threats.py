@@ -11,8 +11,9 @@ import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
 from holdfast.core.errors import ParameterError, ThreatError
 from holdfast.geometry.draw import Draw
-from holdfast.threats.literals import measure_of, parse
+from holdfast.threats.literals import parse
 from holdfast.threats.tables.measuring import MEASURES
+from holdfast.threats.written import measure_of
 
 ROWS = possible_rows()
 

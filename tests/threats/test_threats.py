@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from holdfast.core.errors import DataError, ParameterError, ThreatError
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Box, Image, space_of
-from holdfast.threats.threats import BLACK_BOX, L0, L1, L2, WHITE_BOX, Linf, number
+from holdfast.threats.threats import BLACK_BOX, L0, L1, L2, WHITE_BOX, Linf
+from holdfast.threats.written import measure_of, number, radius, scaled
 
 LITERALS = {
     "linf:8/255": Linf(8 / 255),
@@ -53,6 +54,18 @@ def test_numbers_are_fractions_where_a_small_one_is_exact():
     assert number(1 / 1000) == "1/1000"
     assert number(1 / 1001) == repr(1 / 1001)
     assert number(math.inf) == "inf"
+
+
+@pytest.mark.parametrize("text", [*LITERALS, "l0:5,queries=9", "table:features=3", "table:features=1,cost=2",
+                                  "table:linf=1/2,knowledge=scores", "table", "linf:0", "l1:1e6"])  # fmt: skip
+def test_a_literal_alone_tells_what_its_threat_does(text):
+    threat = parse(text)
+    assert radius(threat.literal) == (threat.radius if threat.bounded else None)
+    assert measure_of(threat.literal) == threat.measure
+    for share in (0.5, 2, 1 / 3):
+        other = threat.scaled(share)
+        same = not threat.bounded or other.radius in (0, threat.radius)
+        assert scaled(threat.literal, share) == ("" if same else other.literal)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ class Told:
         file = file_of(self.out)
         found = harden(self.source, self.splits, out=file.with_suffix(".runs"), **asked)
         note = written(found, self.name, file, asked["threat"])
-        tell(found.comparison, page, self.as_json, self.quiet)
+        tell(found.comparison, lambda shown: page(shown, listed=False), self.as_json, self.quiet)
         if not self.quiet:
             say(f"Model: {file}{note}")
         if not note:

@@ -32,8 +32,10 @@ def command(
 ) -> int:
     """Verify every file and stored claim of RUN, on its model. Exit code 4 where one does not hold."""
     from holdfast.evaluation.manifest import keys_of
+    from holdfast.evaluation.rebuilt import UNSEEN
     from holdfast.evaluation.replay import recheck
     from holdfast.evaluation.store import Folder
+    from holdfast.report.words import counted
 
     folder = Folder(run)
     words = remembered(folder, model, data, split, bounds, schema, label, threshold)
@@ -50,7 +52,8 @@ def command(
     if as_json:
         emit(json.dumps({"schema": "urn:holdfast:recheck:1", "holds": found.holds, **dataclasses.asdict(found)}))
     elif quiet < 2:
-        whole = "; files unchanged, table and summary as the parts say" if not found.damage else ""
+        whole = "; files unchanged, table and summary as the parts say" if not found.damage and not found.left else ""
+        whole = whole or ("; files unchanged" if not found.damage else "")
         lines = [
             f"{found.claims - len(found.failed)} of {found.claims} stored adversarial inputs hold: decision wrong and "
             f"accepted, inside the threat{whole}"
@@ -58,9 +61,10 @@ def command(
         lines += [f"  sample {claim.sample} under {claim.threat}: {claim.why}" for claim in found.failed[:SHOWN]]
         lines += _rest(len(found.failed))
         if found.damage:
-            lines.append(f"The folder is damaged, {len(found.damage)} finding{'s' * (len(found.damage) > 1)}:")
+            lines.append(f"What the folder says does not hold, {counted(len(found.damage), 'finding')}:")
         lines += [f"  {line}" for line in found.damage[:SHOWN]]
         lines += _rest(len(found.damage))
+        lines.append(f"Not verified: {'; '.join((*found.left, UNSEEN))}.")
         emit(clean("\n".join(lines)))
     return ExitCode.PASSED if found.holds else ExitCode.UNTRUSTWORTHY
 

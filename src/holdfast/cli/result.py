@@ -117,18 +117,16 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
         )
     statuses = summary.coverage.statuses
     broken, held = statuses.get("broken", 0), statuses.get("unbroken", 0)
-    from holdfast.threats.literals import parse
+    from holdfast.threats.written import scaled
 
-    threat = parse(summary.threats[0].literal)
-    if threat.bounded:
-        factor, why = (
-            (0.5, "where does it begin to break? half the radius")
-            if broken >= held
-            else (2, "does it hold at twice the radius?")
-        )
-        other = threat.scaled(factor)
-        if other.radius not in (0, threat.radius):
-            found.append((shlex.join([*words[:4], "--threat", other.literal, *words[4:]]), why))
+    factor, why = (
+        (0.5, "where does it begin to break? half the radius")
+        if broken >= held
+        else (2, "does it hold at twice the radius?")
+    )
+    other = scaled(summary.threats[0].literal, factor)
+    if other:
+        found.append((shlex.join([*words[:4], "--threat", other, *words[4:]]), why))
     return found
 
 

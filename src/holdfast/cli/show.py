@@ -54,7 +54,6 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
         UsageError: HF807 for a status that does not exist, HF809 for a sample or threat that the run does not hold.
     """
     from holdfast.evaluation.summary import STATUSES
-    from holdfast.threats.literals import parse
 
     if status and status not in STATUSES:
         raise UsageError(
@@ -63,7 +62,11 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
             expected=", ".join(STATUSES),
             fix=nearest(status, STATUSES) or None,
         )
-    wanted = parse(threat).literal if threat else ""
+    wanted = ""
+    if threat:
+        from holdfast.threats.literals import parse  # brings torch
+
+        wanted = parse(threat).literal
     there = [t.literal for t in folder.summary.threats]
     if wanted and wanted not in there:
         raise UsageError(
@@ -83,7 +86,7 @@ def chosen(folder: "Folder", sample: int | None, status: str, threat: str) -> li
         for row in rows
         if sample in (None, row["sample"]) and status in ("", row["status"]) and wanted in ("", row["threat"])
     ]
-    from holdfast.threats.literals import measure_of
+    from holdfast.threats.written import measure_of
 
     measures = {literal: measure_of(literal) for literal in there}
     return sorted(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
+from holdfast.evaluation.flips import Flip, flips
 from holdfast.evaluation.paired import Paired, holm, over_groups
 from holdfast.evaluation.store import Folder
 
@@ -57,6 +58,7 @@ class Pair:
         contrasts: The headline first: empirical robust accuracy over all shared threats.
         notes: What to know before believing it.
         text: The comparison in one sentence.
+        flips: The samples that only one of the two holds, up to 100 a side.
     """
 
     other: int
@@ -64,6 +66,7 @@ class Pair:
     contrasts: tuple[Contrast, ...]
     notes: tuple[str, ...]
     text: str
+    flips: tuple[Flip, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,9 +110,9 @@ def compare(folders: Sequence[Folder], common: bool = False) -> Comparison:
     for place, (contrasts, p) in enumerate(zip(found, corrected, strict=True), 1):
         names = _names([folders[0], folders[place]])
         notes = _notes(folders[0], folders[place], whole, len(keys), threats, len(found))
-        pairs.append(
-            Pair(other=place, p=p, contrasts=contrasts, notes=notes, text=sentence(contrasts, p, names, len(found)))
-        )
+        text = sentence(contrasts, p, names, len(found))
+        changed = _flips(folders[0], folders[place], seen[0], contrasts[0], threats)
+        pairs.append(Pair(other=place, p=p, contrasts=contrasts, notes=notes, text=text, flips=changed))
     return Comparison(
         runs=tuple(_side(folder) for folder in folders), threats=tuple(threats), samples=len(keys), pairs=tuple(pairs)
     )
@@ -156,6 +159,12 @@ def _contrasts(first: Seen, other: Seen, keys: Sequence[str], threats: Sequence[
     for literal in threats if len(threats) > 1 else ():
         found.append(contrast(ROBUST, literal, under(first, [literal]), under(other, [literal])))
     return tuple(found)
+
+
+def _flips(first: Folder, other: Folder, seen: Seen, headline: Contrast, threats: Sequence[str]) -> tuple[Flip, ...]:
+    key_of = {number: key for key, number in seen.ids.items()}
+    lost, won = ([key_of[number] for number in side] for side in (headline.lost, headline.won))
+    return flips(first, other, lost, won, threats)
 
 
 def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[str], tests: int) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance, summarize
+from holdfast.evaluation.attribution import Together
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import changes, examples
 from holdfast.evaluation.finals import Final, View, finals
@@ -21,7 +22,21 @@ from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Store, encoded
 from holdfast.evaluation.suites import describe, left_out
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import Coverage, DataFacts, ModelFacts, Summary, ThreatFacts, Transfer, subset_seed
+from holdfast.evaluation.summary import (
+    Cost,
+    Coverage,
+    DataFacts,
+    EarlierRun,
+    Finding,
+    Masking,
+    ModelFacts,
+    Rates,
+    Summary,
+    ThreatFacts,
+    Transfer,
+    Verdict,
+    subset_seed,
+)
 from holdfast.evaluation.table import table
 from holdfast.evaluation.verdict import verdict
 from holdfast.threats.literals import parse
@@ -90,10 +105,34 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
     return document
 
 
-def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts: Facts, ids: dict[str, int]) -> Summary:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Concluded:
+    """What follows from the committed parts: the fields of the summary of the same names."""
+
+    verdict: Verdict
+    rates: Rates
+    threats: tuple[ThreatFacts, ...]
+    together: Together | None
+    transfer: tuple[Transfer, ...]
+    findings: tuple[Finding, ...]
+    masking: Masking
+    replay: EarlierRun | None
+    coverage: Coverage
+    cost: Cost
+
+
+def concluded(case: Case, others: Sequence[tuple[str, str]], facts: Facts, ids: Mapping[str, int]) -> Concluded:
+    """Everything that is computed from the parts; the model is not asked.
+
+    Args:
+        case: Verdicts and what is known of the samples.
+        others: Name and fingerprint of the models for transfer.
+        facts: What is taken over as it is.
+        ids: Key -> number of the sample.
+    """
     rates, view = summarize.headline(case), case.view
     threats = tuple(summarize.threat_facts(case, threat) for threat in view.threats)
-    moved = _transfers(view, others)
+    moved = transfers(view, others)
     failed = summarize.failures(case, ids)
     masking, asked = judged(view, facts.sees, math.prod(facts.data.shape))
     doubts = _doubts(threats, len(failed), len(view.keys))
@@ -103,15 +142,11 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
         literal: [_hit(f, literal, ids, case) for f in members.values() if f.status == "broken"]
         for literal, members in case.found.items()
     }
-    return Summary(
-        holdfast=provenance.version(),
-        complete=not facts.stopped,
-        stopped=facts.stopped,
+    return Concluded(
         verdict=verdict(rates, threats, facts.stopped, doubts),
         rates=rates,
-        model=facts.model,
-        data=facts.data,
         threats=threats,
+        together=summarize.together(case),
         transfer=moved,
         findings=findings(lineage, threats, moved, hits),
         masking=masking,
@@ -121,19 +156,32 @@ def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts:
             errors=failed,
             not_tested=not_tested(threats, bool(others), TREES in facts.model.notes),
         ),
-        limits=_limits(case, facts),
         cost=summarize.cost(case, [*(transfer_question(view, t, f) for t in view.threats for _, f in others), *asked]),
-        provenance=provenance.provenance(store, view.seed, _suite(view), facts.precision),
     )
 
 
-def _hit(final: Final, literal: str, ids: dict[str, int], case: Case) -> Hit:
+def _summary(store: Store, case: Case, others: Sequence[tuple[str, str]], facts: Facts, ids: dict[str, int]) -> Summary:
+    found = concluded(case, others, facts, ids)
+    return Summary(
+        holdfast=provenance.version(),
+        complete=not facts.stopped,
+        stopped=facts.stopped,
+        model=facts.model,
+        data=facts.data,
+        limits=_limits(case, facts),
+        provenance=provenance.provenance(store, case.view.seed, _suite(case.view), facts.precision),
+        **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)},
+    )
+
+
+def _hit(final: Final, literal: str, ids: Mapping[str, int], case: Case) -> Hit:
     measure, row = parse(literal).measure, final.row
     size = float(getattr(row, measure) or 0.0)
     return Hit(ids[final.key], size, case.labels[final.key], row.adversarial_label if row else None)
 
 
-def _transfers(view: View, others: Sequence[tuple[str, str]]) -> tuple[Transfer, ...]:
+def transfers(view: View, others: Sequence[tuple[str, str]]) -> tuple[Transfer, ...]:
+    """What the inputs of each threat do to the other models (name, fingerprint)."""
     found = []
     for name, fingerprint in others:
         for threat in view.threats:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -17,14 +18,20 @@ from holdfast.core.records import revive
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import integrity, manifest
 from holdfast.evaluation.earlier import Replay
-from holdfast.evaluation.manifest import Manifest, number_of
+from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.parts import Array, Question
+from holdfast.evaluation.plan import CLEAN
+from holdfast.evaluation.rebuilt import Rebuilt, rebuilt
 from holdfast.evaluation.rederive import underived
+from holdfast.evaluation.rows import CleanRow, SearchRow
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.work import REJECTED, decided
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 from holdfast.threats.literals import parse
+from holdfast.threats.tables.tabular import Tabular
+
+TIE = 1e-4  # share of the scores' spread within which another machine may decide otherwise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +80,14 @@ class Rechecked:
         failed: Those that do not hold.
         distances: Whether their distances were measured again.
         damage: What else does not hold, a line each: damaged files, and what table and summary say without evidence.
+        left: What was not verified, a few words each.
     """
 
     claims: int
     failed: tuple[Claim, ...]
     distances: bool
     damage: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -91,29 +100,40 @@ def recheck(
 ) -> Rechecked:
     """Ask the model about every stored adversarial input, and check that all else in the folder follows from the parts.
 
-    Without the model: the journal and the digest of every file that it names; `samples.parquet` and the counts of
-    `summary.json`, derived again from the parts. Cost: one forward pass for each stored input.
+    Without asking the model: the journal and the digest of every file that it names; `samples.parquet`, and in
+    `summary.json` the counts, curves, transfer rates, masking verdict, costs, findings and verdict, derived again from
+    the parts. With the data the model is asked about each sample as it is, too. Cost: one forward pass for each stored
+    input and each sample.
 
     Args:
         folder: A run.
         model: The model it was made with.
-        data: The samples; with them the distances are measured again, without them only decisions and bounds are.
+        data: The samples; with them clean decisions are asked and distances measured again, without them only stored
+            inputs and bounds are.
         batch: Rows at once.
 
     Raises:
         IntegrityError: HF402 another model, HF405 no manifest, HF408 no summary.
     """
     folder = _folder(folder)
-    parts, found = folder.parts, folder.manifest
-    damage = (*parts.damage(), *integrity.contradictions(folder), *underived(folder))
+    parts = folder.parts
+    changed = parts.damage()
+    damage = (*changed, *integrity.contradictions(folder), *underived(folder))
     claims = [(q, key, array) for q in _searches(folder) for key, array in parts.arrays(q, "adversarial").items()]
     failed: list[Claim] = []
     if claims:
         _same_model(folder, model, claims[0][2])
         model = _settled(folder, model, torch.from_numpy(np.stack([c[2] for c in claims[:32]])))
+    elif data is not None:
+        model = _settled(folder, model, data.x)
     for start in range(0, len(claims), batch):
-        failed += _failing(claims[start : start + batch], model, found, data, batch)
-    return Rechecked(len(claims), tuple(failed), data is not None, damage)
+        failed += _failing(claims[start : start + batch], model, folder, data, batch)
+    made = rebuilt(folder, model, data) if claims or data is not None else Rebuilt((), ("numbers that need a model",))
+    made = Rebuilt((), ("numbers that rest on damaged parts",)) if changed else made
+    if data is not None and not model.random:
+        damage += _decided_otherwise(folder, model, data, batch)
+    left = (*made.left, *(() if data is not None and not model.random else ("decisions before any attack",)))
+    return Rechecked(len(claims), tuple(failed), data is not None, (*damage, *made.differs), left)
 
 
 def replay(
@@ -245,9 +265,10 @@ def _same_model(folder: Folder, model: Model, example: Array) -> None:
 
 
 def _failing(
-    claims: Sequence[tuple[Question, str, Array]], model: Model, found: Manifest, data: Dataset | None, batch: int
+    claims: Sequence[tuple[Question, str, Array]], model: Model, folder: Folder, data: Dataset | None, batch: int
 ) -> list[Claim]:
     """The claims that do not hold."""
+    found = folder.manifest
     order = {key: i for i, key in enumerate(found.samples.keys)}
     x = torch.from_numpy(np.stack([array for _, _, array in claims]))
     now, inside = decided(model, x, batch), model.space.validate(x)
@@ -264,6 +285,44 @@ def _failing(
         elif data is not None and key in place:
             region = parse(asked.threat).around(data.x[[place[key]]], model.space)
             why = "" if bool(region.contains(x[[i]])[0]) else "the stored input lies outside the threat"
+            why = why or _mismeasured(folder, asked, key, model, float(region.distance(x[[i]])[0]))
         if why:
             failed.append(Claim(found.samples.ids[order[key]], asked.threat, why))
     return failed
+
+
+def _mismeasured(folder: Folder, asked: Question, key: str, model: Model, now: float) -> str:
+    """Why the stored distance is not that of the stored input, empty where it is, or is measured in other units."""
+    if isinstance(model.space, Tabular):
+        return ""
+    measure = parse(asked.threat).measure
+    stated = getattr(folder.parts.rows(asked, SearchRow)[key], measure)
+    if stated is None or math.isclose(stated, now, rel_tol=1e-3, abs_tol=1e-6):
+        return ""
+    return f"its {measure} distance is {now:.6g}, not {stated:.6g}"
+
+
+def _decided_otherwise(folder: Folder, model: Model, data: Dataset, batch: int) -> tuple[str, ...]:
+    """Samples that the model decides otherwise before any attack than the parts say, a line each; ties aside."""
+    rows, told = folder.parts.rows(CLEAN, CleanRow), list[str]()
+    place = {k: i for i, k in enumerate(manifest.keys_of(data.digests))}
+    samples = folder.manifest.samples
+    there = [
+        (number, rows[key])
+        for key, number in zip(samples.keys, samples.ids, strict=True)
+        if key in place and key in rows and rows[key].status in ("right", "wrong", "rejected")
+    ]
+    for start in range(0, len(there), batch):
+        some = there[start : start + batch]
+        with model.borrowed(), torch.no_grad():
+            answer = model.answer(data.x[[place[row.key] for _, row in some]])
+        rejected = torch.zeros(len(some), dtype=torch.bool) if answer.suspicion is None else answer.suspicion.cpu() > 0
+        scores, best = answer.scores.cpu(), answer.scores.argmax(1).tolist()
+        for i, (number, row) in enumerate(some):
+            slack = TIE * float(scores[i].max() - scores[i].min())
+            near = row.predicted >= 0 and float(scores[i].max() - scores[i][row.predicted]) <= slack
+            if bool(rejected[i]) != (row.status == "rejected") or not (near or row.status == "rejected"):
+                now = "rejects it" if bool(rejected[i]) else f"decides for class {best[i]}"
+                stated = "that it rejects it" if row.status == "rejected" else f"class {row.predicted}"
+                told.append(f"sample {number} before any attack: the model {now}, the parts say {stated}")
+    return tuple(told)

@@ -94,7 +94,8 @@ class Suite:
         fitting = tuple(a for a in self.planned(threat) if _serves(a, threat))
         if all("trees" in a.needs for a in fitting):
             fitting += tuple(a for a in self.substitutes if _serves(a, threat))
-        if not fitting:
+        against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
+        if not fitting and not against:
             raise UsageError(
                 "HF810",
                 f"No attack of the suite '{self.name}' serves {threat.literal}",
@@ -102,7 +103,6 @@ class Suite:
                 fix="holdfast list attacks; --suite 'name+name'",
             )
         curve = self.curve if self.curve is not None and _serves(self.curve, threat) else None
-        against = [a for a in dict(self.critics).get(threat.literal, ()) if a not in fitting]
         return dataclasses.replace(
             self, attacks=(*fitting, *against), plans=(), curve=curve, critics=(), tables=(), unscored=()
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
+from holdfast.evaluation.attribution import Together
 from holdfast.evaluation.clusters import share
 from holdfast.evaluation.earlier import AWARE, OBLIVIOUS
 from holdfast.evaluation.finals import Final, View, broken_at
@@ -14,6 +15,7 @@ from holdfast.evaluation.metrics.confusions import confusions
 from holdfast.evaluation.metrics.curve import curve, from_distances
 from holdfast.evaluation.metrics.distances import DISTANCES, spread
 from holdfast.evaluation.metrics.per_class import per_class
+from holdfast.evaluation.metrics.union import union
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.plan import CLEAN, control_question, question, radii, smaller
 from holdfast.evaluation.rows import HELD, ControlRow, SearchRow
@@ -245,6 +247,13 @@ def _control(case: Case, threat: Threat) -> Rate | None:
     rows = case.view.parts.rows(control_question(threat, case.view.seed), ControlRow)
     tried = [rows[key] for key in case.judged if case.right(key) and key in rows and rows[key].status != "error"]
     return _share(sum(row.status == "broken" for row in tried), len(tried), "samples right before the noise")
+
+
+def together(case: Case) -> Together | None:
+    """What breaks under any of several threats, and what broke it; None for a single threat."""
+    right = [key for key in case.judged if case.right(key)]
+    flags = {key: any(members[key].status == "broken" for members in case.found.values()) for key in right}
+    return union(case.found, right, _over_groups(case, flags, "samples right before the attack"))
 
 
 def earlier_run(case: Case) -> EarlierRun | None:

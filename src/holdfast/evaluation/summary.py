@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from holdfast.core.errors import IntegrityError
+from holdfast.evaluation.attribution import Together
 from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.6.0"
+SCHEMA_VERSION = "1.7.0"
 RESULT_VERSION = 5  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -38,10 +39,8 @@ class Spread:
 class Verdict:
     """The one sentence of a run, the same in every view.
 
-    Args:
-        text: The sentence.
-        state: `measured`; `partial` (the run was stopped, more work is left); `empty` (no sample could be judged);
-            `doubtful` (the numbers are there, and `findings` or `coverage` say why not to trust them yet).
+    State: `measured`; `partial` (the run was stopped, more work is left); `empty` (no sample could be judged);
+    `doubtful` (the numbers are there, and `findings` or `coverage` say why not to trust them yet).
     """
 
     text: str
@@ -339,7 +338,7 @@ class EarlierRun:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The whole document; `stopped` says why a run is not complete, empty otherwise."""
+    """The whole document; `stopped`: why it is not complete, else empty; `together`: where it has several threats."""
 
     schema: Literal["urn:holdfast:summary:1"] = "urn:holdfast:summary:1"
     schema_version: str = SCHEMA_VERSION
@@ -352,6 +351,7 @@ class Summary:
     model: ModelFacts
     data: DataFacts
     threats: tuple[ThreatFacts, ...]
+    together: Together | None = None
     transfer: tuple[Transfer, ...] = ()
     findings: tuple[Finding, ...] = ()
     masking: Masking | None = None

@@ -25,8 +25,8 @@ from holdfast.models.stage import why
 from holdfast.threats.space import Box, Image
 from holdfast.threats.tables.measuring import MEASURES
 from holdfast.threats.tables.tabular import Tabular
-from holdfast.threats.tables.threat import COLUMN
 from holdfast.threats.threats import Threat
+from holdfast.threats.written import COLUMN
 
 REJECTED = -1  # in place of a class
 UNREAD = ("HF270", "HF271", "HF272")

@@ -5,14 +5,16 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 
 from holdfast.evaluation.metrics.distances import DISTANCES
 from holdfast.evaluation.store import Examples
 from holdfast.evaluation.summary import Summary
 from holdfast.report import pictures, words
-from holdfast.threats.literals import measure_of
+from holdfast.threats.written import measure_of
 
+Array = npt.NDArray[Any]
 BUDGET = 2_000_000  # characters of pictures in one report
 
 
@@ -86,13 +88,15 @@ def gallery(summary: Summary, samples: pa.Table, examples: Examples | None, run:
     rows = {(row["threat"], row["sample"]): row for row in samples.to_pylist()}
     if examples is None or summary.data.kind != "image" or not len(examples):
         chosen = [rows[key] for key in _chosen(summary, rows)]
-        return Gallery(tuple(Card(**_facts(summary, row, run)) for row in chosen), 0)
+        return Gallery(tuple(Card(**facts(summary, row, run)) for row in chosen), 0)
     cards: list[Card] = []
     spent = 0
     for place, key in enumerate(zip(examples.threat.tolist(), examples.sample.tolist(), strict=True)):
         if key not in rows:
             continue
-        card = Card(**_facts(summary, rows[key], run), **_pictures(summary, examples, place))
+        card = Card(
+            **facts(summary, rows[key], run), **pictured(summary, examples.clean[place], examples.adversarial[place])
+        )
         spent += len(card.clean) + len(card.changed) + len(card.difference)
         if spent > BUDGET and cards:
             return Gallery(tuple(cards), len(examples) - place)
@@ -100,7 +104,8 @@ def gallery(summary: Summary, samples: pa.Table, examples: Examples | None, run:
     return Gallery(tuple(cards), 0)
 
 
-def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
+def facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
+    """The fields of a card but for its pictures, from a row of the samples."""
     found = [(norm, row[norm]) for norm in DISTANCES if row.get(norm) is not None] if row["status"] == "broken" else []
     return {
         "sample": row["sample"],
@@ -122,8 +127,8 @@ def _facts(summary: Summary, row: dict[str, Any], run: str) -> dict[str, Any]:
     }
 
 
-def _pictures(summary: Summary, examples: Examples, place: int) -> dict[str, Any]:
-    clean, changed = examples.clean[place], examples.adversarial[place]
+def pictured(summary: Summary, clean: Array, changed: Array) -> dict[str, Any]:
+    """The pictures of a card, from an original and what became of it."""
     shown, peak = pictures.difference(clean, changed)
     low, high = summary.data.bounds
     return {

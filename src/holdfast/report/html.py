@@ -1,10 +1,10 @@
 """The HTML report: one offline file under a content security policy, readable without its script."""
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import importlib.resources
-from fractions import Fraction
 from typing import Any
 
 import jinja2
@@ -17,9 +17,11 @@ from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts
 from holdfast.report import svg, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, short, visible
+from holdfast.threats.written import measure_of, radius
 
 FINDINGS = 5
 CONFUSIONS = 10
+BROKEN = 100  # samples in the table of several threats
 FOLD = 12  # classes and samples shown before the fold
 
 
@@ -49,6 +51,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
             script=Markup(script),
             policy=policy(script),
             gallery=gallery(summary, samples, examples, run),
+            attributed=attributed(summary, samples),
             findings=summary.findings[:FINDINGS],
             headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),
         )
@@ -92,6 +95,51 @@ def _asset(name: str) -> str:
     return importlib.resources.files("holdfast.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
+@dataclasses.dataclass(frozen=True)
+class Broken:
+    """A sample that some threat broke, with what each threat did to it: a status and words, in the order of threats."""
+
+    sample: int
+    label: str
+    cells: tuple[tuple[str, str], ...]
+
+
+def attributed(summary: Summary, samples: pa.Table) -> tuple[list[Broken], int]:
+    """Of a run under several threats the broken samples, most threats and then fewest queries first, and their number.
+
+    At most 100; each with the attack that broke it under each threat, its cost and the size of the change.
+    """
+    if len(summary.threats) < 2:
+        return [], 0
+    by_sample: dict[int, dict[str, dict[str, Any]]] = {}
+    for row in samples.to_pylist():
+        by_sample.setdefault(row["sample"], {})[row["threat"]] = row
+    hit = [rows for rows in by_sample.values() if any(row["status"] == "broken" for row in rows.values())]
+    hit.sort(key=_ease)
+    literals = [threat.literal for threat in summary.threats]
+    found = []
+    for rows in hit[:BROKEN]:
+        first = next(iter(rows.values()))
+        cells = tuple(_cell(literal, rows.get(literal)) for literal in literals)
+        found.append(Broken(first["sample"], words.class_name(summary, first["label"]), cells))
+    return found, len(hit)
+
+
+def _ease(rows: dict[str, dict[str, Any]]) -> tuple[int, int, int]:
+    broken = [row for row in rows.values() if row["status"] == "broken"]
+    return -len(broken), min(row["queries"] for row in broken), broken[0]["sample"]
+
+
+def _cell(literal: str, row: dict[str, Any] | None) -> tuple[str, str]:
+    if row is None:
+        return "undecided", ""
+    if row["status"] != "broken":
+        return row["status"], "not broken" if row["status"] == "unbroken" else row["status"]
+    size = row.get(measure_of(literal))
+    told = f"{row['broken_by']}, {words.counted(row['queries'], 'query')}"
+    return "broken", told + (f", {words.size(size)}" if size is not None else "")
+
+
 def parameters(config: dict[str, Any]) -> str:
     """`steps=40, restarts=1`: an attack's configuration on one line."""
     return ", ".join(f"{key}={value}" for key, value in config.items() if key != "name")
@@ -116,12 +164,3 @@ def curved(threat: ThreatFacts) -> Markup:
     """The accuracy-against-radius curve of a threat."""
     title = f"Empirical robust accuracy under {threat.literal}"
     return svg.curve(threat.curve, radius(threat.literal), title)
-
-
-def radius(literal: str) -> float | None:
-    """The radius in a threat's literal, None where it has none (`l2:inf`)."""
-    text = literal.partition(":")[2].partition(",")[0].rpartition("=")[2]
-    try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError):
-        return None

@@ -38,6 +38,7 @@ def told(summary: Summary) -> list[str]:
     lines += [quoted(decided), ""] if decided else []
     replayed = words.replayed(summary)
     lines += [*([quoted(replayed), ""] if replayed else []), *_findings(summary), *_untested(summary)]
+    lines += _together(summary)
     for threat in summary.threats:
         lines += _threat(summary, threat)
     return lines + _transfer(summary) + _masking(summary) + _provenance(summary)
@@ -128,6 +129,24 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
         )
         lines += [f"{left} more classes are in summary.json.", ""] if left else []
     return lines
+
+
+def _together(summary: Summary) -> list[str]:
+    """All threats at once."""
+    told, found = words.together(summary), summary.together
+    if not told or found is None:
+        return []
+    rows = [
+        (
+            quoted(one.threat, 120),
+            quoted(one.attack, 60),
+            *(words.number(n) for n in (one.broken, one.only, one.cheapest, one.queries_median, one.gradients_median)),
+        )
+        for one in found.attributions
+    ]
+    costs = (">queries (median)", ">gradients (median)")
+    heads = ("threat", "attack", ">broke", ">no other threat did", ">cheapest", *costs)
+    return ["## All threats together", "", f"{quoted(told)}.", "", *table(heads, rows)]
 
 
 def _transfer(summary: Summary) -> list[str]:

@@ -7,12 +7,17 @@ import dataclasses
 import functools
 import importlib.resources
 import textwrap
+from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
 
 from holdfast.report import markdown as md
+from holdfast.report import words
 from holdfast.report.visible import cleaned, short
+
+if TYPE_CHECKING:
+    from holdfast.report.gallery import Card
 
 WIDTH, CELL = 98, 60
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -50,6 +55,15 @@ class Figure:
     text: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Cards:
+    """Samples as cards, which HTML alone shows; pictures in them are markup of our own."""
+
+    title: str
+    note: str
+    cards: "tuple[Card, ...]"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sheet:
     """What a page says.
@@ -59,6 +73,7 @@ class Sheet:
         lead: Sentences that matter most, a paragraph each.
         tables: The numbers.
         figures: Charts of them.
+        galleries: Samples that show it.
         points: What to do, each with the one it is for.
         notes: What to know before believing them.
         foot: Where the page comes from.
@@ -68,6 +83,7 @@ class Sheet:
     lead: tuple[str, ...]
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...] = ()
+    galleries: tuple[Cards, ...] = ()
     points: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     foot: str = ""
@@ -115,7 +131,8 @@ def markdown(sheet: Sheet) -> str:
 def html(sheet: Sheet) -> str:
     """One file that fetches nothing and runs nothing."""
     style = importlib.resources.files("holdfast.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    return _template().render(sheet=cleaned(sheet), style=Markup(style), policy=POLICY) + "\n"
+    policy = POLICY + "; img-src data:" * bool(sheet.galleries)
+    return _template().render(sheet=cleaned(sheet), style=Markup(style), policy=policy, words=words) + "\n"
 
 
 @functools.cache
@@ -127,7 +144,8 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["short"] = short
+    found.filters.update(short=short, percent=words.percent, number=words.number)
+    found.filters.update(times=words.times, seconds=words.seconds, size=words.size)
     return found.get_template("sheet.html")
 
 

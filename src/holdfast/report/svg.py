@@ -109,15 +109,22 @@ def bite(before: int, broken: int, total: int) -> Markup:
 
 def curve(points: Sequence[CurvePoint], radius: float | None, title: str) -> Markup:
     """Empirical robust accuracy against the radius, with a band for the interval and a line at the threat's radius."""
-    frame = _Frame(max(point.radius for point in points) or 1.0)
-    told = title + ": " + "; ".join(f"{words.percent(p.rate.point)} at {words.size(p.radius)}" for p in points)
-    upper = [frame.inner(p.radius, p.rate.high) for p in points]
-    lower = [frame.inner(p.radius, p.rate.low) for p in reversed(points)]
-    middle = [frame.inner(p.radius, p.rate.point) for p in points]
+    return curves([("", points)], radius, title)
+
+
+def curves(series: Sequence[tuple[str, Sequence[CurvePoint]]], radius: float | None, title: str) -> Markup:
+    """One or two such curves with their names: the first solid with full dots, the second dashed with hollow ones."""
+    radii = [point.radius for _, points in series for point in points]
+    frame = _Frame(max(radii) or 1.0)
+    each = [
+        (f"{name}: " if name else "")
+        + "; ".join(f"{words.percent(p.rate.point)} at {words.size(p.radius)}" for p in points)
+        for name, points in series
+    ]
+    told, kinds = f"{title}: {'. '.join(each)}", ("", " second")
     plot = element(
         "svg",
-        element("polygon", class_="band", points=" ".join(upper + lower)),
-        element("polyline", class_="line", points=" ".join(middle)),
+        *(_band(frame, points, kind) for (_, points), kind in zip(series, kinds, strict=False)),
         x=f"{_Frame.LEFT}%",
         y=f"{_Frame.TOP}%",
         width=f"{_Frame.WIDTH}%",
@@ -137,19 +144,31 @@ def curve(points: Sequence[CurvePoint], radius: float | None, title: str) -> Mar
             element("line", class_="mark", x1=frame.x(radius), x2=frame.x(radius), y1=frame.y(0), y2=frame.y(1))
         )
     parts.append(plot)
-    for point in points:
-        dot = element(
-            "circle",
-            element("title", f"{words.size(point.radius)}: {words.rate(point.rate)}"),
-            class_="dot",
-            cx=frame.x(point.radius),
-            cy=frame.y(point.rate.point),
-            r=3.5,
-        )
-        parts.append(dot)
-    for tick in _ticks([point.radius for point in points]):
+    for (name, points), kind in zip(series, kinds, strict=False):
+        parts += [_dot(frame, point, kind, f"{name}, " if name else "") for point in points]
+    for tick in _ticks(radii):
         parts.append(element("text", words.size(tick), class_="axis mid", x=frame.x(tick), y=frame.y(0), dy=18))
     return element("svg", *parts, class_="curve", role="img", aria_label=told, width="100%", height=320)
+
+
+def _band(frame: "_Frame", points: Sequence[CurvePoint], kind: str) -> Markup:
+    """The interval of a curve and its line."""
+    upper = [frame.inner(p.radius, p.rate.high) for p in points]
+    lower = [frame.inner(p.radius, p.rate.low) for p in reversed(points)]
+    middle = [frame.inner(p.radius, p.rate.point) for p in points]
+    band = element("polygon", class_=f"band{kind}", points=" ".join(upper + lower))
+    return Markup("").join([band, element("polyline", class_=f"line{kind}", points=" ".join(middle))])
+
+
+def _dot(frame: "_Frame", point: CurvePoint, kind: str, name: str) -> Markup:
+    return element(
+        "circle",
+        element("title", f"{name}{words.size(point.radius)}: {words.rate(point.rate)}"),
+        class_=f"dot{kind}",
+        cx=frame.x(point.radius),
+        cy=frame.y(point.rate.point),
+        r=3.5,
+    )
 
 
 class _Frame:

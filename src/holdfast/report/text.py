@@ -53,6 +53,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
         ]
     for threat in summary.threats:
         lines += [(line, "") for line in _threat(threat)]
+    lines += [(line, "") for line in _together(summary)]
     replayed = words.replayed(summary)
     lines += [*_wrapped(replayed, ""), ("", "")] if replayed else []
     shown = summary.findings[:5]
@@ -73,6 +74,31 @@ def _bar(name: str, rate: Rate) -> str:
     return f"{name:<21} {words.rate(rate)}".replace("\u00a0", " ")
 
 
+def _together(summary: Summary) -> list[str]:
+    """All threats at once: which combinations break samples, and what broke them at what cost."""
+    told, found = words.together(summary), summary.together
+    if not told or found is None:
+        return []
+    rows = [
+        (
+            f"{short(one.attack, 24)} {short(one.threat, 30)}",
+            *(words.number(count) for count in (one.broken, one.only, one.cheapest, one.queries_median)),
+        )
+        for one in found.attributions
+    ]
+    lines = [line for line, _ in _wrapped(f"All threats together: {told}", "")]
+    return [*lines, *(_table([UNION, *rows]) if rows else []), ""]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Cells in columns, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+
+
 def _threat(threat: ThreatFacts) -> list[str]:
     rate = words.rate(threat.empirical_robust_accuracy)
     rows: list[Sequence[str]] = [
@@ -85,17 +111,9 @@ def _threat(threat: ThreatFacts) -> list[str]:
         )
         for name, a in zip(words.stages(threat), threat.attacks, strict=True)
     ]
-    widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
     lines = [
         *(line for line, _ in _wrapped(f"{threat.literal} ({threat.words}): not broken <= {rate}", "")),
-        *(
-            "  "
-            + "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in [HEADS, *rows]
-        ),
+        *_table([HEADS, *rows]),
     ]
     weakest = words.weakest(threat)[:CLASSES]
     if len(threat.per_class) > 1:
@@ -104,6 +122,7 @@ def _threat(threat: ThreatFacts) -> list[str]:
     return [line.replace("\u00a0", " ").replace("\u202f", " ") for line in lines] + [""]
 
 
+UNION = ("broken by", "samples", "only so", "cheapest", "median queries")
 HEADS = ("attack", "tried", "broke", "time", "median queries")
 
 

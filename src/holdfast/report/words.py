@@ -49,6 +49,11 @@ CURVE = (
     "Each point counts the samples that no change of at most this size broke. Below the radius of the threat only the "
     "first attack of the plan searched, and only the samples that broke: a looser upper bound there."
 )
+TOGETHER = (
+    "Queries and gradients are the median over the samples in the row; they are what all searches under that threat "
+    "took until one broke the sample. Cheapest: the samples that fell in no fewer queries under another threat. What a "
+    "smaller radius broke counts under every larger one."
+)
 NAMES = {
     "linf": "L∞ (largest change of one value)",
     "l2": "L2 (Euclidean length)",
@@ -318,3 +323,20 @@ def stages(threat: ThreatFacts) -> list[str]:
 def weakest(threat: ThreatFacts) -> list[ClassFacts]:
     """Classes, weakest first: by the lower end of the interval of what was not broken, then by its upper end."""
     return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.high, c.label))
+
+
+def together(summary: Summary) -> str:
+    """What several threats break together, in a sentence; empty for a single threat."""
+    found = summary.together
+    if found is None or found.broken is None:
+        return ""
+    parts = [
+        f"{one.broken} under {' and '.join(one.threats)}" + " alone" * (len(one.threats) == 1)
+        for one in found.combinations[:3]
+    ]
+    more = sum(one.broken for one in found.combinations[3:])
+    parts += [f"{more} under other combinations"] if more else []
+    told = (
+        f"{found.broken.k} of {found.broken.n} right samples break under at least one of {len(summary.threats)} threats"
+    )
+    return told + (f": {'; '.join(parts)}" if parts else "")

@@ -77,14 +77,6 @@ def parse(text: str | Threat) -> Threat:
         raise _unreadable(text, str(error)) from None
 
 
-def measure_of(literal: str) -> str:
-    """The column of a run's rows with the distances of a threat; its name where a later version wrote the literal."""
-    try:
-        return parse(literal).measure
-    except ThreatError:
-        return literal.partition(":")[0]
-
-
 def _table(text: str, parts: list[str]) -> Table:
     """`features=3`, `linf=1/2`, `knowledge=scores`, each once."""
     told: dict[str, str] = {}

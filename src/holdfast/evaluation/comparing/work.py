@@ -13,7 +13,6 @@ from typing import Any
 
 from holdfast.core.errors import (
     DataError,
-    HoldfastError,
     IntegrityError,
     MissingExtra,
     ModelError,
@@ -46,6 +45,7 @@ from holdfast.threats.threats import Threat
 CANNOT = (DataError, IntegrityError, MissingExtra, ModelError, OfflineError, ParameterError, ThreatError, UsageError)
 CHILD = ("HF505", "HF506")  # of the child process that tries a file first
 OPENING = "opening"
+KEPT = "what it answered is kept, and the same call goes on from there"
 
 
 class Halted(Exception):
@@ -158,8 +158,9 @@ def compare_models(
         command: Name of a model and its run folder -> the audit that repeats it, for the reports of the runs.
 
     Returns:
-        The comparison, also written as `comparison.json`. A model that cannot be opened or attacked stands in
-        `left_out` with its reason, and the others go on; `complete` is false then, and after Ctrl-C or Stop.
+        The comparison, also written as `comparison.json`. A model that cannot be opened or attacked, or whose endpoint
+        goes out of reach, stands in `left_out` with its reason, and the others go on; `complete` is false then, and
+        after Ctrl-C or Stop.
 
     Raises:
         DataError: HF120 no samples.
@@ -273,12 +274,14 @@ def _carefully(work: Work, job: Job, what: Callable[[Work, Job, str], None], que
     except (*CANNOT, ResourceError) as error:
         if isinstance(error, ResourceError) and error.code not in CHILD:
             raise
-        job.left_out = _left_out(job.name, error)
-        work.interrupt.tell(Note(f"{job.name} is left out, the others go on. {job.left_out.line}", error.code))
+        line = error.line().removeprefix(error.code).strip()
+        _leave(work, job, LeftOut(name=job.name, code=error.code, line=line))
 
 
-def _left_out(name: str, error: HoldfastError) -> LeftOut:
-    return LeftOut(name=name, code=error.code, line=error.line().removeprefix(error.code).strip())
+def _leave(work: Work, job: Job, why: LeftOut) -> None:
+    """Go on without a model."""
+    job.left_out = why
+    work.interrupt.tell(Note(f"{job.name} is left out, the others go on. {why.line}", why.code))
 
 
 def _once_only(work: Work, job: Job, question: str) -> None:
@@ -343,10 +346,23 @@ def _audited(work: Work, job: Job, question: str) -> None:
         command=work.command(job.name, str(run)),
     )
     if not done(run):
-        raise Halted
+        _unfinished(work, job, run)
+        return
     work.places.answered(job.kept, question)
     job.finished = True
     work.spent, work.planned = work.spent + time.monotonic() - began, work.planned + job.seconds
+
+
+def _unfinished(work: Work, job: Job, run: pathlib.Path) -> None:
+    """A model that went out of reach is told, and the others go on.
+
+    Raises:
+        Halted: Where somebody wants to stop.
+    """
+    code, _, why = Folder(run).summary.stopped.partition(" ")
+    if work.interrupt.stops(begun=True) or not code.startswith("HF"):
+        raise Halted
+    _leave(work, job, LeftOut(name=job.name, code=code, line=f"{why}; {KEPT}."))
 
 
 class _Inside:

@@ -9,7 +9,7 @@ from holdfast.evaluation.statistics import Rate, interval, rate
 from holdfast.evaluation.summary import Finding, ThreatFacts, Transfer
 from holdfast.evaluation.verdict import percent
 from holdfast.threats.tables.threat import Table
-from holdfast.threats.threats import number
+from holdfast.threats.written import number
 
 MOST, SHOWN = 5, 8
 TRAIN = "train against the attack: PGD adversarial training, then audit again"

@@ -13,10 +13,8 @@ from holdfast.threats.space import Box
 from holdfast.threats.tables.measuring import MEASURES, Measure
 from holdfast.threats.tables.region import TableRegion
 from holdfast.threats.tables.tabular import Tabular
-from holdfast.threats.threats import Knowledge, Radius, Threat, number
-
-COLUMN: dict[Measure, str] = {"features": "l0", "cost": "cost", "l1": "l1", "l2": "l2", "linf": "linf"}
-"""Where a run keeps the distance in each measure."""
+from holdfast.threats.threats import Knowledge, Radius, Threat
+from holdfast.threats.written import COLUMN, number
 
 WORDS: dict[Measure, str] = {
     "features": "at most {} columns may change",
