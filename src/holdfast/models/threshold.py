@@ -67,7 +67,7 @@ class Threshold:
         reached = still >= 0 if chance is None else chance >= self.at
         # the argmax gives ties to the lower class: the side of the threshold must show in the sign
         sided = torch.where(reached, still.clamp(min=tiny), still.clamp(max=-tiny))
-        own = (own + torch.where(still.isfinite(), sided - still, torch.zeros_like(still)))[:, None]
+        own = torch.where(still.isfinite(), sided + (own - still), own)[:, None]  # own + (sided - own) loses `tiny`
         rest = others - others.amax(1, keepdim=True)
         return torch.cat([rest[:, :c], own, rest[:, c:]], 1)
 
