@@ -363,3 +363,22 @@ def test_a_tree_whose_leaf_says_the_threshold_is_flagged_there():
             model = settle(hf.wrap(made, threshold=Threshold(float(at), column)), torch.from_numpy(x))
             want = torch.from_numpy(made.predict_proba(x)[:, column] >= at)
             assert torch.equal(model.predict(torch.from_numpy(x)) == column, want), (column, at)
+
+
+def test_numbers_are_classes_and_names_that_are_numbers_are_names():
+    x, y = rows()
+    named = hf.wrap(LogisticRegression().fit(x, np.array([1, 7])[y]), (0, 1))
+    assert hf.threshold_at(named, x, y, 0.1, 1).column == 1, "a number is a class, though the name of another is 1"
+    assert hf.threshold_at(named, x, y, 0.1, "1").column == 0
+    for column in (0, 1):
+        assert threshold_of(Threshold(0.3, column).text(("1", "0")), ("1", "0")) == Threshold(0.3, column)
+        assert threshold_of(Threshold(0.3, column).text()) == Threshold(0.3, column)
+
+
+def test_an_ensemble_whose_members_have_thresholds_gets_none():
+    net = nn.Linear(2, 2)
+    member = hf.wrap(net, threshold=0.7)
+    with pytest.raises(ModelError, match="HF282 .*own"):
+        hf.wrap([member, member], threshold=0.2)
+    with pytest.raises(ModelError, match="HF282 .*own"):
+        at_threshold(hf.wrap([member, hf.wrap(net)]) | BitDepth(bits=8), 0.2)

@@ -71,6 +71,10 @@ class Threshold:
         rest = others - others.amax(1, keepdim=True)
         return torch.cat([rest[:, :c], own, rest[:, c:]], 1)
 
+    def text(self, names: Sequence[str] = ()) -> str:
+        """What `threshold_of` reads as this one where classes have these names, which may be numbers: of 1 and 7."""
+        return f"{names[self.column] if self.column < len(names) else self.column}:{self.at!r}"
+
     def told(self, name: str = "") -> str:
         """What a report says of it."""
         who = f"class {self.column}" + (f" ({name})" if name and name != str(self.column) else "")
@@ -81,7 +85,8 @@ def threshold_of(told: Any, names: Sequence[str] = ()) -> Threshold:
     """A threshold from what was said: a number for class 1, or a class and a number.
 
     Args:
-        told: `0.2`, `"0.2"`, `"fraud:0.2"`, `"0:0.2"`, or a Threshold.
+        told: `0.2`, `"0.2"`, `"fraud:0.2"`, `"0:0.2"`, or a Threshold. Names that are numbers go before numbers of
+            classes: of the classes named 1 and 7, `"1:0.2"` speaks of the first.
         names: Of the classes, where they are known.
 
     Raises:
