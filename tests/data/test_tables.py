@@ -217,7 +217,7 @@ def test_what_only_looks_infinite_and_decimal_commas(tmp_path):
 
 @pytest.mark.parametrize("form", ["a;b;c;y", '"a","b","c",y'])
 def test_decimal_commas_are_read_where_they_can_be_nothing_else_and_told(form, tmp_path):
-    cells = [("12,5", "-0,125", "1,234"), ("7", "2.5", "5,678"), ("", "3,75", "1,000"), ("1e3", "NA", "2,000")]
+    cells = [("12,5", "-0,125", "1,234"), ("7", "2,5", "5,678"), ("", "3,75", "1,000"), ("1e3", "NA", "2,000")]
     sign = ";" if ";" in form else ","
     rows = [
         sign.join([*(f'"{cell}"' if sign == "," and "," in cell else cell for cell in row), str(i % 2)])
@@ -232,6 +232,14 @@ def test_decimal_commas_are_read_where_they_can_be_nothing_else_and_told(form, t
     again = hf.data.load(tmp_path / "t.csv", schema=data.schema).test
     assert again.notes == data.notes
     assert torch.equal(again.x.nan_to_num(-9), data.x.nan_to_num(-9))
+
+
+@pytest.mark.parametrize("cells", [("1.234", "0,5"), ("1,234", "999.5", "0,5"), ("2.5", "3,75")])
+def test_points_beside_decimal_commas_may_be_thousands_and_are_not_read(cells, tmp_path):
+    (tmp_path / "t.csv").write_text("a;y\n" + "\n".join(f"{cell};{i % 2}" for i, cell in enumerate(cells * 2)))
+    data = hf.data.load(tmp_path / "t.csv").test
+    assert data.notes == ()
+    assert set(data.schema.by_name["a"].levels) == set(cells), "words, never 1.234 for 1234"
 
 
 def test_columns_that_are_left_out_are_in_the_notes():

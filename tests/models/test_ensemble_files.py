@@ -15,6 +15,7 @@ from holdfast.models.ensemble import Head, from_members, together_of
 from holdfast.models.files import load_model, save_model
 from holdfast.models.networks import build, built
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.threshold import Threshold
 from holdfast.models.wrap import wrap
 
 SHAPE = (1, 8, 8)
@@ -46,6 +47,19 @@ HEAD = Head(
     torch.randn(9, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64),
     torch.tensor([0.1, -0.2, 0.3], dtype=torch.float64),
 )
+
+
+def test_thresholds_of_members_and_of_networks_come_back_where_names_are_numbers(tmp_path, x):
+    card = {**CARD, "class_names": ["2", "1", "0"]}
+    cut = hf.wrap(nets()[0], (0, 2), output="logits", threshold=Threshold(0.15, 2))
+    alone = {"network": "mlp", "shape": list(SHAPE), "classes": 3, "width": 5, "depth": 1, "output": "logits"}
+    for k, model in enumerate((cut, hf.wrap([cut, hf.wrap(nets()[2], (0, 2), output="logits")], (0, 2)))):
+        model = settle(model, x)
+        again = settle(
+            load_model(save_model(model, tmp_path / f"{k}.safetensors", card if k else {**alone, **card})), x
+        )
+        assert again.threshold == model.threshold
+        assert torch.equal(again.answer(x).scores, model.answer(x).scores), "the same decisions"
 
 
 @pytest.mark.parametrize(

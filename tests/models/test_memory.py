@@ -43,8 +43,9 @@ def test_no_row_is_asked_twice_and_nothing_else_changes(literal):
     attack = HopSkipJumpTable(steps=2) if literal.startswith("table") else Square(steps=60)
     plain, kept = Counted(made.predict_proba), Counted(made.predict_proba)
     y = torch.from_numpy(made.predict(x.numpy()))[:8]
-    first = hf.run(attack, hf.wrap(plain, space), x[:8], y, literal)
-    second = hf.run(attack, hf.wrap(kept, space, remember=True), x[:8], y, literal)
+    models = [settle(hf.wrap(each, space, remember=each is kept), x[:8]) for each in (plain, kept)]
+    plain.rows, kept.rows = [], []  # what the first look costs
+    first, second = (hf.run(attack, model, x[:8], y, literal) for model in models)
     assert first.status == second.status
     assert torch.equal(first.adversarial, second.adversarial)
     assert torch.equal(first.queries, second.queries), "a budget counts what is asked, remembered or not"
@@ -81,3 +82,27 @@ def test_models_with_gradients_are_refused():
     made, x = fitted()
     with pytest.raises(ModelError, match="HF207 remember= is for functions"):
         hf.wrap(LogisticRegression().fit(x.numpy(), made.predict(x.numpy())), (0, 1), remember=True)
+
+
+def test_what_was_remembered_is_gone_when_the_weights_have_changed():
+    x, sign = torch.rand(40, 2, dtype=torch.float64), [1.0]
+    model = hf.wrap(lambda rows: sign[0] * (rows - rows[:, ::-1]), (0, 1), output="logits", remember=True)
+    y = (x[:, 1] > x[:, 0]).long()
+    for _ in range(2):
+        assert torch.equal(model.predict(x), (y if sign[0] > 0 else 1 - y)), "nothing is remembered before an audit"
+        found = hf.run(Square(steps=5), model, x, y, "linf:0.001,knowledge=scores,queries=5")
+        assert {"wrong"} == set(found.status) if sign[0] < 0 else "wrong" not in found.status
+        sign[0] = -1.0
+
+
+def test_a_function_whose_answers_hang_on_the_company_of_a_row_is_not_remembered():
+    def centered(rows):
+        return (rows - rows.mean(0)) @ np.array([[1.0, -1.0], [0.5, 0.0]])
+
+    x = torch.rand(32, 2, dtype=torch.float64)
+    plain, model = (
+        settle(hf.wrap(centered, (0, 1), output="logits", remember=remember), x) for remember in (False, True)
+    )
+    assert model.noise == plain.noise > 0
+    assert model.notes == plain.notes
+    assert torch.equal(model.scores(x[:1]), torch.zeros(1, 2).double()), "alone it is its own mean"

@@ -337,3 +337,48 @@ def test_gradients_of_a_tables_levels_speak_of_the_threshold_too():
     assert won.any()
     after = made.predict_proba(space.frame(out.adversarial))[:, 1] >= 0.15
     assert (after[won] != flagged[:30].bool()[won].numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_probabilities_that_equal_the_threshold_are_flagged_whatever_their_logarithms_round_to(column, dtype):
+    chance = torch.rand(400, generator=torch.Generator().manual_seed(0), dtype=dtype).clamp(0.01, 0.99)
+    rest = (1 - chance) / 2
+    for own, other in zip(chance, rest, strict=True):
+        p = other.repeat(3)
+        p[column] = own
+        for at, flagged in ((float(own), True), (float(torch.nextafter(own, torch.ones_like(own))), False)):
+            scores = p.log()[None].requires_grad_()
+            cut = Threshold(at, column).cut(scores, own[None])
+            assert (int(cut.argmax(1)) == column) is flagged, (float(own), at)
+            (slope,) = torch.autograd.grad(cut[0, column], scores)
+            assert float(slope[0, column]) == 1.0
+
+
+def test_a_tree_whose_leaf_says_the_threshold_is_flagged_there():
+    x, y = rows()
+    made = DecisionTreeClassifier(max_depth=4, random_state=0).fit(x, y)
+    for column, at in itertools.product((0, 1), np.unique(made.predict_proba(x))):
+        if 0 < at < 1:
+            model = settle(hf.wrap(made, threshold=Threshold(float(at), column)), torch.from_numpy(x))
+            want = torch.from_numpy(made.predict_proba(x)[:, column] >= at)
+            assert torch.equal(model.predict(torch.from_numpy(x)) == column, want), (column, at)
+
+
+def test_numbers_are_classes_and_names_that_are_numbers_are_names():
+    x, y = rows()
+    named = hf.wrap(LogisticRegression().fit(x, np.array([1, 7])[y]), (0, 1))
+    assert hf.threshold_at(named, x, y, 0.1, 1).column == 1, "a number is a class, though the name of another is 1"
+    assert hf.threshold_at(named, x, y, 0.1, "1").column == 0
+    for column in (0, 1):
+        assert threshold_of(Threshold(0.3, column).text(("1", "0")), ("1", "0")) == Threshold(0.3, column)
+        assert threshold_of(Threshold(0.3, column).text()) == Threshold(0.3, column)
+
+
+def test_an_ensemble_whose_members_have_thresholds_gets_none():
+    net = nn.Linear(2, 2)
+    member = hf.wrap(net, threshold=0.7)
+    with pytest.raises(ModelError, match="HF282 .*own"):
+        hf.wrap([member, member], threshold=0.2)
+    with pytest.raises(ModelError, match="HF282 .*own"):
+        at_threshold(hf.wrap([member, hf.wrap(net)]) | BitDepth(bits=8), 0.2)

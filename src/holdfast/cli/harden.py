@@ -217,7 +217,8 @@ def written(found: "Hardened", model: str, file: pathlib.Path, threat: str) -> s
     card = card_beside(model)
     if card is not None and card.network:
         told = {"from": model, "recipe": found.choice.recipe, "epochs": found.choice.epochs, "threat": threat}
-        save_model(found.net, file, dataclasses.replace(card, more={**card.more, "hardened": told}))
+        cut = "" if found.model.threshold is None else found.model.threshold.text(card.class_names)
+        save_model(found.net, file, dataclasses.replace(card, threshold=cut, more={**card.more, "hardened": told}))
         return ""
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in found.net.state_dict().items()}
     write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))

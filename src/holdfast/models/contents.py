@@ -17,6 +17,7 @@ from holdfast.models.model import Model
 from holdfast.models.networks import built
 from holdfast.models.outputs import check_output
 from holdfast.models.source import source_of
+from holdfast.models.threshold import threshold_of
 from holdfast.models.torch_module import Normalized
 from holdfast.models.wrap import wrap
 from holdfast.threats.space import Box
@@ -77,6 +78,7 @@ def written(together: Together, card: Card) -> tuple[dict[str, Tensor], Card]:
                 mean=inside.mean,
                 std=inside.std,
                 output=source.output,
+                threshold="" if member.threshold is None else member.threshold.text(),
             )
         )
     if together.head is not None:
@@ -109,7 +111,8 @@ def opened(card: Card, tensors: Mapping[str, Tensor], name: str, bounds: tuple[A
     for k, one in enumerate(card.members):
         net = filled(one, _own(tensors, k), f"member {k} of {where}")
         options = {"mean": one.mean, "std": one.std, "classes": one.classes, "name": one.name or None}
-        members.append(wrap(net, bounds, output=check_output(one.output), **options))
+        at = threshold_of(one.threshold, one.class_names) if one.threshold else None
+        members.append(wrap(net, bounds, output=check_output(one.output), threshold=at, **options))
     head = Head(*(tensors[name] for name in HEAD)) if card.head else None
     made = from_members(
         members,

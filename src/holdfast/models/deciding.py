@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import ModelError
+from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 from holdfast.models.source import Source, source_of
@@ -53,6 +54,14 @@ def at_threshold(model: Model, threshold: Any, names: Sequence[str] = ()) -> Mod
             f"{what} tells no probabilities that a threshold could cut",
             expected="what hf.wrap makes of a network, a function, or a classifier with predict_proba",
             fix="calibrate it: CalibratedClassifierCV(classifier).fit(x, y)",
+        )
+    inside = source.ask.members if isinstance(source.ask, Together) else ()
+    if cutting := next((member for member in inside if member.threshold is not None), None):
+        raise ModelError(
+            "HF282",
+            "The members of this ensemble decide at thresholds of their own, so their mean is no probability",
+            seen=repr(cutting)[:120],
+            fix="give the threshold to the ensemble alone, or to its members alone",
         )
     known = tuple(names) or named(model)
     cut_at = threshold_of(threshold, known)
@@ -109,8 +118,8 @@ def threshold_at(model: Model, x: Any, y: Any, fpr: float, class_: int | str = 1
     Raises:
         ModelError: HF282 for a rate that cannot be held, no samples of other classes, or a model without probabilities.
     """
-    column = threshold_of(f"{class_}:0.5", named(model)).column
-    even = Threshold(0.5, column)
+    even = Threshold(0.5, class_) if isinstance(class_, int) else threshold_of(f"{class_}:0.5", named(model))
+    column = even.column
     x = x if isinstance(x, Tensor) else model.space.batch(x)
     cut_model = settle(at_threshold(model, even), x)
     labels = indices(y, len(x), cut_model.classes)

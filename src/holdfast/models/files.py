@@ -127,7 +127,7 @@ def save_model(model: nn.Module | Model, path: str | os.PathLike[str], card: Car
         net, card = _network(model, card)
         tensors = numbers(net)
     if isinstance(model, Model) and model.threshold is not None:
-        card = dataclasses.replace(card, threshold=f"{model.threshold.column}:{model.threshold.at!r}")
+        card = dataclasses.replace(card, threshold=model.threshold.text(card.class_names))
     checked(card, shapes_of(tensors), file.name)
     write_atomic(file, safetensors.torch.save(tensors, metadata={"format": "pt"}))
     write_atomic(path_of(file), card.text().encode())

@@ -74,7 +74,10 @@ class Remembering:
 
 
 def remembering(model: Model) -> Model:
-    """The model with its answers remembered, up to 200,000 rows of them; an endpoint does so by itself.
+    """The model with its answers remembered from the next `settle` on, up to 200,000 rows of them.
+
+    Every audit and every attack settles anew, so what an earlier one was told is gone: the weights may have changed.
+    Where two passes over the first 32 rows differ, or a row is answered otherwise alone, nothing is remembered.
 
     Raises:
         ModelError: HF207 for a model with gradients, whose answers cost no more than the memory.
@@ -87,8 +90,14 @@ def remembering(model: Model) -> Model:
             seen=repr(model),
             fix="leave it away",
         )
+    return dataclasses.replace(source, remember=True).model(model)
 
-    def told(way: Source) -> Source:
-        return dataclasses.replace(way, ask=Remembering(way.ask))
 
-    return dataclasses.replace(told(source), others=tuple(map(told, source.others))).model(model)
+def forgotten(source: Source) -> Source:
+    """The source, and nothing that it was told before."""
+    return dataclasses.replace(source, ask=source.ask.ask) if isinstance(source.ask, Remembering) else source
+
+
+def kept(source: Source) -> Source:
+    """The source with what it will be told remembered, where that was asked for."""
+    return dataclasses.replace(source, ask=Remembering(source.ask)) if source.remember else source

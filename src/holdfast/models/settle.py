@@ -13,6 +13,7 @@ from torch import Tensor
 
 from holdfast.core.errors import HoldfastError, ModelError
 from holdfast.models.ensemble import Together
+from holdfast.models.memory import forgotten, kept
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
 from holdfast.models.source import Source, source_of
@@ -94,7 +95,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     with model.borrowed():
         if isinstance(source.ask, Together):
             source = _with_members(source, x, classes)
-        beside = _random_inputs(model, x)
+        source, beside = forgotten(source), _random_inputs(model, x)
         source, notes = _read(source, x, beside, classes)
         source, apart, remark = _as_copied(source, torch.cat([x, beside.to(x)]))
         notes += [remark] if remark else []
@@ -106,6 +107,7 @@ def settle(model: Model, x: Tensor, classes: int | None = None) -> Model:
     if wavers:
         notes.append("two passes over the same input differ: the model is random")
     notes += [remark] if remark else []
+    source = source if wavers or remark else kept(source)
     settled = dataclasses.replace(source, settled=True).model(
         dataclasses.replace(
             model,

@@ -30,6 +30,7 @@ class Source:
         origin: The fitted estimator of a library that answers; None for anything else.
         chances: batch -> the probabilities that the library itself tells, `(batch,)` of class 1 or `(batch, classes)`,
             where the raw outputs are something else.
+        remember: Whether answers are remembered once `settle` has looked (`memory.Remembering`).
         threshold: Where a class is decided from a probability on; the library's own word for decisions is then not
             asked.
     """
@@ -46,6 +47,7 @@ class Source:
     origin: Any = None
     chances: Callable[[Tensor], Tensor] | None = None
     threshold: Threshold | None = None
+    remember: bool = False
 
     def scores(self, raw: Tensor) -> Tensor:
         """Raw outputs as scores `(batch, classes)` whose argmax is the decision; read anew while `output` is open."""

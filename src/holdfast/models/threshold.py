@@ -67,9 +67,13 @@ class Threshold:
         reached = still >= 0 if chance is None else chance >= self.at
         # the argmax gives ties to the lower class: the side of the threshold must show in the sign
         sided = torch.where(reached, still.clamp(min=tiny), still.clamp(max=-tiny))
-        own = (own + torch.where(still.isfinite(), sided - still, torch.zeros_like(still)))[:, None]
+        own = torch.where(still.isfinite(), sided + (own - still), own)[:, None]  # own + (sided - own) loses `tiny`
         rest = others - others.amax(1, keepdim=True)
         return torch.cat([rest[:, :c], own, rest[:, c:]], 1)
+
+    def text(self, names: Sequence[str] = ()) -> str:
+        """What `threshold_of` reads as this one where classes have these names, which may be numbers: of 1 and 7."""
+        return f"{names[self.column] if self.column < len(names) else self.column}:{self.at!r}"
 
     def told(self, name: str = "") -> str:
         """What a report says of it."""
@@ -81,7 +85,8 @@ def threshold_of(told: Any, names: Sequence[str] = ()) -> Threshold:
     """A threshold from what was said: a number for class 1, or a class and a number.
 
     Args:
-        told: `0.2`, `"0.2"`, `"fraud:0.2"`, `"0:0.2"`, or a Threshold.
+        told: `0.2`, `"0.2"`, `"fraud:0.2"`, `"0:0.2"`, or a Threshold. Names that are numbers go before numbers of
+            classes: of the classes named 1 and 7, `"1:0.2"` speaks of the first.
         names: Of the classes, where they are known.
 
     Raises:

@@ -64,9 +64,10 @@ def wrap(
         processor: The image processor of a Hugging Face model; its steps become part of the model.
         threshold: The probability from which on class 1 is decided, 0.2; "fraud:0.2" for another class. Without it the
             highest score decides. Scores, gradients and trees are then those of this decision (`Threshold`).
-        remember: Whether a function or an estimator is asked about equal rows once, as endpoints are: worth it where a
-            question costs more than a few microseconds. Models that answer equal rows otherwise are not remembered;
-            query budgets count a repeated question all the same.
+        remember: Whether a function or an estimator is asked about equal rows once in an audit or an attack: worth it
+            where a question costs more than a digest, 1 to 2 microseconds for a row of a table and milliseconds for a
+            picture of 224 x 224. Every audit begins with nothing remembered. Models that answer equal rows otherwise,
+            or otherwise alone, are not remembered; query budgets count a repeated question all the same.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that

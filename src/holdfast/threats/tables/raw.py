@@ -159,15 +159,17 @@ def of_levels(levels: Iterable[str], places: NDArray[np.integer[Any]]) -> Column
 
 
 def with_points(words: Sequence[str | None]) -> list[str | None] | None:
-    """Numbers with decimal commas with points instead; None where one is no number, or all may be thousands.
+    """Numbers with decimal commas with points instead; None where one is no number, or may be thousands.
 
-    `1,234` alone may be either. Beside `0,5` or `12,75` it is no thousand.
+    `1,234` alone may be either. Beside `0,5` or `12,75` it is no thousand. Nothing is read where points stand beside
+    commas: `1.234` beside `0,5` may be thousands, and `1,234` beside `2.5` is.
     """
     read = {word: COMMA.fullmatch(word.strip()) for word in words if word is not None}
     found = [one for one in read.values() if one is not None]
     others = [word for word, one in read.items() if one is None]
     plainly = [one for one in found if len(one[2]) != 3 or one[1] == "0" or len(one[1]) > 3]
-    if not plainly or any(word.strip() not in GAPS and not NUMBER.fullmatch(word.strip()) for word in others):
+    odd = (w for w in map(str.strip, others) if "." in w or (w not in GAPS and not NUMBER.fullmatch(w)))
+    if not plainly or next(odd, None) is not None:
         return None
     return [word if word is None or read[word] is None else word.strip().replace(",", ".") for word in words]
 
