@@ -53,7 +53,7 @@ Way = Callable[[], Tensor]
 
 
 def main() -> None:
-    """Both tables."""
+    """All three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=("resnet18", "preact18", "cnn", "vgg11"), default="resnet18")
     parser.add_argument("--width", type=int, default=16)

@@ -7,6 +7,7 @@ import torch
 
 from holdfast.attacks.evasion.deep_fool import DeepFool
 from holdfast.attacks.run import run
+from holdfast.threats.goals import Target
 from holdfast.threats.space import Box
 from holdfast.threats.threats import L2, Linf
 from laws.oracles import linear, torch_model, weights
@@ -58,21 +59,55 @@ def test_b02_a_sample_without_gradient_changes_nothing_for_the_others():
     assert torch.equal(company.adversarial[1:], alone.adversarial)
 
 
-def test_returns_come_nearer_along_a_boundary_that_bends():
+@pytest.mark.parametrize(("threat", "p"), [(L2(), 2), (Linf(), math.inf)], ids=["l2", "linf"])
+@pytest.mark.parametrize("goal", ["any", "aimed"])
+def test_returns_come_nearer_along_a_boundary_that_bends(threat, p, goal):
     """Class 1 outside of an ellipse: the first success lies off the nearest point, each return comes nearer to it."""
 
     def scores(x):
-        return torch.stack([torch.ones_like(x[:, 0]), x[:, 0].square() + 4 * x[:, 1].square()], 1)
+        return torch.stack([torch.ones_like(x[:, 0]), x[:, 0].square() + 4 * x[:, 1].square(), 0 * x[:, 0]], 1)
 
-    model = torch_model(scores, 2)
+    model = torch_model(scores, 3)
     angle = torch.linspace(0, 6, 30, dtype=torch.float64)
     x = torch.stack([0.5 + 0.3 * angle.cos(), 0.3 * angle.sin().abs()], 1).clamp(0.05, 0.95)
     x = x[model.labels(x) == 0]
     y = torch.zeros(len(x), dtype=torch.long)
-    far = [run(DeepFool(returns=r, halvings=30), model, x, y, L2()).distance("l2") for r in (0, 1, 12)]
+    wanted = y if goal == "any" else Target(y + 1)
+    outs = [run(DeepFool(returns=r, halvings=30), model, x, wanted, threat) for r in (0, 1, 12)]
+    far = [out.distance(threat.norm) for out in outs]
     turn = torch.linspace(0, math.pi / 2, 20_001, dtype=torch.float64)
     edge = torch.stack([turn.cos(), turn.sin() / 2], 1)
-    least = torch.cdist(x, edge).amin(1)
+    least = torch.cdist(x, edge, p=p).amin(1)
     assert (far[1] <= far[0] + 1e-9).all()
     assert float((far[0] / least).max()) > 1.01
     assert torch.as_tensor(far[2]) == pytest.approx(least, rel=1e-3)
+
+
+def test_returns_come_nearer_where_the_foot_does_not_reach_the_goal():
+    """Class 1 inside of an ellipse: planes touch it from outside, so the way from there to the success is halved."""
+
+    def scores(x):
+        inside = 0.09 - (x[:, 0] - 0.6).square() - 4 * (x[:, 1] - 0.5).square()
+        return torch.stack([torch.zeros_like(inside), inside], 1)
+
+    x = torch.tensor([[0.1, 0.1], [0.2, 0.9], [0.9, 0.8], [0.5, 0.05]], dtype=torch.float64)
+    y = torch.zeros(4, dtype=torch.long)
+    far = [run(DeepFool(returns=r, halvings=30), torch_model(scores, 2), x, y, L2()).distance("l2") for r in (0, 12)]
+    turn = torch.linspace(0, 2 * math.pi, 40_001, dtype=torch.float64)
+    edge = torch.stack([0.6 + 0.3 * turn.cos(), 0.5 + 0.15 * turn.sin()], 1)
+    least = torch.cdist(x, edge).amin(1)
+    assert float((far[0] / least).max()) > 1.01
+    assert torch.as_tensor(far[1]) == pytest.approx(least, rel=1e-3)
+
+
+def test_it_asks_as_often_as_it_says_and_no_more_where_nothing_is_reached():
+    def scores(x):
+        value = torch.where(x[:, 0] < 0.5, x[:, 0].square() - 0.04, -1 - x[:, 0])
+        return torch.stack([torch.zeros_like(value), value], 1)
+
+    x = torch.tensor([[0.1, 0.5], [0.8, 0.5]], dtype=torch.float64)
+    attack = DeepFool(steps=1, halvings=3, returns=2)
+    out = run(attack, torch_model(scores, 2), x, torch.zeros(2, dtype=torch.long), L2())
+    assert out.status == ("broken", "unbroken")
+    assert out.queries.tolist() == [attack.passes(), 2]
+    assert out.gradients.tolist() == [3, 1]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from pyod.models.cof import COF
 from pyod.models.copod import COPOD
 from pyod.models.knn import KNN
 from scipy.spatial.distance import jensenshannon
@@ -244,6 +245,21 @@ def test_a_model_of_pyod_whose_rows_move_each_other_is_asked_about_each_alone(se
     alone = [own.decision_function(row[None])[0] for row in x.numpy()]
     assert np.abs(own.decision_function(x.numpy()) - alone).max() > 0.01, "else there is nothing to mend"
     np.testing.assert_allclose(stage.score(x), alone)
+
+
+class Shy(Upward):
+    """As PyOD's SOS: divides by what the other rows are."""
+
+    def decision_function(self, x):
+        return super().decision_function(x) if len(x) > 1 else np.full(1, np.nan)
+
+
+@pytest.mark.parametrize("estimator", [COF(n_neighbors=9), Shy()], ids=["raises", "nan"])
+def test_a_model_that_has_no_score_for_a_row_alone_is_refused(setting, estimator):
+    model, data, _, _ = setting
+    with pytest.raises(ModelError, match=r"^HF257 .* single row") as caught:
+        OutlierModel(estimator=estimator, layer="inputs").fit(model, data.take(slice(0, 40)), 0)
+    assert "\n" not in str(caught.value)
 
 
 class Liar(Upward):

@@ -31,7 +31,7 @@ class OutlierModel(Detector):
     gradient: attacks that need one see only the margin, and score attacks (Square) do the rest.
 
     Some of PyOD's (ECOD, COPOD) rank rows among those they are asked about together, so that a row's score moves with
-    its company. They are asked about each row alone.
+    its company. They are asked about each row alone; those that have no score for a row alone (COF, SOS) are refused.
 
     Cost: a forward pass where it looks at the model, and the estimator's; a call for each row where rows move each
     other.
@@ -70,7 +70,8 @@ class OutlierModel(Detector):
         """A fitted copy of the estimator, and the sign of its scores.
 
         Raises:
-            ModelError: HF256 where the model shows no features, HF257 where the sign cannot be told.
+            ModelError: HF256 where the model shows no features, HF257 where the sign cannot be told or a row alone has
+                no score.
         """
         look = looked(model, self.layer)
         rows = gathered(look, data.x).cpu().numpy()
@@ -102,7 +103,11 @@ def _fitted(estimator: Any, rows: np.ndarray, seed: int) -> Any:
 
 
 def _asked(fitted: Any, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Its scores of rows, `(n, d)` -> `(n,)` float64: each row alone where company changes what it says."""
+    """Its scores of rows, `(n, d)` -> `(n,)` float64: each row alone where company changes what it says.
+
+    Raises:
+        ModelError: HF257 where it has no score for a row alone.
+    """
 
     def together(seen: np.ndarray) -> np.ndarray:
         return np.asarray(fitted.decision_function(seen), dtype=np.float64).reshape(-1)
@@ -110,8 +115,23 @@ def _asked(fitted: Any, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def alone(seen: np.ndarray) -> np.ndarray:
         return np.array([together(row[None])[0] for row in seen], dtype=np.float64)
 
-    both, each = together(rows), alone(rows)
+    try:
+        both, each = together(rows), alone(rows)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise _needs_company(fitted, f"{type(error).__name__}: {str(error)[:160]}") from error
+    if np.isnan(each).any():
+        raise _needs_company(fitted, "a score that is no number")
     return together if bool((np.abs(both - each) <= ROUNDING * (np.ptp(each) + np.abs(each))).all()) else alone
+
+
+def _needs_company(fitted: Any, seen: str) -> ModelError:
+    return ModelError(
+        "HF257",
+        f"The outlier model {type(fitted).__name__} has no score for a single row",
+        seen=seen,
+        expected="a score that does not need other rows beside it",
+        fix="LocalOutlierFactor(novelty=True)",
+    )
 
 
 def _sign(fitted: Any, rows: np.ndarray, seed: int) -> float:
