@@ -262,3 +262,46 @@ def test_budget_clock_and_within_leave_a_bound_from_below():
         near = hf.exact_distance(model, x[:4], y, norm=norm, within=middle)
         assert torch.equal(near.distance < np.inf, whole.distance < middle)
         assert (near.lower <= whole.distance * (1 + CLOSE)).all()
+
+
+@pytest.mark.parametrize("norm", list(MEASURES))
+@pytest.mark.parametrize("rule", [(), ("a <= b",)])
+def test_a_missing_value_that_must_stay_is_one_cell(norm, rule):
+    for held in (
+        hf.Feature("a", "ordinal", levels=("1", "2"), missing=True, immutable=True),
+        hf.Feature("a", "integer", low=0, high=3, missing=True, immutable=True),
+        *([] if rule else [hf.Feature("a", "categorical", levels=("x", "y"), missing=True, immutable=True)]),
+    ):
+        schema = hf.Schema((held, hf.Feature("b", "integer", low=0, high=5)), rule)
+        x = torch.tensor([[np.nan, 1.0]], dtype=torch.float64)
+        found = hf.exact_distance(stump(schema, 1, 2.5), x, [0], norm=norm)
+        assert bool(found.witness[0, 0].isnan())
+        assert float(found.witness[0, 1]) == 3 or (norm == "l0" and float(found.witness[0, 1]) > 3)
+        assert bool(found.proven)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("within", [np.inf, 50.0])
+def test_ranges_of_a_hundred_million_units_make_no_false_proof(norm, within):
+    """What the farthest cells cost had been 1e16 times what the nearest did, beyond what the solver tells apart."""
+    draw, wide = np.random.default_rng(0), 1e8
+    schema = hf.Schema(tuple(hf.Feature(f"f{i}", low=-wide, high=wide, scale=1.0) for i in range(3)))
+    x = torch.from_numpy(draw.normal(size=(300, 3)))
+    x[:20] *= wide / 4
+    y = (x.sum(1) + x[:, 0] * x[:, 1] > 0).int().numpy()
+    model = hf.wrap(RandomForestClassifier(8, max_depth=5, random_state=0).fit(x.numpy(), y), schema)
+    x, trees = x[103:108], model.trees()
+    label = model.predict(x)
+    found = hf.exact_distance(model, x, label, norm=norm, within=within)
+    for i, row in enumerate(x):
+        last = [np.unique(trees.cuts("float64")[0][trees.feature == j]) for j in range(3)]
+        cells = [
+            np.clip(float(v), np.append(-wide, np.nextafter(c, np.inf)), np.append(c, wide))
+            for v, c in zip(row, last, strict=True)
+        ]
+        every = torch.from_numpy(np.stack([one.ravel() for one in np.meshgrid(*cells)], 1))
+        far = torch.linalg.vector_norm(every - row, ord=int(norm[1]), dim=1)
+        every = every[order := far.argsort()][:20_000]
+        least = float(far[order[int((model.predict(every) != label[i]).int().argmax())]])
+        assert float(found.lower[i]) <= least * (1 + CLOSE)
+        assert float(found.distance[i]) == pytest.approx(least, rel=CLOSE)

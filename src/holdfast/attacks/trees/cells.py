@@ -106,12 +106,14 @@ def _column(schema: Schema, field: Field, j: int, row: Array, norm: str, relatio
             (max(low, x0) if feature.direction == "up" else low),
             (min(high, x0) if feature.direction == "down" else high),
         )
-    count = (high - low) / feature.step + 1 if feature.step else math.inf if low < high else 1
+    count = (high - low) / feature.step + 1 if feature.step else math.inf if low < high else 1  # nan where both are
     named = bool(field.trees.categorical[j])
     if named and count > MANY:
         raise unheld(f"trees that split {feature.name} on sets of values", "a categorical column", norm)
     moves = relation is not None and count > FEW and not named and feature.ordered and not feature.levels
-    if not moves and (named or relation is not None or not feature.ordered):
+    if math.isnan(low):  # immutable, and missing
+        lows = highs = np.zeros(0)
+    elif not moves and (named or relation is not None or not feature.ordered):
         step = float(feature.step or 0)
         lows = highs = feature.stepped(torch.arange(round(count), dtype=torch.float64) * step + low).numpy()
     else:

@@ -106,17 +106,17 @@ class Possibles:
         """The same for one other decision: a bound from below of what is paid for it."""
         lower, rows, held = 0.0, list(rows), True
         for turn in range(REFUSED):
-            left, limit = until - time.monotonic(), best.paid
+            left, limit, price = until - time.monotonic(), best.paid, sheet.price(best.paid)
             if left <= 0 or (turn and best.boxes >= budget):
                 return lower
             scale = SCALE / limit if 0 < limit < np.inf else 1.0
-            made = solved(**_asked(sheet, rows, lead, limit, scale, budget - best.boxes, left))
+            made = solved(**_asked(sheet, rows, price, lead, limit, scale, budget - best.boxes, left))
             best.boxes += int(made.mip_node_count or 0)
             if made.status == INFEASIBLE:  # nothing that is cheaper
                 return max(lower, limit) if held else lower
             if made.mip_dual_bound is not None and held:
-                slack = GAP * (limit if np.isfinite(limit) else 1.0)
-                lower = min(max(lower, made.mip_dual_bound / scale + sheet.price.number - slack), limit)
+                slack = GAP * (limit if np.isfinite(limit) else max(map(abs, price.terms.values()), default=1.0))
+                lower = min(max(lower, made.mip_dual_bound / scale + price.number - slack), limit)
             if made.x is None:
                 return lower
             point, cells = sheet.point(made.x)
@@ -175,8 +175,9 @@ def _inward(sheet: Sheet, rows: list[Sum]) -> bool:
 
 
 def _asked(
-    sheet: Sheet, rows: list[Sum], lead: tuple[Array, float], limit: float, scale: float, budget: int, left: float
-) -> dict[str, Any]:
+    sheet: Sheet, rows: list[Sum], paid: Sum, lead: tuple[Array, float], limit: float, scale: float, budget: int,
+    left: float,
+) -> dict[str, Any]:  # fmt: skip
     """What the solver is asked: the cheapest cells whose leaves lead, none dearer than the limit."""
     from scipy.optimize import Bounds, LinearConstraint
 
@@ -186,7 +187,7 @@ def _asked(
     )
     top, price = sheet.highest.copy(), np.zeros(sheet.width)
     top[sheet.binaries : sheet.binaries + len(gains)] = away <= limit * (1 + GAP)
-    price[list(sheet.price.terms)] = list(sheet.price.terms.values())
+    price[list(paid.terms)] = list(paid.terms.values())
     unit, gain = float(np.abs(gains).max()) or 1.0, np.zeros(sheet.width)
     gain[sheet.binaries : sheet.binaries + len(gains)] = gains / unit
     trees = [sheet.binaries + np.flatnonzero(leaves.tree_of == tree) for tree in np.unique(leaves.tree_of)]
@@ -198,7 +199,7 @@ def _asked(
         LinearConstraint(gain[None], wanted / unit, np.inf),
     ]
     if np.isfinite(limit):
-        most = (limit - sheet.price.number) * scale + GAP
+        most = (limit - paid.number) * scale + GAP
         constraints.append(LinearConstraint(price[None] * scale, -np.inf, most))
     return {
         "c": price * scale,

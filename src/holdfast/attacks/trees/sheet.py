@@ -55,18 +55,24 @@ class Sheet:
         self.whole = np.arange(self.width) < self.binaries
         self.rows: list[Sum] = []
         self.sought: dict[int, int] = {}
-        self.price = Sum({})
+        self.farther = Sum({})
         self._ordered()
         self._trees()
         for s, slot in enumerate(slots):
             if slot.moves:
                 self._seek(s, slot, float(scales[slot.columns[0]]) if far else 0.0)
-            if not (slot.moves and far):
-                self.price = self.price.plus(self.over(s, slot.paid))
-        for s, slot in enumerate(slots):
-            if slot.moves and far:  # what a missing value costs, and what a number that was missing does
-                gone = slot.missing if not np.isnan(row[slot.columns[0]]) else ~slot.missing
-                self.price = self.price.plus(self.over(s, gone.astype(float)))
+        self.celled = [s for s, slot in enumerate(slots) if not (slot.moves and far)]
+        for s in sorted(set(range(len(slots))) - set(self.celled)):  # a missing value, or a number that was missing
+            there = slots[s].missing
+            gone = there if not np.isnan(row[slots[s].columns[0]]) else ~there
+            self.farther = self.farther.plus(self.over(s, gone.astype(float)))
+
+    def price(self, limit: float) -> Sum:
+        """What changes add up to; cells beyond the limit cost twice it, as large factors drown the others."""
+        found = self.farther
+        for s in self.celled:
+            found = found.plus(self.over(s, np.minimum(self.slots[s].paid, 2 * limit)))
+        return found
 
     def over(self, s: int, weight: Array) -> Sum:
         """What the cell of a slot weighs, `weight` `(cells,)`."""
@@ -115,7 +121,7 @@ class Sheet:
             for sign in (1.0, -1.0):  # none where the value is missing
                 change = Sum({}, -sign * float(self.row[j]) / scale).plus(number, sign / scale)
                 self.rows.append(change.plus(Sum({far: 1.0}), -1.0).plus(gone, -1.0))
-            self.price = self.price.plus(Sum({far: 1.0}))
+            self.farther = self.farther.plus(Sum({far: 1.0}))
 
     def point(self, answer: Array) -> tuple[Array, Array]:
         """The codes `(features,)` that an answer names, and the cell of every slot."""
