@@ -49,14 +49,39 @@ class Source:
     threshold: Threshold | None = None
     remember: bool = False
 
-    def scores(self, raw: Tensor) -> Tensor:
-        """Raw outputs as scores `(batch, classes)` whose argmax is the decision; read anew while `output` is open."""
+    def scores(self, raw: Tensor, x: Tensor | None = None) -> Tensor:
+        """Raw outputs as scores `(batch, classes)` whose argmax is the decision; read anew while `output` is open.
+
+        Args:
+            raw: What was answered.
+            x: To what; where it is given, the library's own probabilities decide beside a threshold.
+        """
         output = self.output or recognize(raw).output
         found = as_scores(raw, output)
         if self.threshold is None:
             return found
-        chance = chance_of(raw, self.threshold.column) if output == "probabilities" else None
-        return self.threshold.cut(found, chance)
+        if output == "probabilities":
+            return self.threshold.cut(found, chance_of(raw, self.threshold.column))
+        return self.threshold.cut(found, None if x is None else self._told(found, x, self.threshold))
+
+    def _told(self, scores: Tensor, x: Tensor, threshold: Threshold) -> Tensor | None:
+        """The library's own probabilities where log-odds are as near to the threshold as rounding goes: `(batch,)`.
+
+        Of all other rows 0 or 1; None where there is no such row, or nothing tells probabilities.
+        """
+        c = threshold.column
+        if self.chances is None or c >= scores.shape[1]:
+            return None
+        scores = scores.detach()
+        others = torch.cat([scores[:, :c], scores[:, c + 1 :]], 1)
+        own = scores[:, c] - others.logsumexp(1) - threshold.odds
+        near = own.abs() <= threshold.rounding(float(torch.finfo(scores.dtype).eps), scores.abs().amax(1))
+        if not bool(near.any()):
+            return None
+        told = chance_of(check_shape(self.chances(x[near]), int(near.sum())), c)
+        chance = (own >= 0).to(told)
+        chance[near] = told
+        return chance
 
     def model(self, model: Model) -> Model:
         """`model` with the fields that this source fills."""
@@ -79,7 +104,7 @@ class Scores:
     def __call__(self, x: Tensor) -> Tensor:
         """Scores `(batch, classes)`."""
         with torch.set_grad_enabled(self.gradient and torch.is_grad_enabled()):
-            return self.source.scores(check_shape(self.ask(x), len(x)))
+            return self.source.scores(check_shape(self.ask(x), len(x)), None if self.gradient else x)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,7 +121,7 @@ class Labels:
             return source.decide(x)
         raw = check_shape(source.ask(x), len(x))
         output = source.output or recognize(raw).output
-        return as_labels(raw) if output == "labels" else source.scores(raw).argmax(1)
+        return as_labels(raw) if output == "labels" else source.scores(raw, x).argmax(1)
 
 
 def source_of(model: Model) -> Source | None:

@@ -11,6 +11,10 @@ from torch import Tensor
 from holdfast.core.errors import ModelError
 
 
+ULPS = 4
+"""Roundings between log-odds and a probability, at most."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Threshold:
     """Class `column` is decided where its probability is `at` or more; else the most likely of the others is.
@@ -44,6 +48,15 @@ class Threshold:
     def odds(self) -> float:
         """Logarithm of the odds at the threshold."""
         return math.log(self.at / (1 - self.at))
+
+    def rounding(self, eps: float, largest: Any) -> Any:
+        """How far from the threshold log-odds may lie that a rounded probability takes for it.
+
+        Args:
+            eps: Of the type of the probabilities.
+            largest: Magnitude of the scores.
+        """
+        return ULPS * eps * (1 / (self.at * (1 - self.at)) + largest + abs(self.odds))
 
     def cut(self, scores: Tensor, chance: Tensor | None = None) -> Tensor:
         """Scores whose argmax is the decision, `(batch, classes)`; differentiable.

@@ -16,8 +16,10 @@ SHARES = 1e-9
 def cut(trees: Trees, threshold: Threshold) -> Trees:
     """The same trees with another constant: class 1 wins exactly where the threshold says so.
 
-    Sums behind a link are moved by the log-odds of the threshold. Shares, as forests vote with, are compared as they
-    are, to the last bit: of an ensemble of ten trees two votes reach 0.2. The link of what comes back says nothing.
+    Sums behind a link are moved by the log-odds of the threshold, less what rounding may take from a probability that
+    equals it: such a one, as thresholds chosen on data are, decides for the class. Shares, as forests vote with, are
+    compared as they are, to the last bit: of an ensemble of ten trees two votes reach 0.2. The link of what comes back
+    says nothing.
 
     Args:
         trees: Of two classes.
@@ -30,12 +32,13 @@ def cut(trees: Trees, threshold: Threshold) -> Trees:
     shift = np.array(np.broadcast_to(trees.shift, outputs), np.float64)
     if trees.classes != 2 or outputs > 2:
         raise refused(trees.library, f"a threshold over {trees.classes} classes", "two classes")
+    near = threshold.rounding(float(np.finfo(trees.precision).eps), abs(threshold.odds))
+    far = (threshold.odds - near) / trees.slope
     if trees.link == "sigmoid" and outputs == 1:
-        far = threshold.odds / trees.slope
         shift -= far if column == 1 else -far
         return dataclasses.replace(trees, shift=shift)
     if trees.link == "softmax" and outputs == 2:
-        shift[column] -= threshold.odds / trees.slope
+        shift[column] -= far
         return dataclasses.replace(trees, shift=shift)
     if trees.link == "identity" and outputs == 2 and _shares(trees, shift):
         sign, at = (1.0, float(np.nextafter(threshold.at, -math.inf))) if column == 1 else (-1.0, threshold.at)
