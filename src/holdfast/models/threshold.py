@@ -10,7 +10,6 @@ from torch import Tensor
 
 from holdfast.core.errors import ModelError
 
-
 ULPS = 4
 """Roundings between log-odds and a probability, at most."""
 
