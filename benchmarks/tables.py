@@ -4,16 +4,17 @@
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --data phishing_websites adult --models xgboost
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden              # before and after, three quarters
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden --suite standard --data clamp_pe --models lightgbm
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --profile             # each set's own attacker
 
 The attacker holds a row of the first class of each direction below, and wants it taken for the second; the schema says
-which columns move and how, and `--features` how many. What the schemas assume is in data/tables/known.py. Classifiers
-are fitted on at most `--rows` rows with their libraries' own settings. Every cell is an audit in a run folder of its
-own: the same command continues. `--harden` adds the same audit of a classifier that has been through `--rounds` rounds
-of adversarial rows (Kantchelian, Tygar and Joseph 2016), each a greedy search from `--attacked` training rows of the
-class that hides, and its accuracy on both classes; what a classifier learned is learned again where the cell is not
-finished, its line is kept beside the run. `--suite standard` adds searches that the rounds have not seen. `possible` is
-the share of adversarial rows that the schema allows. Rows of the test part that also stand in the training part are
-counted by `hf.data.load`, and left in.
+which columns move and how, and `--features` how many; with `--profile` both come from the profile that knows the set.
+What the schemas assume is in data/tables/known.py. Classifiers are fitted on at most `--rows` rows with their
+libraries' own settings. Every cell is an audit in a run folder of its own: the same command continues. `--harden` adds
+the same audit of a classifier that has been through `--rounds` rounds of adversarial rows (Kantchelian, Tygar and
+Joseph 2016), each a greedy search from `--attacked` training rows of the class that hides, and its accuracy on both
+classes; what a classifier learned is learned again where the cell is not finished, its line is kept beside the run.
+`--suite standard` adds searches that the rounds have not seen. `possible` is the share of adversarial rows that the
+schema allows. Rows of the test part that also stand in the training part are counted by `hf.data.load`, and left in.
 """
 
 import argparse
@@ -46,6 +47,15 @@ WAYS = {
     "adult": "<=50K:>50K",
     "german_credit": "bad:good",
     "heart_disease_sites": "disease:none",
+}
+PROFILES = {
+    "nsl_kdd": "intrusion",
+    "clamp_pe": "malware",
+    "phishing_websites": "phishing",
+    "spambase": "spam",
+    "adult": "fraud",
+    "german_credit": "fraud",
+    "heart_disease_sites": "health",
 }
 
 
@@ -102,6 +112,11 @@ class Once(Learner):
         return hf.wrap(made, dataset.schema)
 
 
+def threat_of(data: str, given: argparse.Namespace) -> str:
+    """How far the attacker may go."""
+    return hf.profile(PROFILES[data]).threat if given.profile else f"table:features={given.features}"
+
+
 def learner_of(data: str, name: str, train: hf.Dataset, given: argparse.Namespace, hard: bool) -> Learner:
     """The plain one, or rounds around it."""
     plain = Once(estimator=unfitted(name, train.schema))
@@ -110,7 +125,7 @@ def learner_of(data: str, name: str, train: hf.Dataset, given: argparse.Namespac
         if not hard
         else AdversarialRounds(
             of=plain,
-            threat=hf.Table(features=given.features),
+            threat=threat_of(data, given),
             rounds=given.rounds,
             samples=given.attacked,
             source=WAYS[data].split(":")[0],
@@ -121,14 +136,14 @@ def learner_of(data: str, name: str, train: hf.Dataset, given: argparse.Namespac
 def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
     """The figures of a cell, from its run folder where it is finished."""
     folder = given.runs / (
-        f"{data}-{name}-{given.features}"
+        f"{data}-{name}-{PROFILES[data] if given.profile else given.features}"
         + (f"-hard-{given.rounds}-{given.attacked}" if hard else "")
         + (f"-{given.suite}" if given.suite != "quick" else "")
     )
     kept = folder.with_name(f"{folder.name}-{given.samples}-{given.rows}.txt")
     if kept.is_file():
         return kept.read_text()
-    began, found = time.perf_counter(), hf.data.load(data)
+    began, found = time.perf_counter(), hf.data.load(data, profile=PROFILES[data] if given.profile else None)
     train = found.train if len(found.train) <= given.rows else found.train.sample(given.rows, 0)
     model = learner_of(data, name, train, given, hard).fit(train, 0)
     learned = time.perf_counter() - began
@@ -137,7 +152,7 @@ def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
     run = hf.audit(
         model,
         found.test,
-        threat=f"table:features={given.features}",
+        threat=threat_of(data, given),
         suite=given.suite,
         evade=WAYS[data],
         limit=min(given.samples, hides),
@@ -162,6 +177,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--features", type=int, default=2, help="columns that may change")
+    parser.add_argument("--profile", action="store_true", help="the set's profile and its threat instead")
     parser.add_argument("--rows", type=int, default=8_000, help="of the training part")
     parser.add_argument("--samples", type=int, default=100, help="of the test part's class that hides")
     parser.add_argument("--harden", action="store_true", help="the same after rounds of adversarial rows")
@@ -172,8 +188,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     print(
-        f"table:features={given.features}"
-        + " " * 13
+        f"{'profile' if given.profile else f'table:features={given.features}':29s}"
         + "accuracy  recall  recall under attack  possible  learned + audited"
     )
     for data in given.data:

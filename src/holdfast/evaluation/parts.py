@@ -119,6 +119,7 @@ class Parts:
 
     def commits_of(self, question: Question) -> list[Commit]:
         """The sound commits that answer a question."""
+        self._read(question, None)
         return [commit for commit, _ in self._good.get(question.digest, [])]
 
     def members(self, question: Question) -> list[tuple[str, ...]]:
