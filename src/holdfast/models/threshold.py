@@ -48,14 +48,14 @@ class Threshold:
         """Logarithm of the odds at the threshold."""
         return math.log(self.at / (1 - self.at))
 
-    def rounding(self, eps: float, largest: Any) -> Any:
+    def rounding(self, unit: float, largest: Any) -> Any:
         """How far from the threshold log-odds may lie that a rounded probability takes for it.
 
         Args:
-            eps: Of the type of the probabilities.
+            unit: Of rounding, of the type of the probabilities.
             largest: Magnitude of the scores.
         """
-        return ULPS * eps * (1 / (self.at * (1 - self.at)) + largest + abs(self.odds))
+        return ULPS * unit * (1 / (self.at * (1 - self.at)) + largest + abs(self.odds))
 
     def cut(self, scores: Tensor, chance: Tensor | None = None) -> Tensor:
         """Scores whose argmax is the decision, `(batch, classes)`; differentiable.

@@ -117,11 +117,29 @@ def exact_distance(
     field.agree(x, np.eye(int(model.classes or 2), dtype=bool)[model.predict(x).cpu().numpy()])
     rows = x.cpu().numpy().reshape(len(x), -1)
     around = _around(model, field, x, rows)
-    one_row = _row if norm == "linf" else _programs(model, x, norm)
+    one_row = _within_rounding(model, x, field) if norm == "linf" else _programs(model, x, norm, field)
     found = [
         one_row(field, row, int(own), how, near()) for row, own, near in zip(rows, label.tolist(), around, strict=True)
     ]
     return _asked_of(model, x, label, found)
+
+
+def _within_rounding(model: Model, x: Tensor, field: Field) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
+    """What measures a row in Linf; of a class that is decided at a threshold, sums at it prove nothing."""
+    ask, strict = _asked(model, x), field.strict(model)
+
+    def measured(
+        field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
+    ) -> tuple[float, float, int, NDArray[Any]]:
+        if strict is field or model.threshold is None or label != model.threshold.column:
+            return _row(field, row, label, how, around)
+        far, near, looked, witness = _row(strict, row, label, how, around)
+        if np.isinf(far) or ask(witness) != label:
+            return far, near, looked, witness
+        far, _, more, witness = _row(field, row, label, how, around)
+        return far, near, looked + more, witness
+
+    return measured
 
 
 def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[tuple[float, float, int, NDArray[Any]]]) -> Distances:
@@ -204,11 +222,14 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
     return lambda row: int(model.predict(torch.from_numpy(row[None]).to(x).reshape(1, *x.shape[1:]))[0])
 
 
-def _programs(model: Model, x: Tensor, norm: str) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
+def _programs(
+    model: Model, x: Tensor, norm: str, field: Field
+) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
     """What measures a row in L0, L1 or L2."""
+    more = {"norm": norm, "ask": _asked(model, x), "first": _within_rounding(model, x, field)}
     if isinstance(model.space, Tabular):
-        return functools.partial(_tabled, norm=norm, ask=_asked(model, x), schema=model.space.schema)
-    return functools.partial(_programmed, norm=norm, ask=_asked(model, x))
+        return functools.partial(_tabled, schema=model.space.schema, **more)
+    return functools.partial(_programmed, **more)
 
 
 def _tabled(
@@ -220,10 +241,11 @@ def _tabled(
     *,
     norm: str,
     ask: Callable[[NDArray[Any]], int],
+    first: Callable[..., tuple[float, float, int, NDArray[Any]]],
     schema: Schema,
 ) -> tuple[float, float, int, NDArray[Any]]:
     """One row of a table in L0, L1 or L2: distance, lower bound, boxes looked at, witness."""
-    far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    far, near, looked, witness = first(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0:
         return far, near, looked, witness
     possible = Possibles(schema=schema, row=row, label=label, norm=norm, ask=ask)
@@ -247,16 +269,17 @@ def _programmed(
     *,
     norm: str,
     ask: Callable[[NDArray[Any]], int],
+    first: Callable[..., tuple[float, float, int, NDArray[Any]]],
 ) -> tuple[float, float, int, NDArray[Any]]:
     """One row in L0, L1 or L2, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
-    far, near, looked, witness = _row(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    far, near, looked, witness = first(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0 or (np.isinf(far) and np.isinf(near)):
         return far, near, looked, witness
     kind, point = row.dtype.name, row.astype(np.float64)
     limit = float(cost(np.array(how.within), norm)) if norm != "l0" else how.within
     found = Found(witness=point, paid=limit, lower=0.0, boxes=looked)
-    first, until = float(cost(np.array(near), norm)), time.monotonic() + how.seconds
-    if np.isfinite(far):
+    least_paid, until = float(cost(np.array(near), norm)), time.monotonic() + how.seconds
+    if np.isfinite(far) and ask(witness) != label:
         better = shrunk(ask, row, witness, label).astype(np.float64)
         paid = float(cost(np.nan_to_num(better - point), norm).sum())
         if paid < limit:
@@ -266,7 +289,7 @@ def _programmed(
     gains, offset, slack = gains_of(field, leaf_of, label)
     for other in np.argsort(-offset, kind="stable").tolist():
         if other != label:
-            found.lower = min(found.paid, first)
+            found.lower = min(found.paid, least_paid)
             if time.monotonic() >= until:
                 bounds.append(found.lower)
                 continue

@@ -12,6 +12,7 @@ from torch import Tensor
 from holdfast.attacks.trees.regions import Boxes, distances, regions
 from holdfast.core.errors import DataError, ModelError
 from holdfast.models.model import Model
+from holdfast.models.trees.cutting import strictly
 from holdfast.models.trees.form import TINY, Trees
 from holdfast.models.trees.rounding import last_left
 
@@ -82,6 +83,15 @@ class Field:
             shares=np.any(touched[:, :, None] & touched[:, None, :], axis=0),
             largest=largest.sum(0) + np.abs(trees.base),
         )
+
+    def strict(self, model: Model) -> "Field":
+        """The same, with sums within rounding of the model's threshold counted against its class."""
+        if model.threshold is None:
+            return self
+        trees = strictly(self.trees, model.threshold)
+        base, factors = self.sums
+        shift = np.broadcast_to(trees.shift, trees.base.shape)
+        return dataclasses.replace(self, trees=trees, sums=(base, np.concatenate([factors[: -len(shift)], shift])))
 
     def agree(self, x: Tensor, may: NDArray[np.bool_]) -> None:
         """See that the arrays decide as the model does, rounding aside.

@@ -51,6 +51,27 @@ def cut(trees: Trees, threshold: Threshold) -> Trees:
     raise refused(trees.library, f"a threshold over sums that are no probabilities ({trees.link})", "shares or odds")
 
 
+def strictly(trees: Trees, threshold: Threshold) -> Trees:
+    """What `cut` made, with sums that lie within rounding of the threshold counted against the class.
+
+    The library's own probability decides on which side such a sum falls; a search that must miss nothing asks the way
+    that is easier.
+
+    Args:
+        trees: As `cut` returned them.
+        threshold: The same.
+    """
+    if trees.link == "identity":  # compared to the last bit
+        return trees
+    shift = np.array(np.broadcast_to(trees.shift, len(trees.base)), np.float64)
+    band = 2 * threshold.rounding(float(np.finfo(trees.precision).eps), abs(threshold.odds)) / trees.slope
+    if len(shift) == 1:
+        shift -= band if threshold.column == 1 else -band
+    else:
+        shift[threshold.column] -= band
+    return dataclasses.replace(trees, shift=shift)
+
+
 def _shares(trees: Trees, shift: np.ndarray) -> bool:
     """Whether the two outputs are one together, whatever leaves are taken."""
     both = trees.values.sum(1)
