@@ -226,7 +226,7 @@ def _programs(
     model: Model, x: Tensor, norm: str, field: Field
 ) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
     """What measures a row in L0, L1 or L2."""
-    more = {"norm": norm, "ask": _asked(model, x), "first": _within_rounding(model, x, field)}
+    more: dict[str, Any] = {"norm": norm, "ask": _asked(model, x), "first": _within_rounding(model, x, field)}
     if isinstance(model.space, Tabular):
         return functools.partial(_tabled, schema=model.space.schema, **more)
     return functools.partial(_programmed, **more)
