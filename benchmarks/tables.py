@@ -38,6 +38,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import holdfast as hf
 from holdfast.defenses.training.adversarial_rounds import AdversarialRounds
 from holdfast.learning.learner import Learner
+from holdfast.threats.literals import parse
+from holdfast.threats.threats import Threat
 
 WAYS = {
     "nsl_kdd": "attack:normal",
@@ -112,9 +114,9 @@ class Once(Learner):
         return hf.wrap(made, dataset.schema)
 
 
-def threat_of(data: str, given: argparse.Namespace) -> str:
+def threat_of(data: str, given: argparse.Namespace) -> Threat:
     """How far the attacker may go."""
-    return hf.profile(PROFILES[data]).threat if given.profile else f"table:features={given.features}"
+    return parse(hf.profile(PROFILES[data]).threat if given.profile else f"table:features={given.features}")
 
 
 def learner_of(data: str, name: str, train: hf.Dataset, given: argparse.Namespace, hard: bool) -> Learner:
