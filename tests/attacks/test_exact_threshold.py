@@ -24,14 +24,15 @@ def boosted(name):
 
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm", "gradient boosting", "histogram"])
-def test_a_threshold_that_is_one_of_the_librarys_probabilities(name, column):
+def test_a_threshold_at_one_of_the_librarys_probabilities(name, column):
     schema = hf.Schema(tuple(hf.Feature(f"f{i}", "integer", low=0, high=3, scale=1.0) for i in range(3)))
     every = torch.tensor(list(itertools.product(range(4), repeat=3)), dtype=torch.float64)
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=len(every)))
     made = boosted(name).fit(every.numpy(), (every.sum(1) + noise > 4.5).int().numpy())
     chance = made.predict_proba(every.numpy())[:, column]
     proven: list[bool] = []
-    for at in np.unique(chance)[1:-1][:2].tolist():
+    there = float(np.unique(chance)[1:-1][0])
+    for at in (there, float(np.nextafter(there, 1)), float(np.nextafter(there, 0))):
         model = hf.wrap(made, schema, threshold=f"{column}:{at!r}")
         says = torch.from_numpy(np.where(chance >= at, column, 1 - column))
         assert torch.equal(model.predict(every), says), at
@@ -44,4 +45,4 @@ def test_a_threshold_that_is_one_of_the_librarys_probabilities(name, column):
                 least = float(schema.ruler.distance(others, every[i].expand(len(others), -1), measure).min())
                 assert float(low) <= least * (1 + 2e-6) <= float(far) * (1 + 4e-6), (at, norm)
                 assert not sure or float(far) == pytest.approx(least, rel=2e-6), (at, norm)
-    assert sum(proven) >= 0.8 * len(proven)  # a row on the threshold itself may stay open
+    assert sum(proven) >= 2 * len(proven) / 3  # of three rows one may lie on the threshold, and stay open

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from holdfast.attacks.trees.field import Field, gains_of, least
 from holdfast.attacks.trees.possible import Possible
-from holdfast.attacks.trees.possible_program import Best, Possibles
+from holdfast.attacks.trees.possible_program import Possibles
 from holdfast.attacks.trees.program import POWERS, Boxes, Found, Program, cheapest, cost, length, shrunk
 from holdfast.attacks.trees.search import nearest
 from holdfast.core.errors import DataError, ThreatError
@@ -24,6 +24,9 @@ from holdfast.threats.goals import indices
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.tables.threat import Table
+
+Measured = tuple[float, float, int, NDArray[Any]]  # distance, lower bound, boxes looked at, witness
+Measure = Callable[..., Measured]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,32 +120,36 @@ def exact_distance(
     field.agree(x, np.eye(int(model.classes or 2), dtype=bool)[model.predict(x).cpu().numpy()])
     rows = x.cpu().numpy().reshape(len(x), -1)
     around = _around(model, field, x, rows)
-    one_row = _within_rounding(model, x, field) if norm == "linf" else _programs(model, x, norm, field)
+    strict, column = field.strict(model), -1 if model.threshold is None else model.threshold.column
+    one_row = _nearest(model, x, field) if norm == "linf" else _programs(model, x, norm, field)
     found = [
-        one_row(field, row, int(own), how, near()) for row, own, near in zip(rows, label.tolist(), around, strict=True)
+        one_row(strict if own == column else field, row, int(own), how, near())
+        for row, own, near in zip(rows, label.tolist(), around, strict=True)
     ]
     return _asked_of(model, x, label, found)
 
 
-def _within_rounding(model: Model, x: Tensor, field: Field) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
-    """What measures a row in Linf; of a class that is decided at a threshold, sums at it prove nothing."""
-    ask, strict = _asked(model, x), field.strict(model)
+def _nearest(model: Model, x: Tensor, plain: Field) -> Measure:
+    """What measures a row in Linf.
+
+    Where it is asked with sums at the threshold counted against the class, a witness that the model does not confirm
+    still bounds the distance from below; how far the next one is tells `plain`.
+    """
+    ask = _asked(model, x)
 
     def measured(
         field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
-    ) -> tuple[float, float, int, NDArray[Any]]:
-        if strict is field or model.threshold is None or label != model.threshold.column:
-            return _row(field, row, label, how, around)
-        far, near, looked, witness = _row(strict, row, label, how, around)
-        if np.isinf(far) or ask(witness) != label:
+    ) -> Measured:
+        far, near, looked, witness = _row(field, row, label, how, around)
+        if field is plain or np.isinf(far) or ask(witness) != label:
             return far, near, looked, witness
-        far, _, more, witness = _row(field, row, label, how, around)
+        far, _, more, witness = _row(plain, row, label, how, around)
         return far, near, looked + more, witness
 
     return measured
 
 
-def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[tuple[float, float, int, NDArray[Any]]]) -> Distances:
+def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[Measured]) -> Distances:
     """What was found for each row, where the model itself answers otherwise than `label` at the witness."""
     distance, lower = (torch.tensor([one[i] for one in found], dtype=torch.float64) for i in (0, 1))
     witness = torch.from_numpy(np.stack([one[3] for one in found]) if found else x.cpu().numpy()).to(x).reshape(x.shape)
@@ -198,9 +205,7 @@ def _around(model: Model, field: Field, x: Tensor, rows: NDArray[Any]) -> list[C
     return [functools.partial(table.regions, field, row, i) for i, row in enumerate(rows)]
 
 
-def _row(
-    field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
-) -> tuple[float, float, int, NDArray[Any]]:
+def _row(field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]) -> Measured:
     """One row, with the regions around it: distance, lower bound, boxes looked at, witness."""
     trees = field.trees
     tree_of, leaf_of, far, start, limit_of, lows, highs = around
@@ -222,35 +227,46 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
     return lambda row: int(model.predict(torch.from_numpy(row[None]).to(x).reshape(1, *x.shape[1:]))[0])
 
 
-def _programs(
-    model: Model, x: Tensor, norm: str, field: Field
-) -> Callable[..., tuple[float, float, int, NDArray[Any]]]:
+def _programs(model: Model, x: Tensor, norm: str, plain: Field) -> Measure:
     """What measures a row in L0, L1 or L2."""
-    more: dict[str, Any] = {"norm": norm, "ask": _asked(model, x), "first": _within_rounding(model, x, field)}
+    by = _By(norm=norm, ask=_asked(model, x), first=_nearest(model, x, plain))
     if isinstance(model.space, Tabular):
-        return functools.partial(_tabled, schema=model.space.schema, **more)
-    return functools.partial(_programmed, **more)
+        return functools.partial(_tabled, by, model.space.schema)
+    return functools.partial(_programmed, by)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class _By:
+    """How rows are measured in L0, L1 or L2.
+
+    Args:
+        norm: Which.
+        ask: A row -> the model's own class.
+        first: Measures it in Linf.
+    """
+
+    norm: str
+    ask: Callable[[NDArray[Any]], int]
+    first: Measure
 
 
 def _tabled(
+    by: _By,
+    schema: Schema,
     field: Field,
     row: NDArray[Any],
     label: int,
     how: Search,
     around: tuple[NDArray[Any], ...],
-    *,
-    norm: str,
-    ask: Callable[[NDArray[Any]], int],
-    first: Callable[..., tuple[float, float, int, NDArray[Any]]],
-    schema: Schema,
-) -> tuple[float, float, int, NDArray[Any]]:
+) -> Measured:
     """One row of a table in L0, L1 or L2: distance, lower bound, boxes looked at, witness."""
-    far, near, looked, witness = first(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    norm, ask = by.norm, by.ask
+    far, near, looked, witness = by.first(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0:
         return far, near, looked, witness
     possible = Possibles(schema=schema, row=row, label=label, norm=norm, ask=ask)
     limit = how.within ** max(POWERS[norm], 1)
-    best = Best(witness=row, paid=limit, lower=0.0, boxes=looked)
+    best = Found(witness=row, paid=limit, lower=0.0, boxes=looked)
     if np.isfinite(far) and possible.other(witness):
         better = shrunk(lambda tried: ask(tried) if possible.possible(tried) else label, row, witness, label)
         if (paid := possible.paid(better)) < limit:
@@ -261,18 +277,11 @@ def _tabled(
 
 
 def _programmed(
-    field: Field,
-    row: NDArray[Any],
-    label: int,
-    how: Search,
-    around: tuple[NDArray[Any], ...],
-    *,
-    norm: str,
-    ask: Callable[[NDArray[Any]], int],
-    first: Callable[..., tuple[float, float, int, NDArray[Any]]],
-) -> tuple[float, float, int, NDArray[Any]]:
+    by: _By, field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
+) -> Measured:
     """One row in L0, L1 or L2, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
-    far, near, looked, witness = first(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    norm, ask = by.norm, by.ask
+    far, near, looked, witness = by.first(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0 or (np.isinf(far) and np.isinf(near)):
         return far, near, looked, witness
     kind, point = row.dtype.name, row.astype(np.float64)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.attacks.trees.cells import MEASURES, POWERS, leaves_of, slots_of
 from holdfast.attacks.trees.field import Field, gains_of, least
-from holdfast.attacks.trees.program import GAP, INFEASIBLE, OPTIMAL, REFUSED, SCALE, solved
+from holdfast.attacks.trees.program import GAP, INFEASIBLE, OPTIMAL, REFUSED, SCALE, Found, solved
 from holdfast.attacks.trees.relations import Rule, parts, related, rows_of, slots_in
 from holdfast.attacks.trees.sheet import Sheet, Sum, matrix
 from holdfast.threats.tables.checking import holds
@@ -29,16 +29,6 @@ NEAR = 0.01
 
 INWARD = 2e-6
 """In the units of the largest factor of a row: more than the solver's tolerance."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Best:
-    """What is known so far: the nearest witness, how far it is and what is left to prove, nodes of the solver."""
-
-    witness: Array
-    paid: float
-    lower: float
-    boxes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,7 +62,7 @@ class Possibles:
         there, here = torch.from_numpy(point[None]), torch.from_numpy(self.row[None])
         return float(self.schema.ruler.distance(there, here, MEASURES[self.norm])) ** max(POWERS[self.norm], 1)
 
-    def search(self, field: Field, best: Best, budget: int, seconds: float) -> None:
+    def search(self, field: Field, best: Found, budget: int, seconds: float) -> None:
         """Lower what is paid to the cheapest possible row with another decision.
 
         Args:
@@ -101,7 +91,7 @@ class Possibles:
         best.lower = min(best.paid, *bounds)
 
     def _cheapest(
-        self, sheet: Sheet, rows: list[Sum], lead: tuple[Array, float], best: Best, budget: int, until: float
+        self, sheet: Sheet, rows: list[Sum], lead: tuple[Array, float], best: Found, budget: int, until: float
     ) -> float:
         """The same for one other decision: a bound from below of what is paid for it."""
         lower, rows, held = 0.0, list(rows), True
