@@ -152,10 +152,10 @@ def gradients(found: dict[str, Way], repeat: int) -> None:
 def seconds(attack: Callable[[], object]) -> None:
     """The third table."""
     attack()
-    began = time.perf_counter()  # the profiler's clock; what other processes take falls on all kinds alike
     with profile(activities=[ProfilerActivity.CPU]) as seen:
+        began = time.perf_counter()  # the profiler's clock; what other processes take falls on all kinds alike
         attack()
-    whole = time.perf_counter() - began
+        whole = time.perf_counter() - began
     shares = dict.fromkeys((*KINDS, "other tensor operations"), 0.0)
     for event in seen.key_averages():
         if event.key.startswith("aten::"):

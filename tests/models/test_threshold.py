@@ -382,3 +382,8 @@ def test_an_ensemble_whose_members_have_thresholds_gets_none():
         hf.wrap([member, member], threshold=0.2)
     with pytest.raises(ModelError, match="HF282 .*own"):
         at_threshold(hf.wrap([member, hf.wrap(net)]) | BitDepth(bits=8), 0.2)
+
+
+def test_a_long_list_of_classes_says_that_it_was_cut():
+    with pytest.raises(ModelError, match=r"class5, .* and \d+ more"):
+        threshold_of("fraud:0.2", [f"class{i}" for i in range(60)])

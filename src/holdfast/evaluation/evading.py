@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator
 
-from holdfast.core.errors import ThreatError
+from holdfast.core.errors import ThreatError, some
 from holdfast.data.dataset import Dataset
 from holdfast.models.direction import toward
 from holdfast.models.model import Model
@@ -130,6 +130,6 @@ def _refused(evade: str, data: Dataset, fix: str | None) -> ThreatError:
         "HF309",
         "What shall be taken for what cannot be told",
         seen=repr(evade),
-        expected=f"SOURCE:INTO, other classes on each side, several with commas, of {', '.join(data.classes[:8])}",
+        expected=f"SOURCE:INTO, other classes on each side, several with commas, of {some(data.classes)}",
         fix=fix or f"{data.classes[-1]}:{data.classes[0]}",
     )

@@ -260,7 +260,7 @@ def _same_model(folder: Folder, model: Model, example: Array) -> None:
             f"The run in '{folder.path}' was made with another model",
             seen=f"fingerprint {now}",
             expected=folder.manifest.fingerprint,
-            fix="give the model of the run",
+            fix="give the model of the run, with the threshold it had",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, some
 from holdfast.threats.tables.raw import NUMBER, plain
 from holdfast.threats.tables.schema import Schema
 from holdfast.threats.tables.tabular import Tabular
@@ -130,8 +130,8 @@ def same_classes(names: np.ndarray, schema: Schema) -> None:
         raise ModelError(
             "HF281",
             "The classes of the estimator are not those of the schema",
-            seen=", ".join(told[:8]),
-            expected=", ".join(schema.classes[:8]),
+            seen=some(told),
+            expected=some(schema.classes),
             fix="write classes into the schema in the order of estimator.classes_, and load the data with it",
         )
 

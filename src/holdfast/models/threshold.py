@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, some
 
 ULPS = 4
 """Roundings between log-odds and a probability, at most."""
@@ -127,7 +127,7 @@ def threshold_of(told: Any, names: Sequence[str] = ()) -> Threshold:
             "HF282",
             "There is no class of this name for the threshold",
             seen=repr(who)[:60],
-            expected=", ".join(names[:8]) or "the number of a class: this model does not know names",
+            expected=some(names) or "the number of a class: this model does not know names",
         )
     return Threshold(at, int(who or 1))
 

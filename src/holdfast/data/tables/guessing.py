@@ -102,7 +102,7 @@ def label_of(raw: Mapping[str, Column], label: str) -> str:
         DataError: HF147 where the one that was named is not there.
     """
     if label and label not in raw:
-        raise DataError("HF147", f"There is no column {label!r}", expected="one of " + ", ".join(list(raw)[:12]))
+        raise DataError("HF147", f"There is no column {label!r}", expected=f"one of {some(raw)}")
     found = [name for name in raw if name.lower() in LABELS]
     return label or (found[0] if len(found) == 1 else "")
 

@@ -5,7 +5,7 @@ import pathlib
 
 import torch
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.data import shelf
 from holdfast.data.dataset import Splits
 from holdfast.data.tables import files, known, loading
@@ -77,7 +77,7 @@ def inspect(source: str, label: str = "", schema: str | None = None) -> Inspecti
 def _given(feature: Feature, raw: dict[str, Column]) -> Guess:
     """A feature that was described beforehand, and what the rows show of it."""
     if feature.name not in raw:
-        raise DataError("HF145", f"The rows have no column {feature.name!r}", seen=", ".join(list(raw)[:12]))
+        raise DataError("HF145", f"The rows have no column {feature.name!r}", seen=some(raw))
     x = codes(feature, raw[feature.name])
     moves = "fixed" if feature.immutable else {"both": "free", "up": "up", "down": "down"}[feature.direction]
     seen = x[~x.isnan()]

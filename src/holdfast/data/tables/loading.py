@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import DataError, ThreatError
+from holdfast.core.errors import DataError, ThreatError, some
 from holdfast.data.dataset import Dataset, Splits
 from holdfast.data.tables import files
 from holdfast.data.tables.guessing import PARTS, POINTS, infer, is_split
@@ -72,7 +72,7 @@ def labels(raw: Mapping[str, Column], schema: Schema) -> tuple[list[int], tuple[
         raise DataError(
             "HF147",
             "Nobody says which column is to be told" if not schema.label else f"There is no column {schema.label!r}",
-            seen=", ".join(list(raw)[:12]),
+            seen=some(raw),
             expected="the name of the label",
             fix='label="NAME" here, label = "NAME" in the schema, --label NAME on the command line',
         )
@@ -89,7 +89,7 @@ def labels(raw: Mapping[str, Column], schema: Schema) -> tuple[list[int], tuple[
             "HF147",
             f"Row {strange} has no known class",
             seen=repr(words[strange]),
-            expected="one of " + ", ".join(classes[:12]),
+            expected=f"one of {some(classes)}",
             fix="drop the row, or add the class to the schema",
         )
     return [place[word] for word in words], classes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.core.params import Count, Natural
 from holdfast.core.progress import BatchDone, Event, Listener, StageDone, silent
 from holdfast.data.dataset import Dataset
@@ -108,7 +108,7 @@ class AdversarialRounds(Learner):
                 "HF154",
                 "The class that shall not be hidden is none of the data",
                 seen=repr(self.source),
-                expected=", ".join(dataset.classes[:8]),
+                expected=some(dataset.classes),
             )
         return (dataset.y == known[self.source]).nonzero()[:, 0]
 

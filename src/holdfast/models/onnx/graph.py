@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, some
 from holdfast.core.extras import need
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def several(inputs: Sequence[Any]) -> ModelError:
     return ModelError(
         "HF273",
         f"The ONNX model has {len(inputs)} inputs",
-        seen=", ".join(f"'{one.name}'" for one in inputs[:8]) or "none",
+        seen=some(f"'{one.name}'" for one in inputs) or "none",
         expected="one, with a row for each sample",
         fix="export it with one input (skl2onnx: one FloatTensorType of all columns); or wrap a function that splits x",
     )
@@ -271,7 +271,7 @@ def _one(names: Sequence[str], among: Sequence[str]) -> str:
     raise ModelError(
         "HF274",
         "Nothing tells which output of the ONNX model holds the scores",
-        seen=", ".join(f"'{name}'" for name in among[:8]) or "no output of numbers",
+        seen=some(f"'{name}'" for name in among) or "no output of numbers",
         expected="one output of floating numbers, or one whose name says logit, prob or score",
         fix="onnx.utils.extract_model(path, 'one.onnx', [input], [the output of scores])",
     )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import ModelError
+from holdfast.core.errors import ModelError, some
 from holdfast.models.onnx.graph import Inlet
 from holdfast.models.onnx.session import line
 
@@ -80,7 +80,7 @@ class Decided:
         places = {name: place for place, name in enumerate(self.names)}
         strange = next((name for name in said if name not in places), None)
         if strange is not None:
-            known = ", ".join(map(str, self.names[:8]))
+            known = some(self.names)
             raise ModelError("HF204", "The label is none of the model's classes", seen=repr(strange), expected=known)
         return torch.tensor([places[name] for name in said], dtype=torch.int64, device=x.device)
 

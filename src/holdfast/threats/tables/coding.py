@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import DataError
+from holdfast.core.errors import DataError, some
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.raw import Column, columns, infinite, numbers_of
 
@@ -29,7 +29,7 @@ def encoded(schema: "Schema", rows: Any) -> Tensor:
         raise DataError(
             "HF145",
             f"The rows have no column {absent[0]!r}",
-            seen=", ".join(list(raw)[:12]),
+            seen=some(raw),
             expected=f"the {len(schema.features)} features of {schema.name!r}",
         )
     return torch.stack([codes(feature, raw[feature.name]) for feature in schema.features], 1)
@@ -102,6 +102,6 @@ def _stranger(feature: Feature, column: Column, word: str, expected: str) -> Dat
     return DataError(
         "HF145",
         f"Row {row} has {word!r:.60} in the column {feature.name!r}",
-        expected=expected + (": " + ", ".join(feature.levels[:8]) if feature.levels else ""),
+        expected=expected + (": " + some(feature.levels) if feature.levels else ""),
         fix=f"did you mean {near[0]}?" if near else fix,
     )
