@@ -4,6 +4,7 @@ All draw the same batches from the same seeds and go through the same recipe; on
 out (`learning.shares`). The first process alone judges, writes and tells, and says to the others what it found.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import datetime
@@ -189,8 +190,8 @@ class Processes:
         return found
 
     def _close(self) -> None:
-        if self.count > 1 and self.device.type == "cpu" and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        if self.count > 1 and self.device.type == "cpu":
+            _hang_up()
 
     @contextlib.contextmanager
     def _own_chance(self) -> Iterator[None]:
@@ -238,9 +239,21 @@ def processes(device: str) -> Processes:
             else "an earlier training has ended in some of them only",
             fix="start all of them again, and let holdfast be the first to call accelerate",
         )
+    if state.num_processes > 1 and cpu:
+        atexit.unregister(_hang_up)
+        atexit.register(_hang_up)
     return Processes(
         torch.device("cpu") if state.device.type == "cpu" else state.device, state.process_index, state.num_processes
     )
+
+
+def _hang_up() -> None:
+    """Close the connections; gloo's threads must not outlive the interpreter.
+
+    A process that ends on a busy machine while they run is aborted: "terminate called without an active exception".
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
