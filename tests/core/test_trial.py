@@ -276,7 +276,7 @@ except (OSError, MemoryError, RuntimeError) as error:
 )
 def test_limits(code, end, tmp_path):
     text = CONFINED.format(root=str(trial.PROGRAM.parents[2]), code=code.format(new=str(tmp_path / "new")))
-    done = subprocess.run([sys.executable, "-I", "-c", text], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-I", "-c", text], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == (end or "")
     assert (done.returncode != 0) == (end is None), done.stderr
     new = tmp_path / "new"
