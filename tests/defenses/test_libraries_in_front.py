@@ -14,6 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 import holdfast as hf
 from holdfast.data.dataset import Dataset
+from holdfast.defenses.preprocessing._wavelet import shrunk
 from holdfast.defenses.preprocessing.bilateral_filter import BilateralFilter
 from holdfast.defenses.preprocessing.median_smoothing import MedianSmoothing
 from holdfast.defenses.preprocessing.rescale import Rescale
@@ -80,6 +81,18 @@ def test_rescaling_is_the_scaler_of_scikit_learn_that_clips(factor, shift, bound
     scaler = MinMaxScaler(clip=True).fit(np.tile(np.array(ends)[:, None], 7))
     theirs = scaler.transform(x.numpy())
     np.testing.assert_allclose(ours, theirs if factor > 0 else 1 - theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_wavelets_are_shrunk_as_in_scikit_image(depth):
+    restoration = pytest.importorskip("skimage.restoration")
+    x = 0.5 + 0.2 * pictures(2, 1, 16, 24)
+    ours = shrunk(x, 0.05, depth)
+    for row, picture in zip(ours, x, strict=True):
+        options = {"wavelet": "haar", "mode": "soft", "method": "BayesShrink", "rescale_sigma": False}
+        theirs = restoration.denoise_wavelet(picture[0].numpy(), sigma=0.05, wavelet_levels=depth, **options)
+        torch.testing.assert_close(row[0], torch.from_numpy(theirs), rtol=0, atol=1e-10)
+    assert (ours - x).abs().max() > 0.02
 
 
 # Detectors
@@ -165,7 +178,7 @@ def camera(n, channels):
 
 def test_the_traces_of_a_camera_by_the_filters_of_scipy():
     x = camera(4, 3)
-    mask = np.array(statistics.STENCIL)
+    mask = np.outer([1, -2, 1], [1, -2, 1])  # Immerkaer's
     for k, picture in enumerate(x.numpy()):
         gray = picture.mean(0)
         bends = rounded(ndimage.laplace(gray)[1:-1, 1:-1])

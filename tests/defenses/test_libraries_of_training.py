@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, one_hot  # noqa: E402
 import holdfast as hf  # noqa: E402
 from holdfast.core.progress import BatchDone, Note  # noqa: E402
 from holdfast.data.dataset import Dataset  # noqa: E402
+from holdfast.defenses.autoencoder import Autoencoder, given_back, learned  # noqa: E402
 from holdfast.defenses.ensembles import bagging  # noqa: E402
 from holdfast.defenses.ensembles.adaptive_diversity import _Diverse  # noqa: E402
 from holdfast.defenses.regularization.cut_mix import CutMix  # noqa: E402
@@ -176,7 +177,7 @@ def test_early_stopping_stops_where_keras_does_and_takes_the_same_epoch(patience
         set(),
     )
     for seed in range(6):
-        curve = np.random.default_rng(seed).integers(1, 8, 12) / 8 + 0.02 * np.arange(12)
+        curve = (np.random.default_rng(seed).integers(1, 5, 12) + np.arange(12) // 2) / 10  # with ties
         scores, seen = iter(curve), []
         EarlyStopping(of=dataclasses.replace(of, judge=lambda *_, s=scores: next(s)), patience=patience).fit(
             toy(12), on_event=seen.append, validation=toy(6)
@@ -316,3 +317,61 @@ def test_the_plain_objective_is_not_changed_by_watching():
     (first, *_) = watched(LabelSmoothing(share=0.0))
     assert isinstance(TINY.objective, CrossEntropy)
     assert float(first.loss) == pytest.approx(float(cross_entropy(first.asked[0][1], first.step.y)))
+
+
+# Adversarial training and autoencoders
+
+
+def test_mart_is_made_of_the_losses_of_keras():
+    """Boosted cross-entropy is a categorical and a binary one; ours adds 1e-4 before the logarithm of the latter."""
+    each, two = keras.losses.CategoricalCrossentropy(from_logits=True), keras.losses.BinaryCrossentropy(reduction=None)
+    apart = keras.losses.KLDivergence(reduction=None)
+    seen = watched(hf.defenses.Mart(threat=hf.Linf(0.1), weight=5.0, steps=2))
+    assert len(seen) == 6
+    for one in seen:
+        (x, clean), (harder, hard) = one.asked
+        assert not torch.equal(x, harder)
+        labels, p, q = one_hot(one.step.y, 3).float(), clean.softmax(1), hard.softmax(1)
+        rival = (q - 2 * labels).amax(1, keepdim=True)
+        margin = two(torch.zeros_like(rival), rival).mean()
+        doubt = 1 - (p * labels).sum(1)
+        wanted = each(labels, hard) + margin + 5.0 * (apart(p, q) * doubt).mean()
+        assert float(one.loss) == pytest.approx(float(wanted), abs=3e-4)
+        assert float((apart(p, q) * doubt).mean()) > 1e-3
+
+
+def test_an_autoencoder_learns_what_keras_learns_of_the_same_noise():
+    """Same layers, first weights, batches, noise and rates: 30 steps of Adam by both end at the same network."""
+    x, updates, rate = toy(40).x, 30, 0.01
+    ours = learned(x, Box(), width=4, updates=updates, rate=rate, noise=0.3, seed=5, batch=16)
+    torch.manual_seed(5)
+    start = Autoencoder((1, 8, 8), 4)
+    elu, like = keras.activations.elu, {"kernel_size": 3, "padding": "same"}
+    theirs = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, activation=elu, **like),
+            keras.layers.AveragePooling2D(2),
+            keras.layers.Conv2D(4, activation=elu, **like),
+            keras.layers.UpSampling2D(2, interpolation="nearest"),
+            keras.layers.Conv2D(4, activation=elu, **like),
+            keras.layers.Conv2D(1, activation="sigmoid", **like),
+        ]
+    )
+    theirs.set_weights(
+        [p.detach().numpy().transpose(2, 3, 1, 0) if p.dim() > 1 else p.detach() for p in start.parameters()]
+    )
+    falls = keras.optimizers.schedules.CosineDecay(rate, updates)
+    theirs.compile(keras.optimizers.Adam(falls, epsilon=1e-12), "mse")
+    draw = torch.Generator().manual_seed(5)
+    for step in range(updates):
+        if step % 3 == 0:
+            order = torch.randperm(40, generator=draw)
+        clean = x[order[step % 3 * 16 :][:16]]
+        strength = 0.3 * torch.rand(len(clean), generator=draw)[:, None, None, None]
+        rough = (clean + strength * torch.randn(clean.shape, generator=draw)).clamp(0, 1)
+        theirs.train_on_batch(rough.movedim(1, 3).numpy(), clean.movedim(1, 3).numpy())
+    fresh = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(9))
+    shown = theirs(fresh.movedim(1, 3)).detach().movedim(3, 1)
+    torch.testing.assert_close(given_back(ours, fresh, Box()), shown, rtol=0, atol=5e-4)
+    assert (given_back(start, fresh, Box()) - shown).abs().max() > 0.05

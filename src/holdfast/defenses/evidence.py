@@ -27,6 +27,10 @@ def _forms(text: str, test: str) -> Evidence:
     return Evidence("closed forms", text, f"pytest {test}")
 
 
+def _beside(text: str) -> Evidence:
+    return Evidence("cross-checked", text, "benchmarks/defense_peers.py")
+
+
 def _again(text: str, command: str) -> Evidence:
     return Evidence("reproduced", text, command)
 
@@ -37,10 +41,7 @@ PREPROCESSING = {
         "do; both together in loops",
         f"{_IN_FRONT}test_similar_pixels_weigh_as_in_scikit_image",
     ),
-    "BitDepth": _twice(
-        "numpy's rint",
-        "tests/defenses/test_preprocessing_stairs.py::test_bits_are_rounded_as_numpy_rounds",
-    ),
+    "BitDepth": _beside("ART's FeatureSqueezing: the same to the last bits of float32, at 1, 3 and 5 bits"),
     "DiffusionPurifier": _with(
         "diffusers: its DDPM and DDIM schedulers take the same steps; the process beside closed forms",
         "tests/defenses/test_diffusion_purifier.py::test_a_network_of_diffusers_is_asked_as_its_own_scheduler_does",
@@ -55,17 +56,17 @@ PREPROCESSING = {
         "tests/defenses/test_preprocessing_jpeg.py::test_it_is_the_codec_in_the_units_of_the_data",
     ),
     "MedianSmoothing": _with("SciPy's median_filter", f"{_SMOOTHING}test_medians_are_those_of_scipy"),
-    "NonLocalMeans": _twice(
-        "the sum over patches, in loops", f"{_SMOOTHING}test_non_local_means_are_the_sum_over_patches"
+    "NonLocalMeans": _beside(
+        "OpenCV's fastNlMeansDenoising, 11-3-4: at most 0.59 gray levels apart, which it rounds to whole ones; the sum "
+        "over patches, in loops"
     ),
-    "PixelDeflection": _twice(
-        "wavelets as matrices and literal thresholds; as many pixels as said come from near",
-        "tests/defenses/test_preprocessing_pixel_deflection.py"
-        "::test_wavelets_are_shrunk_as_matrices_and_literal_thresholds_say",
+    "PixelDeflection": _with(
+        "scikit-image's denoise_wavelet with BayesShrink, all scales; as many pixels as said come from near",
+        f"{_IN_FRONT}test_wavelets_are_shrunk_as_in_scikit_image",
     ),
-    "Purifier": _forms(
-        "takes noise off and keeps clean accuracy; nothing published on our data",
-        "tests/defenses/test_preprocessing_purifier.py::test_noise_is_taken_off",
+    "Purifier": _with(
+        "Keras trains the same layers on the same noise to the same network; noise is taken off, clean accuracy stays",
+        f"{_OF_TRAINING}test_an_autoencoder_learns_what_keras_learns_of_the_same_noise",
     ),
     "Rescale": _with(
         "scikit-learn's MinMaxScaler that clips", f"{_IN_FRONT}test_rescaling_is_the_scaler_of_scikit_learn_that_clips"
@@ -74,9 +75,9 @@ PREPROCESSING = {
         "PyTorch's interpolate, both methods; sizes and places are uniform",
         "tests/defenses/test_preprocessing_resize_pad.py::test_a_resized_line_is_that_of_torch",
     ),
-    "Thermometer": _twice(
-        "the code of Buckman et al., in loops",
-        "tests/defenses/test_preprocessing_thermometer.py::test_a_bit_says_whether_the_value_reaches_its_level",
+    "Thermometer": _beside(
+        "ART's ThermometerEncoding: the same bits but for values on a threshold, where the paper's bit is on; the code "
+        "of Buckman et al., in loops"
     ),
     "TotalVariation": _with(
         "SciPy's minimize finds no lower value of the objective",
@@ -142,10 +143,9 @@ TRAINING = {
         "rows that are added broke the model before and lie in the ball",
         f"{_RECIPES}test_rounds_add_rows_that_broke_the_model_before",
     ),
-    "AdversarialTraining": Evidence(
-        "second implementation",
-        "the plain loop of Madry et al., trained beside it: ours withstands as much, +0.7 points [-0.6, +2.0]",
-        "benchmarks/training.py",
+    "AdversarialTraining": _beside(
+        "ART's AdversarialTrainer on the same batches and worst inputs: weights at most 2e-7 apart after 240 steps; "
+        "each with its own inner attack, digits withstand 70.7 %, 70.4"
     ),
     "Averaged": _with(
         "PyTorch's update_bn, and the mean of the weights",
@@ -165,7 +165,10 @@ TRAINING = {
         "SciPy's kstest of the noise inside the box, its binomtest of what is cut off",
         f"{_OF_TRAINING}test_noise_is_the_censored_normal_distribution_of_scipy",
     ),
-    "Mart": _twice("the loss, written out", f"{_RECIPES}test_the_loss_of_mart_is_its_formula"),
+    "Mart": _with(
+        "Keras's cross-entropies and divergence, put together as its paper says",
+        f"{_OF_TRAINING}test_mart_is_made_of_the_losses_of_keras",
+    ),
     "MultiNorm": _twice(
         "the loop of its paper", "tests/defenses/test_multi_norm.py::test_the_steepest_is_the_loop_of_its_paper"
     ),
@@ -181,14 +184,18 @@ TRAINING = {
         "brute force over all steps",
         "tests/learning/test_robust_stumps.py::test_the_least_margin_is_that_of_brute_force_over_all_steps",
     ),
-    "Trades": _twice("the loss, written out", f"{_RECIPES}test_the_loss_of_trades_is_its_formula"),
+    "Trades": _beside(
+        "ART's AdversarialTrainerTRADESPyTorch on the same batches and worst inputs: weights at most 5e-7 apart after "
+        "240 steps"
+    ),
     "WassersteinRobust": _forms(
         "linear, quadratic and logistic losses, whose worst inputs are known",
         "tests/defenses/test_wasserstein.py"
         "::test_a_linear_loss_sends_the_input_by_its_gradient_over_twice_gamma_in_one_step",
     ),
-    "WeightPerturbation": _twice(
-        "perturb, step, restore, as its paper says", f"{_RECIPES}test_weight_perturbation_is_perturb_step_restore"
+    "WeightPerturbation": _beside(
+        "ART's AdversarialTrainerAWPPyTorch around PGD and TRADES: weights at most 3e-7 apart after 240 steps; with "
+        "batch norms ours keeps the statistics of the weights that were not moved"
     ),
 }
 
