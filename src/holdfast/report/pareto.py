@@ -71,12 +71,12 @@ def plot(rows: Sequence[Row]) -> Markup:
         across = element("line", class_="reach", x1=axes.x(row.clean.low), x2=axes.x(row.clean.high), y1=y, y2=y)
         along = element("line", class_="reach", x1=x, x2=x, y1=axes.y(row.aware.low), y2=axes.y(row.aware.high))
         parts += [across, along]
-    for number, row in enumerate(rows):
-        parts += _mark(number, row, axes)
+    marks = [_mark(number, row, axes) for number, row in enumerate(rows)]
+    parts += [shape for shape, _ in marks] + [label for _, label in marks]  # no mark hides a number
     return element("svg", *parts, class_="curve pareto", role="img", aria_label=told(rows), width="100%", height=420)
 
 
-def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
+def _mark(number: int, row: Row, axes: "_Axes") -> tuple[Markup, Markup]:
     """A mark and its number."""
     x, y, size = axes.x(row.clean.point), axes.y(row.aware.point), radius(row)
     title = element(
@@ -91,7 +91,7 @@ def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
     else:
         shape = element("circle", title, class_=kind, cx=x, cy=y, r=f"{size:.1f}")
     label = element("text", str(number), class_="strong", x=x, y=y, dx=f"{size + 3:.0f}", dy=-5)
-    return [shape, label]
+    return shape, label
 
 
 def radius(row: Row) -> float:
