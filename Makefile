@@ -73,7 +73,7 @@ $(BENCH): constraints.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch uv
 	.venv-bench/bin/uv pip install --quiet --python .venv-bench/bin/python -c constraints.txt \
-	    -e . foolbox adversarial-robustness-toolbox numba packaging
+	    -e . foolbox adversarial-robustness-toolbox numba packaging opencv-python-headless
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1 adv-lib==0.2.8
 	touch $(BENCH)
 

@@ -12,8 +12,14 @@ from holdfast.defenses.evidence import EVIDENCE
 
 ROOT = pathlib.Path(__file__).parents[2]
 LIBRARIES = {
+    "ART": "art",
+    "jsonschema": "jsonschema",
+    "Keras": "keras",
+    "OpenCV": "cv2",
     "SciPy": "scipy",
     "Pillow": "PIL",
+    "scikit-dimension": "skdim",
+    "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "PyTorch": "torch",
     "PyOD": "pyod",

@@ -681,6 +681,9 @@ def test_the_plot_tells_doubt_by_shape_and_keeps_inside():
     assert drawn.count('class="mark-sound"') == 2
     assert drawn.count('class="mark-bare"') == 1
     assert "<b>" not in drawn
+    assert drawn.index('class="strong"') > drawn.rindex('class="mark-'), "a mark may hide a number"
+    assert re.findall(r">([\d, ]+)</text>", drawn) == ["0", "1", "2", "3"]
+    assert ">1, 4</text>" in str(pareto.plot([*rows, row("alike", 350, 200)])), "one would be written over the other"
     places = [float(value) for value in re.findall(r' (?:cx|cy|x|y|x1|x2|y1|y2)="([\d.]+)%"', drawn)]
     assert all(0 <= value <= 100 for value in places)
     assert pareto.radius(rows[3]) == pareto.LARGEST

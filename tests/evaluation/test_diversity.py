@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import distance
+from scipy.stats.contingency import odds_ratio
+from sklearn.metrics import confusion_matrix
 from torch import nn
 
 import holdfast as hf
@@ -42,6 +45,20 @@ def test_cosines_by_hand():
     assert got[0] == pytest.approx(math.sqrt(0.5))
     assert got[1] == pytest.approx(-1)
     assert got[2].isnan()
+
+
+def test_pairs_are_those_of_scipy_and_scikit_learn():
+    draw = torch.Generator().manual_seed(0)
+    one = torch.rand(60, generator=draw) < 0.7
+    other = torch.where(torch.rand(60, generator=draw) < 0.6, one, torch.rand(60, generator=draw) < 0.5)
+    assert disagree(one, other).double().mean() == pytest.approx(distance.hamming(one, other))
+    faults = confusion_matrix(one, other)
+    assert both_wrong(one, other).sum() == faults[0, 0]
+    odds = odds_ratio(faults, kind="sample").statistic
+    assert q_statistic(one, other) == pytest.approx((odds - 1) / (odds + 1))
+    slopes = torch.randn(2, 5, 7, generator=draw)
+    wanted = [1 - distance.cosine(a, b) for a, b in zip(*slopes.double().numpy(), strict=True)]
+    assert cosines(*slopes).tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 def line(*weights):

@@ -11,6 +11,8 @@ _DETECTORS = "tests/defenses/test_detectors.py::"
 _RECIPES = "tests/defenses/test_recipes.py::"
 _PENALTIES = "tests/defenses/test_regularization.py::"
 _ENSEMBLES = "tests/defenses/test_ensembles.py::"
+_IN_FRONT = "tests/defenses/test_libraries_in_front.py::"
+_OF_TRAINING = "tests/defenses/test_libraries_of_training.py::"
 
 
 def _with(text: str, test: str) -> Evidence:
@@ -25,19 +27,21 @@ def _forms(text: str, test: str) -> Evidence:
     return Evidence("closed forms", text, f"pytest {test}")
 
 
+def _beside(text: str) -> Evidence:
+    return Evidence("cross-checked", text, "benchmarks/defense_peers.py")
+
+
 def _again(text: str, command: str) -> Evidence:
     return Evidence("reproduced", text, command)
 
 
 PREPROCESSING = {
-    "BilateralFilter": _twice(
-        "the sum over near and similar pixels, in loops",
-        f"{_SMOOTHING}test_the_bilateral_filter_is_the_sum_over_near_and_similar_pixels",
+    "BilateralFilter": _with(
+        "scikit-image's denoise_bilateral where all near pixels count alike, SciPy's gaussian_filter where all shades "
+        "do; both together in loops",
+        f"{_IN_FRONT}test_similar_pixels_weigh_as_in_scikit_image",
     ),
-    "BitDepth": _twice(
-        "numpy's rint",
-        "tests/defenses/test_preprocessing_stairs.py::test_bits_are_rounded_as_numpy_rounds",
-    ),
+    "BitDepth": _beside("ART's FeatureSqueezing: the same to the last bits of float32, at 1, 3 and 5 bits"),
     "DiffusionPurifier": _with(
         "diffusers: its DDPM and DDIM schedulers take the same steps; the process beside closed forms",
         "tests/defenses/test_diffusion_purifier.py::test_a_network_of_diffusers_is_asked_as_its_own_scheduler_does",
@@ -52,29 +56,28 @@ PREPROCESSING = {
         "tests/defenses/test_preprocessing_jpeg.py::test_it_is_the_codec_in_the_units_of_the_data",
     ),
     "MedianSmoothing": _with("SciPy's median_filter", f"{_SMOOTHING}test_medians_are_those_of_scipy"),
-    "NonLocalMeans": _twice(
-        "the sum over patches, in loops", f"{_SMOOTHING}test_non_local_means_are_the_sum_over_patches"
+    "NonLocalMeans": _beside(
+        "OpenCV's fastNlMeansDenoising, 11-3-4: at most 0.59 gray levels apart, which it rounds to whole ones; the sum "
+        "over patches, in loops"
     ),
-    "PixelDeflection": _twice(
-        "wavelets as matrices and literal thresholds; as many pixels as said come from near",
-        "tests/defenses/test_preprocessing_pixel_deflection.py"
-        "::test_wavelets_are_shrunk_as_matrices_and_literal_thresholds_say",
+    "PixelDeflection": _with(
+        "scikit-image's denoise_wavelet with BayesShrink, all scales; as many pixels as said come from near",
+        f"{_IN_FRONT}test_wavelets_are_shrunk_as_in_scikit_image",
     ),
-    "Purifier": _forms(
-        "takes noise off and keeps clean accuracy; nothing published on our data",
-        "tests/defenses/test_preprocessing_purifier.py::test_noise_is_taken_off",
+    "Purifier": _with(
+        "Keras trains the same layers on the same noise to the same network; noise is taken off, clean accuracy stays",
+        f"{_OF_TRAINING}test_an_autoencoder_learns_what_keras_learns_of_the_same_noise",
     ),
-    "Rescale": _forms(
-        "the affine map, and its inverse",
-        "tests/defenses/test_preprocessing_chains.py::test_rescaling_is_the_affine_map_of_shares_and_clamps",
+    "Rescale": _with(
+        "scikit-learn's MinMaxScaler that clips", f"{_IN_FRONT}test_rescaling_is_the_scaler_of_scikit_learn_that_clips"
     ),
     "ResizePad": _with(
         "PyTorch's interpolate, both methods; sizes and places are uniform",
         "tests/defenses/test_preprocessing_resize_pad.py::test_a_resized_line_is_that_of_torch",
     ),
-    "Thermometer": _twice(
-        "the code of Buckman et al., in loops",
-        "tests/defenses/test_preprocessing_thermometer.py::test_a_bit_says_whether_the_value_reaches_its_level",
+    "Thermometer": _beside(
+        "ART's ThermometerEncoding: the same bits but for values on a threshold, where the paper's bit is on; the code "
+        "of Buckman et al., in loops"
     ),
     "TotalVariation": _with(
         "SciPy's minimize finds no lower value of the objective",
@@ -91,21 +94,23 @@ IN_FRONT = {
         "scikit-learn's LogisticRegression on two normal clouds, and their closed form",
         "tests/defenses/test_binary_detector.py::test_the_network_is_as_good_as_the_closed_form_on_two_normal_clouds",
     ),
-    "CameraRealism": _twice(
-        "the seven statistics in plain numpy; no second one exists to compare with",
-        "tests/defenses/test_validation.py::test_statistics_against_plain_numpy",
+    "CameraRealism": _with(
+        "SciPy's laplace, convolve, expit and quantiles; scikit-image's estimate_sigma finds the same noise; the "
+        "others of the seven statistics in plain numpy",
+        f"{_IN_FRONT}test_the_traces_of_a_camera_by_the_filters_of_scipy",
     ),
-    "FeatureSqueezing": _twice(
-        "the largest change of the probabilities, written out",
-        f"{_DETECTORS}test_feature_squeezing_is_the_largest_change",
+    "FeatureSqueezing": _with(
+        "SciPy's median_filter, and its cityblock between probabilities",
+        f"{_IN_FRONT}test_squeezing_is_the_cityblock_of_scipy_after_its_median",
     ),
     "KernelDensity": _with(
         "scikit-learn's KernelDensity, a class at a time",
         f"{_DETECTORS}test_kernel_density_is_that_of_scikit_learn_in_the_decided_class",
     ),
-    "LocalDimensionality": _twice(
-        "the formula in numpy; 2 and 6 inside cubes of so many dimensions",
-        f"{_DETECTORS}test_local_dimensionality_is_the_likeliest_dimension",
+    "LocalDimensionality": _with(
+        "scikit-dimension's MLE times k / (k - 1), for the paper counts the last neighbor too; 2 and 6 inside cubes "
+        "of so many dimensions",
+        f"{_IN_FRONT}test_the_local_dimension_is_that_of_scikit_dimension",
     ),
     "MagNet": _again(
         "Carlini and Wagner break it in L2 with a slight increase of distortion: all of 57 images here, median 1.43 "
@@ -123,9 +128,9 @@ IN_FRONT = {
         "PyOD and scikit-learn, whose estimators it asks; PyOD's neighbors beside scikit-learn's",
         f"{_DETECTORS}test_a_model_of_pyod_scores_as_its_own_library_does",
     ),
-    "RangeCheck": _twice(
-        "a plain reading of the rules",
-        "tests/defenses/test_validation.py::test_the_score_against_a_plain_reading_of_the_rules",
+    "RangeCheck": _with(
+        "jsonschema accepts the same rows under the same rules",
+        f"{_IN_FRONT}test_a_schema_accepts_what_a_json_schema_accepts",
     ),
     "Reconstruction": _with(
         "SciPy's jensenshannon; errors of a known reconstruction in closed form",
@@ -138,10 +143,9 @@ TRAINING = {
         "rows that are added broke the model before and lie in the ball",
         f"{_RECIPES}test_rounds_add_rows_that_broke_the_model_before",
     ),
-    "AdversarialTraining": Evidence(
-        "second implementation",
-        "the plain loop of Madry et al., trained beside it: ours withstands as much, +0.7 points [-0.6, +2.0]",
-        "benchmarks/training.py",
+    "AdversarialTraining": _beside(
+        "ART's AdversarialTrainer on the same batches and worst inputs: weights at most 2e-7 apart after 240 steps; "
+        "each with its own inner attack, digits withstand 70.7 %, 70.4"
     ),
     "Averaged": _with(
         "PyTorch's update_bn, and the mean of the weights",
@@ -157,11 +161,14 @@ TRAINING = {
         "pytest tests/defenses/test_catastrophic.py::test_remedies_keep_it_from_that",
     ),
     "FreeAdversarialTraining": _twice("the loop of its paper", f"{_RECIPES}test_free_training_is_its_loop"),
-    "GaussianAugmentation": _forms(
-        "the noise has its deviation and stays in the box",
-        f"{_RECIPES}test_noise_has_its_deviation_and_stays_in_the_box",
+    "GaussianAugmentation": _with(
+        "SciPy's kstest of the noise inside the box, its binomtest of what is cut off",
+        f"{_OF_TRAINING}test_noise_is_the_censored_normal_distribution_of_scipy",
     ),
-    "Mart": _twice("the loss, written out", f"{_RECIPES}test_the_loss_of_mart_is_its_formula"),
+    "Mart": _with(
+        "Keras's cross-entropies and divergence, put together as its paper says",
+        f"{_OF_TRAINING}test_mart_is_made_of_the_losses_of_keras",
+    ),
     "MultiNorm": _twice(
         "the loop of its paper", "tests/defenses/test_multi_norm.py::test_the_steepest_is_the_loop_of_its_paper"
     ),
@@ -177,71 +184,79 @@ TRAINING = {
         "brute force over all steps",
         "tests/learning/test_robust_stumps.py::test_the_least_margin_is_that_of_brute_force_over_all_steps",
     ),
-    "Trades": _twice("the loss, written out", f"{_RECIPES}test_the_loss_of_trades_is_its_formula"),
+    "Trades": _beside(
+        "ART's AdversarialTrainerTRADESPyTorch on the same batches and worst inputs: weights at most 5e-7 apart after "
+        "240 steps"
+    ),
     "WassersteinRobust": _forms(
         "linear, quadratic and logistic losses, whose worst inputs are known",
         "tests/defenses/test_wasserstein.py"
         "::test_a_linear_loss_sends_the_input_by_its_gradient_over_twice_gamma_in_one_step",
     ),
-    "WeightPerturbation": _twice(
-        "perturb, step, restore, as its paper says", f"{_RECIPES}test_weight_perturbation_is_perturb_step_restore"
+    "WeightPerturbation": _beside(
+        "ART's AdversarialTrainerAWPPyTorch around PGD and TRADES: weights at most 3e-7 apart after 240 steps; with "
+        "batch norms ours keeps the statistics of the weights that were not moved"
     ),
 }
 
 LEARNING = {
-    "AdaptiveDiversity": _twice(
-        "entropy and log-determinant in numpy", f"{_ENSEMBLES}test_log_det_and_entropy_are_numpys"
+    "AdaptiveDiversity": _with(
+        "SciPy's entropy and determinant give the whole loss",
+        f"{_OF_TRAINING}test_diversity_is_scipys_entropy_and_determinant",
     ),
     "AugMix": _with("Pillow's operations, shade by shade", f"{_PENALTIES}test_shades_are_those_of_pillow"),
-    "Bagging": _forms(
-        "bags are drawn with replacement and hold 63 % of the samples",
-        f"{_ENSEMBLES}test_bags_are_seeded_drawn_with_replacement_and_keep_copies_together",
+    "Bagging": _with(
+        "scikit-learn's BaggingClassifier on the same bags; bags hold 63 % of the samples",
+        f"{_OF_TRAINING}test_bagging_is_that_of_scikit_learn_on_the_same_bags",
     ),
     "Boosting": _with(
         "scikit-learn's AdaBoostClassifier, stump by stump",
         f"{_ENSEMBLES}test_boosting_stumps_is_scikit_learns_adaboost",
     ),
-    "CutMix": _forms(
-        "one rectangle, and labels by its area",
-        f"{_PENALTIES}test_cut_mix_pastes_one_rectangle_and_shares_the_label_by_area",
+    "CutMix": _with(
+        "Keras's CutMix with the rectangle, partners and share that ours drew",
+        f"{_OF_TRAINING}test_mixtures_are_those_of_keras_of_the_same_draws",
     ),
     "DefensiveDistillation": _again(
         "Carlini and Wagner's success on all digits: 0.0 % [0.0, 1.2] is left of 300 on MNIST, of 15.3 % under inputs "
         "that do not know it",
         "benchmarks/defenses/mnist.yaml",
     ),
-    "Dropout": _forms(
-        "drops that share in front of that layer, and only while learning",
-        f"{_PENALTIES}test_dropout_drops_that_share_in_front_of_that_layer_and_only_while_learning",
+    "Dropout": _with(
+        "Keras's Dropout: the same two values, and as many zeros up to chance",
+        f"{_OF_TRAINING}test_dropout_drops_and_scales_as_keras_does",
     ),
-    "EarlyStopping": _forms(
-        "the epochs of a known curve", f"{_PENALTIES}test_early_stopping_goes_on_while_the_score_rises"
+    "EarlyStopping": _with(
+        "Keras's EarlyStopping stops after the same epoch and takes the same one",
+        f"{_OF_TRAINING}test_early_stopping_stops_where_keras_does_and_takes_the_same_epoch",
     ),
     "GroupDro": _twice("the loop of its paper", "tests/defenses/test_group_dro.py::test_it_is_its_loop"),
-    "InputGradient": _forms(
-        "finite differences", f"{_PENALTIES}test_the_input_gradient_penalty_agrees_with_finite_differences"
+    "InputGradient": _with(
+        "PyTorch's jacobian row by row, and its way to the weights; finite differences",
+        f"{_OF_TRAINING}test_the_input_gradient_and_its_way_to_the_weights_are_pytorchs_jacobian",
     ),
     "JacobianRegularization": _with(
         "PyTorch's jacobian, and its norm", f"{_PENALTIES}test_the_jacobian_penalty_is_the_norm_of_the_jacobian"
     ),
-    "L1Penalty": _forms(
-        "the sum over the weights", f"{_PENALTIES}test_the_weights_that_are_penalized_are_those_that_decay"
+    "L1Penalty": _with(
+        "Keras's regularizer, at every step of a training",
+        f"{_OF_TRAINING}test_penalties_are_the_regularizers_of_keras",
     ),
-    "L2Penalty": _forms(
-        "the sum over the weights; the same training as weight decay",
-        f"{_PENALTIES}test_the_squared_penalty_and_the_decay_are_one_method",
+    "L2Penalty": _with(
+        "Keras's regularizer, at every step of a training; it ends at scikit-learn's LogisticRegression",
+        f"{_OF_TRAINING}test_penalties_are_the_regularizers_of_keras",
     ),
-    "LabelSmoothing": _forms(
-        "the training with those labels",
-        f"{_PENALTIES}test_smoothing_and_decay_take_the_place_of_those_of_the_plain_training",
+    "LabelSmoothing": _with(
+        "Keras's CategoricalCrossentropy, at every step of a training",
+        f"{_OF_TRAINING}test_smoothed_labels_cost_what_they_cost_in_keras",
     ),
     "LipschitzMargin": _with(
         "PyTorch's singular values of layers written out as matrices",
         "tests/defenses/test_lipschitz.py::test_a_layers_constant_is_that_of_its_matrix",
     ),
-    "Mixup": _twice(
-        "the cross-entropy of mixed inputs and labels, written out",
-        f"{_PENALTIES}test_mixup_is_the_cross_entropy_of_mixed_inputs_and_mixed_labels",
+    "Mixup": _with(
+        "Keras's MixUp with the partners and share that ours drew",
+        f"{_OF_TRAINING}test_mixtures_are_those_of_keras_of_the_same_draws",
     ),
     "ParsevalNetworks": _twice("its loop", "tests/defenses/test_parseval.py::test_the_training_is_its_loop"),
     "RobustDistillation": _with(
@@ -260,9 +275,9 @@ LEARNING = {
         "scikit-learn's VotingClassifier, weighted, soft and hard",
         f"{_ENSEMBLES}test_weighted_votes_are_scikit_learns",
     ),
-    "WeightDecay": _forms(
-        "the same training as the squared penalty",
-        f"{_PENALTIES}test_the_squared_penalty_and_the_decay_are_one_method",
+    "WeightDecay": _with(
+        "scikit-learn's LogisticRegression is where the training of a linear model ends",
+        f"{_OF_TRAINING}test_a_linear_model_that_decays_ends_at_the_logistic_regression_of_scikit_learn",
     ),
 }
 

@@ -22,8 +22,8 @@ FORMS = (".html", ".md", ".json", ".txt", ".csv")
 NOTES = (
     "Oblivious: the inputs made for the undefended model, shown to the defended one. Aware: an audit of the defended "
     "model that tries those inputs first, so it is never above. Only the second says what a defense is worth.",
-    "Δ: points of paired difference from the undefended model on the same samples, with Tango's 95 % interval; * marks "
-    "those that the exact McNemar test finds.",
+    "Δ: points of paired difference from the undefended model on the same samples, with Tango's 95\u00a0% interval; * "
+    "marks those that the exact McNemar test finds.",
     "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this "
     "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in "
     "processor seconds.",
@@ -152,9 +152,9 @@ def _points(found: Paired | None, whole: bool = True) -> str:
 
 def _caption(found: DefenseComparison) -> str:
     return (
-        f"Up and to the right is better. Bars are 95 % intervals; the line joins the defenses that no other beats on "
-        f"both axes; larger marks take longer for a pass; hollow is the undefended model, orange squares are in doubt. "
-        f"Threat {found.threat}."
+        f"Up and to the right is better. Bars are 95\u00a0% intervals; the line joins the defenses that no other beats "
+        f"on both axes; larger marks take longer for a pass; hollow is the undefended model, orange squares are in "
+        f"doubt. Threat {found.threat}."
     )
 
 

@@ -71,13 +71,13 @@ def plot(rows: Sequence[Row]) -> Markup:
         across = element("line", class_="reach", x1=axes.x(row.clean.low), x2=axes.x(row.clean.high), y1=y, y2=y)
         along = element("line", class_="reach", x1=x, x2=x, y1=axes.y(row.aware.low), y2=axes.y(row.aware.high))
         parts += [across, along]
-    for number, row in enumerate(rows):
-        parts += _mark(number, row, axes)
+    parts += [_mark(number, row, axes) for number, row in enumerate(rows)]
+    parts += _labels(rows, axes)
     return element("svg", *parts, class_="curve pareto", role="img", aria_label=told(rows), width="100%", height=420)
 
 
-def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
-    """A mark and its number."""
+def _mark(number: int, row: Row, axes: "_Axes") -> Markup:
+    """A circle or a square."""
     x, y, size = axes.x(row.clean.point), axes.y(row.aware.point), radius(row)
     title = element(
         "title",
@@ -87,11 +87,27 @@ def _mark(number: int, row: Row, axes: "_Axes") -> list[Markup]:
     kind = "mark-bare" if row.facts.passes is None else "mark-doubt" if doubtful else "mark-sound"
     if doubtful:
         square = {"x": x, "y": y, "width": 2 * size, "height": 2 * size}
-        shape = element("rect", title, class_=kind, transform=f"translate({-size:.1f} {-size:.1f})", **square)
-    else:
-        shape = element("circle", title, class_=kind, cx=x, cy=y, r=f"{size:.1f}")
-    label = element("text", str(number), class_="strong", x=x, y=y, dx=f"{size + 3:.0f}", dy=-5)
-    return [shape, label]
+        return element("rect", title, class_=kind, transform=f"translate({-size:.1f} {-size:.1f})", **square)
+    return element("circle", title, class_=kind, cx=x, cy=y, r=f"{size:.1f}")
+
+
+def _labels(rows: Sequence[Row], axes: "_Axes") -> list[Markup]:
+    """The numbers, drawn above all marks; rows at one place share a label."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for number, row in enumerate(rows):
+        places.setdefault((axes.x(row.clean.point), axes.y(row.aware.point)), []).append(number)
+    return [
+        element(
+            "text",
+            ", ".join(map(str, numbers)),
+            class_="strong",
+            x=x,
+            y=y,
+            dx=f"{max(radius(rows[number]) for number in numbers) + 3:.0f}",
+            dy=-5,
+        )
+        for (x, y), numbers in places.items()
+    ]
 
 
 def radius(row: Row) -> float:
