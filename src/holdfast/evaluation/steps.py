@@ -15,6 +15,8 @@ from holdfast.evaluation import manifest, provenance, work
 from holdfast.evaluation.earlier import Replay
 from holdfast.evaluation.finals import View, curve_needs, finals, survivors
 from holdfast.evaluation.interrupt import Interrupt
+from holdfast.evaluation.masking import limits
+from holdfast.evaluation.pace import Ahead, Pace, expected
 from holdfast.evaluation.parts import Question, Took
 from holdfast.evaluation.plan import CLEAN, control_question, passes, question, radii
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
@@ -44,8 +46,8 @@ class Work:
         interrupt: Who wants to stop, and whom to tell.
         others: Models for transfer, with their fingerprints.
         cut: Whether work was left undone because somebody wanted to stop.
-        seconds: Spent on the model so far.
-        forwards: Rows sent through it in that time.
+        forwards: Rows sent through the model so far.
+        pace: What they took.
         repairs: Whether it was told that samples are tried again.
         dear: How many times the rows that a search says a sample took, where a cap is watched.
     """
@@ -56,8 +58,8 @@ class Work:
     interrupt: Interrupt
     others: tuple[tuple[Model, str], ...] = ()
     cut: bool = False
-    seconds: float = 0.0
     forwards: int = 0
+    pace: Pace = dataclasses.field(default_factory=Pace)
     repairs: bool = False
     dear: float = 1.0
 
@@ -118,12 +120,17 @@ class Work:
             yield rest[:most]
             rest = rest[most:]
 
-    def ahead(self, threat: Threat, stage: int, samples: int) -> float:
-        """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
-        later = list(self.view.attacks(threat)[stage + 1 :])
-        place = self.view.threats.index(threat)
-        later += [a for t in self.view.threats[place + 1 :] for a in self.view.attacks(t)]
-        return sum(map(passes, later)) * samples * self.seconds / max(1, self.forwards)
+    def ahead(self, threat: Threat, stage: int, right: int) -> Ahead:
+        """What follows an attack; later threats find samples left that this one does not, so they count in full."""
+        view = self.view
+        later = view.threats[view.threats.index(threat) + 1 :]
+        return Ahead(
+            view.attacks(threat)[stage + 1 :],
+            (view.curve(threat), len(radii(threat, view.threats))),
+            [attack for t in later for attack in view.attacks(t)],
+            right,
+            limits.count(right) * len(view.threats),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,18 +149,21 @@ class Told:
         name: Of the stage.
         before: Samples that earlier stages broke.
         all_judged: Whether every sample of the stage was judged by an earlier one.
-        ahead: Seconds of the steps after it.
+        ahead: What follows; None for steps at the end.
     """
 
     name: str
     before: int = 0
     all_judged: bool = False
-    ahead: float = 0.0
+    ahead: Ahead | None = None
 
-    def event(self, done: int, total: int, broken: int, left: float) -> BatchDone:
+    def event(self, done: int, total: int, broken: int, left: float, pace: Pace) -> BatchDone:
         """`held` of `judged`: of the samples that were right, as far as anybody has attacked them."""
         judged = self.before + (total if self.all_judged else done)
-        return BatchDone(self.name, done, total, judged - self.before - broken, judged, left + self.ahead)
+        if self.ahead is not None:
+            held = self.ahead.right - self.before - expected(done, total, broken)
+            left += pace.left(self.ahead.passes(held))
+        return BatchDone(self.name, done, total, judged - self.before - broken, judged, left)
 
 
 def clean_step(w: Work) -> None:
@@ -196,7 +206,7 @@ def search_steps(w: Work, threat: Threat) -> None:
         needed = survivors(w.view, threat, stage, finals(w.view))
         clean = w.view.clean()
         right = sum(key in clean and clean[key].status == "right" for key in w.view.keys)
-        ahead = w.ahead(threat, stage, len(needed))
+        ahead = w.ahead(threat, stage, right)
         replay = isinstance(attack, Replay)
         before = 0 if replay else right - len(needed)
         told = Told(
@@ -320,7 +330,7 @@ def fill(
         left = took / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)
-        w.interrupt.tell(told.event(done, len(needed), broken, left))
+        w.interrupt.tell(told.event(done, len(needed), broken, left, w.pace))
     w.mended(told.name, asked, kind, failed)
     return reused
 
@@ -344,7 +354,9 @@ def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds
     if answers.batch:
         w.bench = dataclasses.replace(w.bench, batch=answers.batch)
         w.remark(f"memory ran out: the batch was halved to {answers.batch} rows; results do not depend on it", "HF504")
-    w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
+    w.forwards += answers.forwards
+    gradients = sum(row.gradients for row in answers.rows if isinstance(row, SearchRow))
+    w.pace.took(seconds, answers.forwards, gradients)
     if answers.rows:
         w.store.outdated()
         took = Took(seconds, answers.forwards, answers.spent.asked, answers.spent.remembered)
