@@ -75,8 +75,7 @@ def endpoint(
         largest: Bytes of an answer, at most.
         cap: Rows that may be asked in all; 0 for no cap. What was found before stays in the run folder.
         log: A file that gets one JSON line a request: when, rows, status, bytes, seconds.
-        remember: Whether a row that was answered is not asked again in the same audit or attack, as far as the model
-            was found deterministic. Query budgets count a remembered answer like any other.
+        remember: Whether a model found deterministic is asked about no row twice; query budgets count it all the same.
 
     Raises:
         MissingExtra: HF701 without httpx.
@@ -90,16 +89,8 @@ def endpoint(
     line = Line(place(address), secret_of(token), limits, log)
     said = line.get()
     port = Port.read(line, said, answer, batch)
-    shown = Model(
-        space=_space(bounds),
-        name=name or _name(said),
-        adapter="open inference protocol",
-        notes=port.notes(),
-        parameters=functools.partial(_who, line.url, said),
-        borrowed=functools.partial(borrowed),
-    )
     source = Source(ask=port, output=check_output(output), classes=classes, remember=remember, sent=port.rows)
-    return source.model(shown)
+    return source.model(_shown(port, said, _space(bounds), name or _name(said)))
 
 
 @dataclasses.dataclass(eq=False)
@@ -243,6 +234,18 @@ def _array(data: Any, shape: Any, kind: str) -> np.ndarray:
     if told.dtype.kind not in ("biu" if kind == "BOOL" else "iuf") or not bool((array == told).all()):
         raise strange(f"numbers of the type {kind}, none of them missing", f"{data!r:.60}")
     return array
+
+
+def _shown(port: "Port", said: dict[str, Any], space: Box, name: str) -> Model:
+    """The model without its fields that can be asked."""
+    return Model(
+        space=space,
+        name=name,
+        adapter="open inference protocol",
+        notes=port.notes(),
+        parameters=functools.partial(_who, port.line.url, said),
+        borrowed=functools.partial(borrowed),
+    )
 
 
 def _name(said: dict[str, Any]) -> str:
