@@ -189,3 +189,25 @@ def test_what_is_left_follows_the_share_of_the_work():
     assert events[4] == BatchDone("attack", 75, 100, 2, 8, 10.0)
     assert len(events) == 6
     assert events[5].done == 100
+
+
+def test_a_step_that_says_what_is_left_is_believed_and_time_between_steps_is_not_counted():
+    events, time = [], [0.0]
+
+    class View:
+        def __call__(self, event):
+            events.append(event)
+
+    pace = Pace(View(), lambda: time[0])
+    pace.plan("f", 8, {"learn": 60.0, "attack": 40.0})
+    time[0] = 1000.0  # pictures are drawn
+    with pace.step("learn") as listener:
+        listener(RunStarted("audit", "f", 8, ("one", "two", "three", "four")))
+        time[0] += 30.0
+        listener(BatchDone("one", 8, 8, 2, 8, 10.0))
+    assert events[1] == BatchDone("learn", 75, 100, 2, 8, pytest.approx(30 * 55 / 45))
+    time[0] += 500.0
+    with pace.step("attack") as listener:
+        time[0] += 10.0
+        listener(BatchDone("one", 4, 8, 2, 8, 10.0))
+    assert events[3] == BatchDone("attack", 50, 100, 2, 8, pytest.approx(40 * 20 / 80))

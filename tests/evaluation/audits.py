@@ -17,7 +17,8 @@ def run(out, n=40, threat="linf:0.2", suite=FEW, of=None, **more):
 def essence(folder):
     """What two equal runs agree on: the document and the table without times and circumstances."""
     document = json.loads((folder.path / "summary.json").read_text())
-    document["cost"].pop("seconds")
+    for circumstance in ("seconds", "asked", "remembered"):
+        document["cost"].pop(circumstance)
     document["masking"].pop("seconds")
     document.pop("provenance")
     for threat in document["threats"]:

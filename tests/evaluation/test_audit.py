@@ -259,7 +259,8 @@ def test_events(tmp_path):
     stage = [e for e in events if isinstance(e, BatchDone) and e.stage == "pgd(steps=4) linf:1/5"]
     assert [e.done for e in stage] == sorted(e.done for e in stage)
     assert stage[-1].done == stage[-1].total
-    assert stage[-1].seconds == 0
+    assert stage[-1].seconds > 0, "the curve and the masking battery follow"
+    assert [e for e in events if isinstance(e, BatchDone)][-1].seconds == 0
 
 
 def test_the_live_rate_counts_what_earlier_stages_broke(tmp_path):

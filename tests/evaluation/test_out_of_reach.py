@@ -1,5 +1,6 @@
 """A model out of reach in the middle of an audit, or one that fails on samples: what counts, and what is repaired."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -15,8 +16,10 @@ from holdfast.cli.main import main
 from holdfast.core.progress import BatchDone, Note, RunStarted
 from holdfast.evaluation import manifest
 from holdfast.evaluation.masking import limits
+from holdfast.evaluation.steps import Toll, Work
 from holdfast.models import line
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.source import source_of
 from models.served import served
 
 pytest.importorskip("httpx")
@@ -62,7 +65,7 @@ def test_an_endpoint_that_is_gone_ends_the_audit_resumably_and_the_same_call_con
     with served(probabilities) as server:
         address, events = server.address, []
         server.fault = fault and later(fault, 16)
-        cap = 0 if fault else 200
+        cap = 0 if fault else 300
         of = hf.endpoint(address, retries=1, cap=cap)
         partial = run(tmp_path / "a", of=of, n=24, on_event=events.append, **ASKED)
         assert not partial.complete
@@ -166,7 +169,7 @@ def test_an_endpoint_that_dies_among_others_gets_its_line_and_the_others_go_on(t
             hf.wrap(Means(shift=0.1), (0, 1), output="logits", name="net"),
         ]
         out, told = tmp_path / "all", []
-        server.fault = later((503, {}, b""), 16)
+        server.fault = later((503, {}, b""), 34)
         found = hf.compare_models(models, data(24), out, on_event=told.append, **ASKED)
         assert [row.name for row in found.rows] == ["net"]
         assert [(each.code, each.name in found.left) for each in found.left_out] == [("HF242", False)]
@@ -199,19 +202,65 @@ def test_a_row_that_an_endpoint_refuses_is_an_error_of_that_row(tmp_path, refusa
         assert "error" not in statuses(run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED))
 
 
-def test_a_cap_below_one_part_of_the_work_is_told_and_a_larger_one_goes_on(tmp_path):
+def looked(server, n=24):
+    """Rows that a call asks before its first part."""
+    before = server.rows
+    x = data(n).x
+    model = settle(hf.endpoint(server.address), x)
+    fingerprint(model, tuple(x.shape[1:]), x.dtype)
+    model.predict(x)
+    return server.rows - before
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_calls_under_a_cap_below_one_part_end_in_the_result_of_one_without(tmp_path, remember):
     with served(probabilities) as server:
-        x = data(24).x
-        fingerprint(settle(hf.endpoint(server.address), x), tuple(x.shape[1:]), x.dtype)
-        cap, told = server.rows + 4, []
-        for _ in range(2):
-            events = []
-            partial = run(
-                tmp_path / "a", of=hf.endpoint(server.address, cap=cap), n=24, on_event=events.append, **ASKED
-            )
+        cap, calls, told = looked(server) + (60 if remember else 84), 0, []
+        while True:
+            before, of = server.rows, hf.endpoint(server.address, cap=cap, remember=remember)
+            found = run(tmp_path / "a", of=of, n=24, on_event=told.append, **ASKED)
+            calls, spent = calls + 1, server.rows - before
+            assert spent <= cap
+            if found.complete:
+                break
+            assert found.summary.stopped.startswith("HF245 ")
+            assert calls < 60
+        whole = run(tmp_path / "b", of=hf.endpoint(server.address), n=24, **ASKED)
+    assert calls > 3, "else the cap is not below one part"
+    assert essence(found) == essence(whole)
+    assert not any("nothing was finished" in event.text for event in told if isinstance(event, Note))
+    assert {"broken", "unbroken"} <= set(whole.summary.coverage.statuses)
+
+
+def test_a_cap_below_one_sample_is_told_and_a_larger_one_goes_on(tmp_path):
+    with served(probabilities) as server:
+        cap, texts = looked(server, 8) + 4, []
+        while not any("nothing was finished" in text for text in texts):
+            events, before = [], server.rows
+            of = hf.endpoint(server.address, cap=cap)
+            partial = run(tmp_path / "a", of=of, n=8, on_event=events.append, **ASKED)
             assert not partial.complete
-            told.append([event.text for event in events if isinstance(event, Note) and event.code == "HF245"])
-        assert len(told[0]) == 1, "the clean predictions were finished"
-        assert len(told[1]) == 2
-        assert "the next part of the work needs more rows than this cap= allows" in told[1][1]
-        assert run(tmp_path / "a", of=hf.endpoint(server.address), n=24, **ASKED).complete
+            assert server.rows - before <= cap
+            texts.append(" ".join(event.text for event in events if isinstance(event, Note)))
+            assert len(texts) < 12
+        assert len(texts) > 1, "the clean predictions were finished"
+        assert "the next sample alone needs more rows than this cap allows" in texts[-1]
+        assert run(tmp_path / "a", of=hf.endpoint(server.address), n=8, **ASKED).complete
+
+
+def test_parts_are_as_large_as_the_cap_surely_allows():
+    with served(probabilities) as server:
+        model = settle(hf.endpoint(server.address), data(24).x)
+        keys = [str(i) for i in range(10)]
+        work = Work(None, None, None, None, forwards=1)
+        assert list(work.pieces(keys, Toll(model, 20))) == [keys]
+        capped = settle(hf.endpoint(server.address, cap=10_000), data(24).x)
+        port = source_of(capped).ask.ask
+        port.line.limits = dataclasses.replace(port.line.limits, cap=port.line.rows + 100)
+        assert [len(piece) for piece in work.pieces(keys, Toll(capped, 20))] == [5, 5]
+        assert [len(piece) for piece in work.pieces(keys, Toll(capped, 7))] == [10]
+        assert [len(piece) for piece in work.pieces(keys[:3], Toll(capped, 1000))] == [1, 1, 1]
+        work.dear = 2.0
+        assert [len(piece) for piece in work.pieces(keys, Toll(capped, 20))] == [2] * 5
+        work.forwards = 0
+        assert len(next(work.pieces(keys, Toll(capped, 1)))) == 1, "something is finished whatever a search says"

@@ -1,5 +1,6 @@
 """Models behind an address: what is asked, how often, and what a server may not do to us."""
 
+import dataclasses
 import datetime
 import email.utils
 import json
@@ -13,10 +14,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import holdfast as hf
+from holdfast.cli.audit import Request, reproducing
 from holdfast.cli.subject import load_model
-from holdfast.core.errors import ModelError, ParameterError
+from holdfast.core.errors import ModelError, ParameterError, UsageError
+from holdfast.core.progress import RunStarted
 from holdfast.models import line as module
 from holdfast.models.settle import fingerprint, settle
+from holdfast.models.source import source_of
+from holdfast.models.spending import Spent, spent
 from models.served import served
 
 pytest.importorskip("httpx")
@@ -63,13 +68,70 @@ def test_it_answers_as_the_model_behind_and_is_attacked_like_any_function(digits
 def test_no_row_is_paid_twice(digits, forest):
     x = torch.from_numpy(digits[0][:50])
     with served(probabilities(forest)) as server:
-        model = hf.endpoint(server.address, batch=16)
+        model = settle(hf.endpoint(server.address, batch=16), x)
+        look, before = server.rows, len(server.seen)
         first = model.scores(x)
-        assert server.rows == 2 * 4 + 50
-        assert [rows for verb, rows, _ in server.seen if verb == "POST"] == [4, 4, 16, 16, 16, 2]
-        again = model.scores(torch.cat([x[10:20], x[:1] + 0.5]))
-        assert server.rows == 2 * 4 + 50 + 1
+        assert server.rows == look + 50
+        assert [rows for _, rows, _ in server.seen[before:]] == [16, 16, 16, 2]
+        again = model.scores(torch.cat([x[10:20], x[:1] + 0.5, x[:1] + 0.5]))
+        assert server.rows == look + 50 + 1
         assert torch.equal(again[:10], first[10:20])
+        assert spent(model) == Spent(51, 11)
+
+
+def test_what_is_remembered_of_an_endpoint_lasts_for_one_look_and_can_be_turned_off(digits, forest):
+    x, turn = torch.from_numpy(digits[0][:40]), [0]
+    with served(lambda rows: {"p": np.roll(forest.predict_proba(rows), turn[0], 1)}) as server:
+        kept, anew = hf.endpoint(server.address), hf.endpoint(server.address, remember=False)
+        for model in (kept, anew, hf.wrap(server.address), hf.wrap(server.address, remember=False)):
+            decisions, before = settle(model, x).predict(x), server.rows
+            turn[0] = 1
+            assert not torch.equal(settle(model, x).predict(x), decisions), "the server has another model now"
+            turn[0], one = 0, settle(model, x)
+            one.predict(x)
+            before = server.rows
+            one.predict(x)
+            assert server.rows == before + (40 if source_of(model).remember is False else 0)
+        assert [source_of(hf.wrap(server.address, remember=r)).remember for r in (None, True, False)] == [
+            True,
+            True,
+            False,
+        ]
+        several = settle(hf.wrap([server.address, server.address], remember=False), x)
+        before = server.rows
+        several.predict(x[:5])
+        several.predict(x[:5])
+        assert server.rows == before + 20
+
+
+def test_rows_that_are_rounded_alike_are_one_question():
+    inputs = [{"name": "picture", "datatype": "UINT8", "shape": [-1, 2]}]
+    outputs = [{"name": "label", "datatype": "INT64", "shape": [-1]}]
+    with served(lambda rows: {"label": (rows.sum(1) > 200).astype(np.int64)}, inputs, outputs) as server:
+        x = torch.tensor([[10.0, 20.0], [200.0, 30.0]])
+        model = settle(hf.endpoint(server.address, (0, 255), classes=2), x)
+        before = server.rows
+        assert model.labels(torch.cat([x, x + 0.3, x - 0.3])).tolist() == [0, 1] * 3
+        assert server.rows == before + 2
+
+
+def test_an_audit_sees_that_an_endpoint_does_not_repeat_itself(digits, forest, tmp_path):
+    """Answers that begin to waver after the first look: memory must not hide it from the masking battery."""
+    draw, data = np.random.default_rng(0), hf.Dataset(digits[0][1000:1030], digits[1][1000:1030], bounds=(0, 1))
+    wavers = [False]
+
+    def predict(rows):
+        found = forest.predict_proba(rows)
+        return {"p": draw.dirichlet(np.ones(10), len(rows)) if wavers[0] else found}
+
+    def begins(event):
+        wavers[0] = wavers[0] or isinstance(event, RunStarted)
+
+    with served(predict) as server:
+        asked = {"threat": "linf:0.1,knowledge=scores,queries=5", "suite": "square(steps=4)"}
+        found = hf.audit(hf.endpoint(server.address), data, out=tmp_path / "a", on_event=begins, **asked)
+    check = next(c for c in found.summary.masking.checks if c.name == "determinism")
+    assert check.state == "suspect"
 
 
 def test_a_model_that_draws_random_numbers_is_asked_every_time(digits):
@@ -234,7 +296,8 @@ def test_a_cap_is_exact_and_a_rate_is_kept(digits, forest, quick):
     x = torch.from_numpy(digits[0][:40])
     with served(probabilities(forest)) as server:
         model = hf.endpoint(server.address, cap=20, rate=10.0)
-        model.scores(x[:12])
+        for rows in (x[:12], x[:4], x[:4]):
+            model.scores(rows)
         assert server.rows == 20
         with pytest.raises(ModelError, match="HF245 .*20 asked, 1 more wanted, cap=20"):
             model.scores(x[20:21])
@@ -296,7 +359,7 @@ def test_broken_connections_are_tried_again_and_slow_ones_are_given_up(digits, f
     with served(probabilities(forest), fault=lambda verb, asked: faults.pop() if faults and asked else None) as server:
         model = hf.endpoint(server.address)
         assert np.allclose(model.scores(x).exp().numpy(), forest.predict_proba(x.numpy()), atol=1e-5)
-        assert server.rows == 2 * 3 + 3 * 3
+        assert server.rows == 3 * 3
     with (
         served(probabilities(forest), fault=lambda verb, asked: drip) as server,
         pytest.raises(ModelError, match=r"HF242 .*no whole answer after 0\.1 s"),
@@ -353,31 +416,38 @@ def test_every_try_counts_for_the_cap_also_one_that_is_interrupted(digits, fores
     x = torch.from_numpy(digits[0][:8])
     with served(probabilities(forest), fault=lambda verb, asked: (503, {}, b"") if asked else None) as server:
         model = hf.endpoint(server.address, cap=10)
-        with pytest.raises(ModelError, match="HF245 .*8 asked, 4 more wanted"):
+        with pytest.raises(ModelError, match="HF245 .*8 asked, 8 more wanted"):
             model.scores(x)
         assert server.rows == 8
     with served(probabilities(forest)) as server:
-        model, whole = hf.endpoint(server.address, cap=24), module.Line._body
+        model, whole = hf.endpoint(server.address, cap=16), module.Line._body
         model.scores(x)
         monkeypatch.setattr(module.Line, "_body", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             model.scores(x + 1)
         monkeypatch.setattr(module.Line, "_body", whole)
-        with pytest.raises(ModelError, match="HF245 .*24 asked, 8 more"):
+        with pytest.raises(ModelError, match="HF245 .*16 asked, 8 more"):
             model.scores(x + 1)
+    with served(probabilities(forest)) as server:
+        model = settle(hf.endpoint(server.address, cap=server.rows + 200), x)
+        model.scores(x)
+        asked = source_of(model).ask.ask.line
+        asked.limits = dataclasses.replace(asked.limits, cap=asked.rows)
+        assert asked.left == 0
         assert model.scores(x).shape == (8, 10), "what is known is not asked"
 
 
 def test_several_threads_pay_for_each_row_once(digits, forest):
     x, found = torch.from_numpy(digits[0][:50]), []
     with served(probabilities(forest)) as server:
-        model = hf.endpoint(server.address, batch=16)
+        model = settle(hf.endpoint(server.address, batch=16), x)
+        look = server.rows
         threads = [threading.Thread(target=lambda: found.append(model.scores(x))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert server.rows == 2 * 4 + 50
+        assert server.rows == look + 50
     assert all(torch.equal(one, found[0]) for one in found[1:])
 
 
@@ -392,3 +462,22 @@ def test_inputs_that_json_cannot_carry_and_logs_that_cannot_be_written(forest, t
         with pytest.raises(ModelError, match="^HF247 "):
             hf.endpoint(server.address, log=tmp_path)
         assert len(server.seen) == asked
+
+
+def test_the_command_line_caps_endpoints_alone_and_says_what_is_remembered(digits, forest):
+    request = Request(model="https://h/v2/models/m", data="d.npz", cap=500, remember=False)
+    assert "--cap 500" in reproducing(request)
+    assert reproducing(request).endswith(" --no-remember")
+    assert "remember" not in reproducing(dataclasses.replace(request, remember=None))
+    assert "--cap" not in reproducing(dataclasses.replace(request, cap=0))
+    with pytest.raises(UsageError, match=r"HF805 --cap bounds what an endpoint is asked. Seen digits-mlp"):
+        load_model("digits-mlp", "", None, cap=5)
+    with pytest.raises(ModelError, match="HF207 remember= is for functions"):
+        load_model("digits-mlp", "", None, remember=True)
+    with served(probabilities(forest)) as server:
+        x = torch.from_numpy(digits[0][:3])
+        model = load_model(server.address, "", (0, 1), cap=5, remember=False)
+        model.scores(x)
+        assert not source_of(model).remember
+        with pytest.raises(ModelError, match="HF245 .*3 asked, 3 more wanted, cap=5"):
+            model.scores(x)

@@ -1,5 +1,7 @@
 """Answers that are remembered: no row is paid twice, budgets and results stay."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ from sklearn.linear_model import LogisticRegression
 import holdfast as hf
 from holdfast.attacks import HopSkipJumpTable, Square
 from holdfast.core.errors import ModelError
+from holdfast.defenses import BitDepth
 from holdfast.models import memory
+from holdfast.models.direction import toward
 from holdfast.models.settle import settle
+from holdfast.models.spending import Spent, remembers, rows_left, spent, unremembered
 
 
 def fitted():
@@ -49,9 +54,11 @@ def test_no_row_is_asked_twice_and_nothing_else_changes(literal):
     assert first.status == second.status
     assert torch.equal(first.adversarial, second.adversarial)
     assert torch.equal(first.queries, second.queries), "a budget counts what is asked, remembered or not"
-    assert len(plain.rows) > len(set(plain.rows)) + memory.LOOKED_AT, "else there is nothing to save"
-    assert len(kept.rows) - memory.LOOKED_AT * 2 <= len(set(kept.rows)) <= len(kept.rows)
+    assert len(plain.rows) > len(set(plain.rows)), "else there is nothing to save"
+    assert len(kept.rows) == len(set(kept.rows))
     assert set(kept.rows) == set(plain.rows)
+    assert spent(models[0]) == Spent(0, 0)
+    assert spent(models[1]) == Spent(len(kept.rows), len(plain.rows) - len(kept.rows))
 
 
 def test_a_function_that_draws_random_numbers_is_not_remembered():
@@ -106,3 +113,32 @@ def test_a_function_whose_answers_hang_on_the_company_of_a_row_is_not_remembered
     assert model.noise == plain.noise > 0
     assert model.notes == plain.notes
     assert torch.equal(model.scores(x[:1]), torch.zeros(1, 2).double()), "alone it is its own mean"
+
+
+def test_what_was_asked_is_seen_behind_stages_and_in_one_direction():
+    x, counted = torch.rand(40, 4, dtype=torch.float64), Counted(lambda rows: rows[:, :3])
+    model = settle(hf.wrap(counted, (0, 1), output="logits", remember=True), x)
+    for made in (toward(model, [1]), model | BitDepth(bits=3), toward(model | BitDepth(bits=2), [0, 2])):
+        assert remembers(made)
+        assert rows_left(made) == math.inf
+        answers, before, asked = made.predict(x), spent(made), len(counted.rows)
+        assert torch.equal(made.predict(x), answers)
+        assert (spent(made) - before, len(counted.rows)) == (Spent(0, 40), asked)
+        assert torch.equal(unremembered(made).predict(x), answers)
+        assert (spent(made) - before, len(counted.rows)) == (Spent(40, 40), asked + 40)
+
+
+def test_without_its_memory_a_model_is_asked_anew_and_all_else_is_as_it_was():
+    x = torch.rand(40, 4, dtype=torch.float64)
+    for labels in (False, True):
+        counted = Counted((lambda rows: rows[:, :3].argmax(1)) if labels else (lambda rows: rows[:, :3]))
+        one, vote = hf.wrap(counted, (0, 1), classes=3, remember=True), "labels" if labels else "logits"
+        several = hf.wrap([counted, counted], (0, 1), classes=3, vote=vote, remember=True)
+        for wrapped in (one, several):
+            model = settle(wrapped, x)
+            assert torch.equal(model.predict(x), unremembered(model).predict(x))
+            before = len(counted.rows)
+            assert torch.equal(model.predict(x), unremembered(model).predict(x))
+            assert len(counted.rows) == before + (1 if wrapped is one else 2) * len(x)
+            assert (unremembered(model).scores is None) is labels
+        assert spent(settle(hf.wrap(counted, (0, 1), classes=3, remember=False), x)) == Spent()

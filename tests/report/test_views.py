@@ -211,6 +211,14 @@ def test_seconds(value, shown):
     assert words.seconds(value).replace("\u00a0", " ") == shown
 
 
+def test_what_was_remembered_is_told_where_a_model_has_a_memory():
+    assert "known already" not in words.cost(SUMMARY)
+    cost = dataclasses.replace(SUMMARY.cost, asked=3000, remembered=1000)
+    told = words.cost(dataclasses.replace(SUMMARY, cost=cost)).replace("\u202f", "")
+    assert "the model was asked about 3000 rows; 1000 (25.0 %) were known already and not asked again" in told
+    assert "known already" in " ".join(text.text(dataclasses.replace(SUMMARY, cost=cost)).split())
+
+
 def test_two_stages_of_one_kind_are_told_apart():
     one = SUMMARY.threats[0].attacks[0]
     facts = [dataclasses.replace(one, name="apgd", config={"steps": 20, "loss": loss}) for loss in ("ce", "dlr")]

@@ -58,6 +58,8 @@ class Request:
     profile: str = ""
     threshold: str = ""
     deadline: str = ""
+    cap: int = 0
+    remember: bool | None = None
     part: bool = False  # one of several audits: the result is not shown
 
 
@@ -85,6 +87,8 @@ def command(
     threshold: options.Threshold = "",
     profile: options.Profile = "",
     trust: options.Trust = "",
+    cap: options.Cap = 0,
+    remember: options.Remember = None,
     batch: options.Batch = 256,
     device: options.Device = "cpu",
     new: options.New = False,
@@ -126,8 +130,9 @@ def run(request: Request) -> int:
     whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
     dataset = of_source(whole, request.evade)
     asked = (request.trust, limits or space_of(whole), request.threshold, whole.classes)
+    own = load_model(request.model, *asked, cap=request.cap, remember=request.remember)
     model, *others = (
-        in_direction(load_model(name, *asked), whole, request.evade) for name in (request.model, *request.transfer_to)
+        in_direction(one, whole, request.evade) for one in (own, *(load_model(n, *asked) for n in request.transfer_to))
     )
     threat = request.threat or (default_threat(dataset, request.profile),)
     request = dataclasses.replace(request, threat=threat, out=str(folder))
@@ -276,10 +281,12 @@ def reproducing(request: Request) -> str:
         "threshold",
         "profile",
         "trust",
+        "cap",
         "out",
     ):
         value = getattr(request, name)
         for each in value if isinstance(value, tuple) else (value,):
-            if each not in ("", None) and (name, each) != ("limit", 0):
+            if each not in ("", None) and (name, each) not in (("limit", 0), ("cap", 0)):
                 words += [f"--{name.replace('_', '-')}", str(each)]
+    words += [] if request.remember is None else ["--remember" if request.remember else "--no-remember"]
     return shlex.join(words)

@@ -39,6 +39,9 @@ def command(
     seed: options.Seed = 0,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    schema: options.Schema = "",
+    label: options.Label = "",
+    threshold: options.Threshold = "",
     trust: options.Trust = "",
     out: Out = "",
     as_json: options.Json = False,
@@ -47,7 +50,7 @@ def command(
 ) -> int:
     """Time attacks on MODEL, side by side with the loop of a textbook and with other toolkits that are installed."""
     from holdfast.cli.progress import Show
-    from holdfast.cli.subject import default_threat, load_data, load_model
+    from holdfast.cli.subject import default_threat, load_data, load_model, space_of
     from holdfast.evaluation.bench.measure import SIZES, bench
     from holdfast.report.bench import FORMS, page, render
 
@@ -55,8 +58,9 @@ def command(
     counts = tuple(count for count in SIZES if count <= memory_to) if memory else ()
     if memory and not counts:
         raise UsageError("HF805", "--memory-to is below the smallest audit", seen=memory_to, expected=f"{SIZES[0]}")
-    dataset = load_data(data, split, bounds)
-    asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+    dataset = load_data(data, split, bounds, "", schema, label)
+    space = options.bounds_of(bounds) or space_of(dataset)
+    asked = load_model(model, trust, space, threshold, dataset.classes)
     with Show(-1 if quiet else 1) as show:
         found = bench(
             asked,

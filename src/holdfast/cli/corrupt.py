@@ -23,6 +23,7 @@ def command(
     limit: options.Limit = 0,
     split: options.Split = "test",
     bounds: options.Bounds = "",
+    threshold: options.Threshold = "",
     trust: options.Trust = "",
     batch: options.Batch = 256,
     out: Annotated[
@@ -40,7 +41,7 @@ def command(
 
     form = form_of(out, FORMS)
     dataset = load_data(data, split, bounds)
-    asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds)
+    asked = load_model(model, trust, options.bounds_of(bounds) or dataset.bounds, threshold, dataset.classes)
     try:
         with Show(-1 if quiet else 0) as show:
             found = corruptions(

@@ -167,6 +167,24 @@ Profile = Annotated[
         help="What an attacker of a table can do: holdfast list profiles.",
     ),
 ]
+Cap = Annotated[
+    int,
+    typer.Option(
+        "--cap",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Rows that an endpoint may be asked in this call; the same command goes on where it ended.",
+    ),
+]
+Remember = Annotated[
+    bool | None,
+    typer.Option(
+        "--remember/--no-remember",
+        show_default=False,
+        help="Whether equal rows are asked about once; endpoints found deterministic are, unless told otherwise.",
+    ),
+]
 Trust = Annotated[
     str,
     typer.Option("--trust", metavar="FILE", help="Run this file's code to get at the model. Its digest is recorded."),

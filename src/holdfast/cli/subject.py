@@ -80,7 +80,13 @@ def load_data(name: str, split: str, bounds: str, profile: str = "", schema: str
 
 
 def load_model(
-    name: str, trust: str, bounds: tuple[Any, Any] | None, threshold: str = "", classes: tuple[str, ...] = ()
+    name: str,
+    trust: str,
+    bounds: tuple[Any, Any] | None,
+    threshold: str = "",
+    classes: tuple[str, ...] = (),
+    cap: int = 0,
+    remember: bool | None = None,
 ) -> "Model":
     """A model by file, bundled name, trusted attribute, or the address of an endpoint.
 
@@ -90,15 +96,30 @@ def load_model(
         bounds: Of the data, or their space.
         threshold: Where a class is decided, `0.2` or `fraud:0.2`; empty for the highest score.
         classes: Their names in the data.
+        cap: Rows that an endpoint may be asked; 0 for no cap.
+        remember: Whether equal rows are asked about once; None for endpoints alone.
+
+    Raises:
+        UsageError: HF805 for a cap on what is no endpoint.
+        ModelError: HF207 for the memory of a model with gradients; and what a file or an address says.
     """
     from holdfast.models.deciding import at_threshold
     from holdfast.models.endpoint import endpoint, is_address
     from holdfast.models.files import load_model as load
+    from holdfast.models.wrap import wrap
 
     if is_address(name):
-        found = endpoint(name, bounds, token=TOKEN if TOKEN in os.environ else "")
+        found = endpoint(name, bounds, token=TOKEN if TOKEN in os.environ else "", cap=cap)
+    elif cap:
+        raise UsageError(
+            "HF805",
+            "--cap bounds what an endpoint is asked",
+            seen=f"{name:.120}",
+            fix="leave it out, or --deadline 10m",
+        )
     else:
         found = load(name, trust=trust or None, bounds=bounds)
+    found = found if remember is None else wrap(found, remember=remember)
     return at_threshold(found, threshold, classes) if threshold else found
 
 

@@ -35,6 +35,7 @@ from holdfast.models.deciding import notes_of
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
 from holdfast.models.settle import fingerprint, settle, wrapped
+from holdfast.models.spending import remembers
 from holdfast.threats.literals import parse_all
 from holdfast.threats.space import Image
 from holdfast.threats.tables.tabular import Tabular
@@ -135,8 +136,7 @@ def audit(
 
 def _after(request: Request, replay: str | os.PathLike[str], out: pathlib.Path | None) -> Request:
     """The request with the inputs of an earlier run."""
-    found = earlier(replay, out, request.model, request.data, request.threats)
-    return dataclasses.replace(request, earlier=found)
+    return dataclasses.replace(request, earlier=earlier(replay, out, request.model, request.data, request.threats))
 
 
 def _carried_out(request: Request, out: pathlib.Path, new: bool, interrupt: Interrupt) -> Folder:
@@ -307,17 +307,19 @@ def _announce(request: Request, store: Store, work: Work) -> None:
     if request.suite.note:
         work.interrupt.tell(Note(request.suite.note))
     space = request.model.space
-    impossible = int((~space.validate(request.data.x)).sum()) if isinstance(space, Tabular) else 0
-    if impossible:
+    if impossible := int((~space.validate(request.data.x)).sum()) if isinstance(space, Tabular) else 0:
         work.interrupt.tell(Note(f"{impossible} of {len(request.data)} rows break their schema and count nowhere"))
     if request.earlier is not None:
         work.interrupt.tell(Note(request.earlier.note(len(request.data))))
 
 
 def estimated(request: Request) -> Plan:
-    """The plan, with the time of one forward pass measured on one small batch, the second time it is asked."""
+    """The plan, with the time of one forward pass measured on one small batch, the second time it is asked.
+
+    Where answers are remembered it is asked once: a second time would be no pass.
+    """
     few, second = request.data.x[:FEW], 0.0
-    for _ in range(2):
+    for _ in range(2 - remembers(request.model)):
         began = time.perf_counter()
         request.model.predict(few)
         second = (time.perf_counter() - began) / len(few)
@@ -344,9 +346,8 @@ def _expected(work: Work, request: Request) -> None:
     rows = work.view.clean()
     judged = [rows[key] for key in work.view.keys if rows[key].status != "invalid"]
     if judged and all(row.status == "error" for row in judged):
-        raise ModelError(
-            "HF231", "The model failed on every sample", seen=judged[0].reason, fix="call it on one sample by hand"
-        )
+        fix = "call it on one sample by hand"
+        raise ModelError("HF231", "The model failed on every sample", seen=judged[0].reason, fix=fix)
     right = sum(row.status == "right" for row in judged)
     low, high = interval(right, len(judged)) if judged else (0.0, 1.0)
     if told := provenance.guessing(work.view, work.bench, high):
@@ -367,14 +368,13 @@ def facts_of_model(request: Request) -> ModelFacts:
     model, names = request.model, tuple(request.data.classes)
     if model.names and names in ((), tuple(map(str, range(len(names))))):
         names = model.names  # the data only count
-    parameters = None if model.parameters is None else digest(model.parameters())
     return ModelFacts(
         name=model.name,
         fingerprint=request.fingerprint,
         adapter=model.adapter,
         classes=model.classes or 0,
         class_names=names if len(names) == model.classes else (),
-        parameters=parameters,
+        parameters=None if model.parameters is None else digest(model.parameters()),
         notes=(*notes_of(model, names), *((TREES,) if model.trees is not None else ())),
         stages=model.stages,
     )

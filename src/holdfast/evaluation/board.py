@@ -18,6 +18,7 @@ from holdfast.evaluation.paired import holm, mcnemar
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Summary
+from holdfast.models.cuts import decisions
 
 ALPHA = 0.05
 
@@ -36,6 +37,7 @@ class Row:
         seconds, queries: What the attacks cost.
         finished: When.
         command: What repeats it.
+        decided: Which class is decided at which threshold, as a sentence; empty where the highest score decides.
     """
 
     run: str
@@ -52,6 +54,7 @@ class Row:
     queries: int
     finished: str
     command: str
+    decided: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,4 +183,5 @@ def _row(folder: Folder, band: tuple[int, int]) -> Row:
         queries=s.cost.queries,
         finished=s.provenance.finished,
         command=s.provenance.command,
+        decided="".join(decisions(s.model.notes)[:1]),
     )

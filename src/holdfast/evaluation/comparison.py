@@ -9,6 +9,7 @@ from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
 from holdfast.evaluation.flips import Flip, flips
 from holdfast.evaluation.paired import Paired, holm, over_groups
 from holdfast.evaluation.store import Folder
+from holdfast.models.cuts import differing
 
 Metric = Literal["clean_accuracy", "empirical_robust_accuracy"]
 CLEAN: Literal["clean_accuracy"] = "clean_accuracy"
@@ -174,6 +175,9 @@ def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[
             notes.append(f"The numbers of {folder.path} are {folder.summary.verdict.state}; see its report.")
     if a.model.fingerprint == b.model.fingerprint:
         notes.append("Both runs attacked the same model.")
+    sides = zip(_names([first, other]), (a, b), strict=True)
+    if told := differing([(name, summary.model.notes) for name, summary in sides]):
+        notes.append(told)
     if not whole:
         notes.append(f"Compared on what the runs share: {n} samples under {', '.join(threats)}.")
     for name, x, y in (

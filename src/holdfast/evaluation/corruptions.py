@@ -13,6 +13,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, provenance
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.work import decided
+from holdfast.models.deciding import decision
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 
@@ -40,6 +41,7 @@ class Corruptions:
         clean: Accuracy on the samples as they are.
         mean: Accuracy over all corruptions and severities; its interval draws whole samples, or whole groups of them.
         cells: Every corruption at every severity, and its mean.
+        decided: Which class is decided at which threshold, as a sentence; empty where the highest score decides.
     """
 
     schema: Literal["urn:holdfast:corruptions:1"] = "urn:holdfast:corruptions:1"
@@ -54,6 +56,7 @@ class Corruptions:
     clean: Rate
     mean: Rate
     cells: tuple[Cell, ...]
+    decided: str = ""
 
     def __str__(self) -> str:
         worst = min((cell for cell in self.cells if not cell.severity), key=lambda cell: cell.accuracy.point)
@@ -112,6 +115,7 @@ def corruptions(
         clean=clean,
         mean=_mean(every, groups),
         cells=tuple(cells),
+        decided=decision(model, part.classes),
     )
 
 

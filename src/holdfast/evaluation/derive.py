@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from holdfast.core.files import write_atomic
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import clusters, provenance, summarize
+from holdfast.evaluation import clusters, manifest, provenance, summarize
 from holdfast.evaluation.attribution import Together
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import changes, examples
@@ -83,7 +83,8 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
     ids = dict(zip(samples.keys, samples.ids, strict=True))
     told = table(view, found, samples, bool(facts.model.stages), changes(view, found, data))
     write_atomic(store.folder / "samples.parquet", encoded(told))
-    shown = examples(view, found, data, ids) if facts.data.kind == "image" else None
+    teams = list(manifest.teams(samples, samples.keys))
+    shown = examples(view, found, data, ids, teams) if facts.data.kind == "image" else None
     if shown is not None:
         write_atomic(store.folder / "examples.npz", shown)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.core.errors import ThreatError, some
 from holdfast.data.dataset import Dataset
+from holdfast.models.deciding import notes_of
 from holdfast.models.direction import toward
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
@@ -82,7 +83,7 @@ def in_direction(model: Model, data: Dataset, evade: str) -> Model:
         raise ThreatError(
             "HF309", "What shall be taken for what cannot be told", seen=seen, expected="the same classes"
         )
-    return toward(known, way.into)
+    return toward(dataclasses.replace(known, notes=notes_of(known, data.classes)), way.into)
 
 
 def direction(data: Dataset, evade: str) -> Direction | None:

@@ -13,14 +13,27 @@ import torch
 
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation.finals import Final, View
+from holdfast.evaluation.parts import Question
+from holdfast.evaluation.rows import SearchRow
+from holdfast.evaluation.work import KEEP
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 HELD = 12
 
 
-def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mapping[str, int]) -> list[str]:
-    """Sample keys, each once, in the recipe's order."""
+def chosen(
+    view: View,
+    found: Mapping[str, Final],
+    threat: Threat,
+    labels: Mapping[str, int],
+    teams: Sequence[Sequence[str]] = (),
+) -> list[str]:
+    """Sample keys, each once, in the recipe's order.
+
+    Of those that held only the `KEEP` of each team count whose points are stored anyway: a cap cuts teams into pieces,
+    each of which stores as many, and what is shown shall not depend on it.
+    """
     place = {key: i for i, key in enumerate(view.keys)}
     broken = [
         (getattr(f.row, threat.measure), f.row.l2, place[f.key], f)
@@ -35,8 +48,17 @@ def chosen(view: View, found: Mapping[str, Final], threat: Threat, labels: Mappi
             first.setdefault(group, f.key)
         picked += list(first.values())
     held = [f for f in found.values() if f.status in ("unbroken", "rejected") and view.strongest(f) is not None]
+    beyond = {key for asked in {f.asked for f in held if f.asked} for key in _beyond(view, asked, teams)}
+    held = [f for f in held if f.key not in beyond]
     picked += [f.key for f in sorted(held, key=lambda f: (f.margin, place[f.key]))[:HELD]]
     return list(dict.fromkeys(picked))
+
+
+def _beyond(view: View, asked: Question, teams: Sequence[Sequence[str]]) -> list[str]:
+    """The samples of each team whose strongest points a whole team would not have stored."""
+    rows, stored = view.parts.rows(asked, SearchRow), view.parts.arrays(asked, "strongest")
+    near = [sorted((key for key in team if key in stored), key=lambda key: rows[key].margin) for team in teams]
+    return [key for team in near for key in team[KEEP:]]
 
 
 def changes(view: View, found: Mapping[str, Mapping[str, Final]], data: Dataset) -> dict[tuple[str, str], str]:
@@ -53,14 +75,18 @@ def changes(view: View, found: Mapping[str, Mapping[str, Final]], data: Dataset)
 
 
 def examples(
-    view: View, found: Mapping[str, Mapping[str, Final]], data: Dataset, ids: Mapping[str, int]
+    view: View,
+    found: Mapping[str, Mapping[str, Final]],
+    data: Dataset,
+    ids: Mapping[str, int],
+    teams: Sequence[Sequence[str]] = (),
 ) -> bytes | None:
-    """The content of `examples.npz`; None where there is nothing to show."""
+    """The content of `examples.npz`; None where there is nothing to show. `teams`: samples that stand together."""
     place = {key: i for i, key in enumerate(view.keys)}
     labels = {key: int(data.y[i]) for key, i in place.items()}
     rows: list[tuple[int, str, str, int, np.ndarray]] = []
     for threat in view.threats:
-        for key in chosen(view, found[threat.literal], threat, labels):
+        for key in chosen(view, found[threat.literal], threat, labels, teams):
             final = found[threat.literal][key]
             changed = view.adversarial(final) if final.status == "broken" else view.strongest(final)
             if changed is not None:

@@ -40,6 +40,7 @@ class Commit:
         seconds: Time of the computation.
         forwards: Rows sent through the model.
         finished: When, UTC.
+        asked, remembered: Rows that a model with a memory was really asked, and rows that its memory answered.
     """
 
     part: str
@@ -49,6 +50,8 @@ class Commit:
     seconds: float
     forwards: int
     finished: str
+    asked: int = 0
+    remembered: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,16 @@ class Question:
         return digest(dataclasses.asdict(self))
 
 
+@dataclasses.dataclass(frozen=True)
+class Took:
+    """What a part took: seconds, rows sent through the model; and of a model with a memory, what it was asked."""
+
+    seconds: float
+    forwards: int
+    asked: int = 0
+    remembered: int = 0
+
+
 KINDS: dict[str, Any] = {
     "clean": CleanRow,
     "search": SearchRow,
@@ -137,8 +147,7 @@ class Parts:
         kind: type[R],
         answers: Sequence[R],
         arrays: Mapping[str, Mapping[str, Array]],
-        seconds: float,
-        forwards: int,
+        took: Took,
         now: str,
     ) -> Commit:
         """Write a part and commit it: files first, each in one step, then its line in the journal.
@@ -158,8 +167,10 @@ class Parts:
             part=name,
             question=dataclasses.asdict(question),
             rows=len(answers),
-            seconds=seconds,
-            forwards=forwards,
+            seconds=took.seconds,
+            forwards=took.forwards,
+            asked=took.asked,
+            remembered=took.remembered,
             finished=now,
             files={file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
         )

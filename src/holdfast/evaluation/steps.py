@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from holdfast.attacks.attack import Attack
@@ -14,20 +15,22 @@ from holdfast.evaluation import manifest, provenance, work
 from holdfast.evaluation.earlier import Replay
 from holdfast.evaluation.finals import View, curve_needs, finals, survivors
 from holdfast.evaluation.interrupt import Interrupt
-from holdfast.evaluation.parts import Question
+from holdfast.evaluation.masking import limits
+from holdfast.evaluation.pace import Ahead, Pace, expected
+from holdfast.evaluation.parts import Question, Took
 from holdfast.evaluation.plan import CLEAN, control_question, passes, question, radii
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.evaluation.store import Store
 from holdfast.evaluation.suites import describe
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.models.model import Model
+from holdfast.models.spending import rows_left, spent
 from holdfast.threats.threats import Threat
 
 CAP = "HF245"  # rows that an endpoint may be asked
-SMALL = "nothing was finished: the next part of the work needs more rows than this cap= allows, so the same command "
-SMALL += (
-    "would end here again; raise cap=, or ask for fewer samples (limit=) or fewer questions (queries= in the threat)"
-)
+SMALL = "nothing was finished: the next sample alone needs more rows than this cap allows, so the same command would "
+SMALL += "end here again; raise the cap, or ask fewer questions about a sample (queries= in the threat)"
+CLEANLY, JUDGED = 2, 10  # rows for a clean prediction and why it is rejected; to begin a search and to judge its end
 AGAIN = "HF232"  # samples that failed are tried again
 TOGETHER = 256  # samples that start together in a search which gives most rows up early: a few rows cost as many do
 
@@ -43,9 +46,10 @@ class Work:
         interrupt: Who wants to stop, and whom to tell.
         others: Models for transfer, with their fingerprints.
         cut: Whether work was left undone because somebody wanted to stop.
-        seconds: Spent on the model so far.
-        forwards: Rows sent through it in that time.
+        forwards: Rows sent through the model so far.
+        pace: What they took.
         repairs: Whether it was told that samples are tried again.
+        dear: How many times the rows that a search says a sample took, where a cap is watched.
     """
 
     store: Store
@@ -54,9 +58,10 @@ class Work:
     interrupt: Interrupt
     others: tuple[tuple[Model, str], ...] = ()
     cut: bool = False
-    seconds: float = 0.0
     forwards: int = 0
+    pace: Pace = dataclasses.field(default_factory=Pace)
     repairs: bool = False
+    dear: float = 1.0
 
     def stopping(self) -> bool:
         """Asked before every part: whether it must be left undone."""
@@ -83,11 +88,14 @@ class Work:
         if k and kind in (CleanRow, SearchRow):
             self.remark(f"{name}: {k} of {len(failed)} samples on which the model had failed are answered now", AGAIN)
 
-    def timed(self, ask: Callable[[], Answers]) -> tuple[Answers, float] | None:
+    def timed(self, ask: Callable[[], Answers], samples: int, toll: "Toll") -> tuple[Answers, float] | None:
         """Answers and the seconds they took; None where the model is out of reach, which ends the work resumably."""
-        began = time.perf_counter()
+        began, before, left = time.perf_counter(), spent(toll.model), rows_left(toll.model)
         try:
-            return ask(), time.perf_counter() - began
+            answers = dataclasses.replace(ask(), spent=spent(toll.model) - before)
+            if left < math.inf:
+                self.dear = max(self.dear, (left - rows_left(toll.model)) / (samples * toll.rows))
+            return answers, time.perf_counter() - began
         except ModelError as error:
             if not work.gone(error):
                 raise
@@ -98,12 +106,39 @@ class Work:
                 self.remark(SMALL, CAP)
             return None
 
-    def ahead(self, threat: Threat, stage: int, samples: int) -> float:
-        """Seconds that the attacks after this one may take at most: each on `samples` samples, at the pace so far."""
-        later = list(self.view.attacks(threat)[stage + 1 :])
-        place = self.view.threats.index(threat)
-        later += [a for t in self.view.threats[place + 1 :] for a in self.view.attacks(t)]
-        return sum(map(passes, later)) * samples * self.seconds / max(1, self.forwards)
+    def pieces(self, keys: Sequence[str], toll: "Toll") -> Iterator[list[str]]:
+        """The samples in parts that the model's cap surely allows, cut when they are asked for; one without a cap.
+
+        A cap ends the part that meets it, and what is paid for it is lost. The first part of a call is one sample:
+        should a search take more rows than it says, every call still finishes something, if anything can be finished.
+        """
+        rest = list(keys)
+        while rest:
+            left = rows_left(toll.model)
+            sure = max(1, int(left // (toll.rows * self.dear))) if left < math.inf else len(rest)
+            most = sure if self.forwards or left == math.inf else 1
+            yield rest[:most]
+            rest = rest[most:]
+
+    def ahead(self, threat: Threat, stage: int, right: int) -> Ahead:
+        """What follows an attack; later threats find samples left that this one does not, so they count in full."""
+        view = self.view
+        later = view.threats[view.threats.index(threat) + 1 :]
+        return Ahead(
+            view.attacks(threat)[stage + 1 :],
+            (view.curve(threat), len(radii(threat, view.threats))),
+            [attack for t in later for attack in view.attacks(t)],
+            right,
+            limits.count(right) * len(view.threats),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Toll:
+    """Who is asked in a step, and the rows that one sample takes at most, as far as its parameters tell."""
+
+    model: Model
+    rows: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +149,21 @@ class Told:
         name: Of the stage.
         before: Samples that earlier stages broke.
         all_judged: Whether every sample of the stage was judged by an earlier one.
-        ahead: Seconds of the steps after it.
+        ahead: What follows; None for steps at the end.
     """
 
     name: str
     before: int = 0
     all_judged: bool = False
-    ahead: float = 0.0
+    ahead: Ahead | None = None
 
-    def event(self, done: int, total: int, broken: int, left: float) -> BatchDone:
+    def event(self, done: int, total: int, broken: int, left: float, pace: Pace) -> BatchDone:
         """`held` of `judged`: of the samples that were right, as far as anybody has attacked them."""
         judged = self.before + (total if self.all_judged else done)
-        return BatchDone(self.name, done, total, judged - self.before - broken, judged, left + self.ahead)
+        if self.ahead is not None:
+            held = self.ahead.right - self.before - expected(done, total, broken)
+            left += pace.left(self.ahead.passes(held))
+        return BatchDone(self.name, done, total, judged - self.before - broken, judged, left)
 
 
 def clean_step(w: Work) -> None:
@@ -139,10 +177,12 @@ def clean_step(w: Work) -> None:
 def _decisions(w: Work, missing: Sequence[str], failed: set[str]) -> None:
     """Ask for them. A part where every row fails waits until one does not."""
     held: list[tuple[Answers, float]] = []
-    for team in manifest.teams(w.store.manifest.samples, missing):
+    toll = Toll(w.bench.model, CLEANLY)
+    teams = manifest.teams(w.store.manifest.samples, missing)
+    for team in (piece for whole in teams for piece in w.pieces(whole, toll)):
         if w.stopping():
             return
-        found = w.timed(functools.partial(work.clean, w.bench, team))
+        found = w.timed(functools.partial(work.clean, w.bench, team), len(team), toll)
         if found is None:
             return
         answers, seconds = found[0].without(failed), found[1]
@@ -166,7 +206,7 @@ def search_steps(w: Work, threat: Threat) -> None:
         needed = survivors(w.view, threat, stage, finals(w.view))
         clean = w.view.clean()
         right = sum(key in clean and clean[key].status == "right" for key in w.view.keys)
-        ahead = w.ahead(threat, stage, len(needed))
+        ahead = w.ahead(threat, stage, right)
         replay = isinstance(attack, Replay)
         before = 0 if replay else right - len(needed)
         told = Told(
@@ -199,6 +239,7 @@ def control_steps(w: Work, threat: Threat) -> None:
             [key for key in w.view.keys if key in right],
             lambda keys: work.control(w.bench, keys, threat),
             Told("noise control " + threat.literal),
+            Toll(w.bench.model, 1),
         )
 
 
@@ -218,6 +259,7 @@ def transfer_steps(w: Work) -> None:
                 list(there),
                 functools.partial(work.transfer, bench, adversarial=there),
                 Told(f"transfer {threat.literal}"),
+                Toll(other, 2),
             )
 
 
@@ -245,6 +287,7 @@ def _search(w: Work, threat: Threat, attack: Attack, needed: Sequence[str], told
         needed,
         lambda keys: work.search(w.bench, keys, _ready(w.view, attack, threat, keys), threat),
         told,
+        Toll(w.bench.model, min(passes(attack), threat.queries or passes(attack)) + JUDGED),
         TOGETHER if attack.thins else 0,
     )
 
@@ -264,6 +307,7 @@ def fill(
     needed: Sequence[str],
     ask: Callable[[Sequence[str]], Answers],
     told: Told,
+    toll: Toll,
     together: int = 0,
 ) -> int:
     """Ask for the samples that have no committed answer, a group or so many samples at once; how many had one."""
@@ -271,22 +315,22 @@ def fill(
     failed = w.failed(asked, kind, needed)
     missing = [key for key in needed if key not in known or key in failed]
     done = len(needed) - len(missing)
-    reused, spent = done, 0.0
+    reused, took = done, 0.0
     samples = w.store.manifest.samples
-    for teams in bundles(manifest.teams(samples, missing), max(together, *map(len, samples.groups))):
+    bundled = bundles(manifest.teams(samples, missing), max(together, *map(len, samples.groups)))
+    for keys in (piece for teams in bundled for piece in w.pieces([key for team in teams for key in team], toll)):
         if w.stopping():
             break
-        keys = [key for team in teams for key in team]
-        found = w.timed(functools.partial(ask, keys))
+        found = w.timed(functools.partial(ask, keys), len(keys), toll)
         if found is None:
             break
         answers, seconds = found[0].without(failed), found[1]
-        _commit(w, asked, kind, answers.trimmed(teams), seconds)
-        done, spent = done + len(keys), spent + seconds
-        left = spent / max(1, done - reused) * (len(needed) - done)
+        _commit(w, asked, kind, answers.trimmed(list(manifest.teams(samples, keys))), seconds)
+        done, took = done + len(keys), took + seconds
+        left = took / max(1, done - reused) * (len(needed) - done)
         rows = w.store.parts.rows(asked, kind)
         broken = sum(key in rows and rows[key].status == "broken" for key in needed)
-        w.interrupt.tell(told.event(done, len(needed), broken, left))
+        w.interrupt.tell(told.event(done, len(needed), broken, left, w.pace))
     w.mended(told.name, asked, kind, failed)
     return reused
 
@@ -310,7 +354,10 @@ def _commit(w: Work, asked: Question, kind: type[Any], answers: Answers, seconds
     if answers.batch:
         w.bench = dataclasses.replace(w.bench, batch=answers.batch)
         w.remark(f"memory ran out: the batch was halved to {answers.batch} rows; results do not depend on it", "HF504")
-    w.seconds, w.forwards = w.seconds + seconds, w.forwards + answers.forwards
+    w.forwards += answers.forwards
+    gradients = sum(row.gradients for row in answers.rows if isinstance(row, SearchRow))
+    w.pace.took(seconds, answers.forwards, gradients)
     if answers.rows:
         w.store.outdated()
-        w.store.parts.add(asked, kind, answers.rows, answers.arrays, seconds, answers.forwards, provenance.now())
+        took = Took(seconds, answers.forwards, answers.spent.asked, answers.spent.remembered)
+        w.store.parts.add(asked, kind, answers.rows, answers.arrays, took, provenance.now())

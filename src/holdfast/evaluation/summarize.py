@@ -313,6 +313,8 @@ def cost(case: Case, others: Sequence[Question]) -> Cost:
     return Cost(
         seconds=sum(c.seconds for c in commits),
         forwards=sum(c.forwards for c in commits),
+        asked=sum(c.asked for c in commits),
+        remembered=sum(c.remembered for c in commits),
         queries=sum(r.queries for r in searches),
         gradients=sum(r.gradients for r in searches),
         checks=sum(r.checks for r in searches),

@@ -18,7 +18,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.7.0"
+SCHEMA_VERSION = "1.8.0"
 RESULT_VERSION = 5  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -291,13 +291,18 @@ class Masking:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What the whole run spent; `forwards` are rows sent through the model, `checks` verification passes."""
+    """What the whole run spent; `forwards` are rows sent through the model, `checks` verification passes.
+
+    Of a model with a memory: rows that were really `asked`, and that were not because they are `remembered`.
+    """
 
     seconds: float
     queries: int
     gradients: int
     forwards: int
     checks: int
+    asked: int = 0
+    remembered: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -379,20 +384,15 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
         major = int(str(values["schema_version"]).split(".")[0])
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError("HF404", "This is no holdfast summary", seen=type(error).__name__) from error
-    if major > int(SCHEMA_VERSION.split(".")[0]):
-        raise IntegrityError(
-            "HF403",
-            "The summary was written by a newer holdfast",
-            seen=values["schema_version"],
-            expected=f"at most {SCHEMA_VERSION.split('.')[0]}.x",
-            fix="pip install --upgrade holdfast",
-        )
+    if major > (newest := int(SCHEMA_VERSION.split(".")[0])):
+        told = {"seen": values["schema_version"], "expected": f"at most {newest}.x", "fix": "pip install -U holdfast"}
+        raise IntegrityError("HF403", "The summary was written by a newer holdfast", **told)
     try:
         return adapter(Summary).validate_python(dict(values))  # type: ignore[no-any-return]
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise IntegrityError("HF404", "This is no holdfast summary", seen=f"{place}: {first['msg']}") from error
+        seen = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise IntegrityError("HF404", "This is no holdfast summary", seen=seen) from error
 
 
 def read_file(path: pathlib.Path) -> Summary:

@@ -21,6 +21,7 @@ from holdfast.evaluation.parts import Array
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.geometry.draw import Draw
 from holdfast.models.model import Model
+from holdfast.models.spending import Spent
 from holdfast.models.stage import why
 from holdfast.threats.space import Box, Image
 from holdfast.threats.tables.measuring import MEASURES
@@ -66,12 +67,21 @@ class Bench:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """What a part will hold, the rows sent through the model for it, and the batch that memory forced, if it did."""
+    """What a part will hold.
+
+    Args:
+        rows: A row a sample.
+        arrays: Name -> key -> array.
+        forwards: Rows sent through the model for it.
+        batch: What memory forced, if it did.
+        spent: How many rows a model with a memory was really asked.
+    """
 
     rows: list[Any]
     arrays: dict[str, dict[str, Array]]
     forwards: int
     batch: int = 0
+    spent: Spent = Spent()
 
     def without(self, failed: Set[str]) -> "Answers":
         """Without the rows of these samples on which the model failed again: what is known of them stays."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import ModelError
+from holdfast.models.cuts import MARK, decisions
 from holdfast.models.ensemble import Together
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
@@ -24,8 +25,6 @@ from holdfast.threats.tables.tabular import Tabular
 
 ROUNDING = 8
 """Steps of the floating type that a threshold lies above the highest log-odds that it shall not reach."""
-
-MARK = " is decided where its probability is at least "
 
 
 def at_threshold(model: Model, threshold: Any, names: Sequence[str] = ()) -> Model:
@@ -67,7 +66,8 @@ def at_threshold(model: Model, threshold: Any, names: Sequence[str] = ()) -> Mod
     cut_at = threshold_of(threshold, known)
     ways = [source, *source.others]
     if source.chances is not None and source.output != "probabilities":
-        ways.append(Source(ask=source.chances, output="probabilities", chances=source.chances, origin=source.origin))
+        told, origin, kept = source.chances, source.origin, source.remember
+        ways.append(Source(ask=told, output="probabilities", chances=told, origin=origin, remember=kept))
     first, *others = (dataclasses.replace(way, threshold=cut_at, settled=False) for way in ways)
     note = cut_at.told(known[cut_at.column] if cut_at.column < len(known) else "")
     hidden = {f: None for f in ("scores", "module", "wide") if getattr(model, f) is None}
@@ -95,11 +95,22 @@ def named(model: Model) -> tuple[str, ...]:
 
 
 def notes_of(model: Model, names: Sequence[str]) -> tuple[str, ...]:
-    """A model's notes; a class that is decided at a threshold by its name in the data."""
-    cut_at = model.threshold
-    if cut_at is None or cut_at.column >= len(names):
+    """A model's notes; a class that is decided at a threshold by its name in the data.
+
+    Asked in one direction, a model says whether it decides for what is aimed at: the threshold is of one of the classes
+    that it had before, and these names are none of theirs.
+    """
+    cut_at, base = model.threshold, model
+    while base.guarded is not None:
+        base = base.guarded.base
+    if cut_at is None or cut_at.column >= len(names) or source_of(base) is None:
         return model.notes
     return tuple(cut_at.told(names[cut_at.column]) if MARK in note else note for note in model.notes)
+
+
+def decision(model: Model, names: Sequence[str]) -> str:
+    """Which class is decided at which threshold, as a sentence; empty where the highest score decides."""
+    return "".join(decisions(notes_of(model, names))[:1])
 
 
 def threshold_at(model: Model, x: Any, y: Any, fpr: float, class_: int | str = 1) -> Threshold:

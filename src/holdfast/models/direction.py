@@ -36,15 +36,11 @@ def toward(model: Model, into: Sequence[int]) -> Model:
     def pair(ask: Ask) -> Ask:
         return lambda x: sides(ask(x), rest, wanted)
 
-    def labels(x: Tensor) -> Tensor:
-        said = model.answer(x).scores.argmax(1) if model.labels is None else model.labels(x)
-        return torch.isin(said, torch.tensor(wanted, device=said.device)).long()
-
     swift = model.swift and dataclasses.replace(model.swift, ask=pair(model.swift.ask))
     return dataclasses.replace(
         model,
         classes=2,
-        labels=labels,
+        labels=Sided(model, wanted),
         scores=model.scores and pair(model.scores),
         module=model.module and pair(model.module),
         swift=swift,
@@ -52,6 +48,19 @@ def toward(model: Model, into: Sequence[int]) -> Model:
         trees=None,
         names=(),
     )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sided:
+    """batch -> `(batch,)`: 1 where a model decides for one of the wanted classes, else 0."""
+
+    model: Model
+    wanted: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Decisions."""
+        said = self.model.answer(x).scores.argmax(1) if self.model.labels is None else self.model.labels(x)
+        return torch.isin(said, torch.tensor(self.wanted, device=said.device)).long()
 
 
 def sides(scores: Tensor, rest: Sequence[int], wanted: Sequence[int]) -> Tensor:

@@ -20,7 +20,6 @@ from holdfast.core.errors import ModelError
 from holdfast.core.records import canonical
 from holdfast.models.borrow import borrowed
 from holdfast.models.line import Limits, Line, place, secret_of, strange
-from holdfast.models.memory import Memory
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
 from holdfast.models.source import Source
@@ -53,11 +52,12 @@ def endpoint(
     largest: int = 2**26,
     cap: int = 0,
     log: str | os.PathLike[str] = "",
+    remember: bool = True,
 ) -> Model:
     """A model that is asked over the network. One request describes it; afterwards every batch is one or more.
 
-    Answers are remembered by the digest of a row once the first rows, asked twice, were answered twice alike: no row is
-    paid twice. Redirects are not followed. Certificates are checked. Inputs are never written to the log.
+    An audit or an attack asks the first rows twice and alone; where all answers are alike, it asks about no row again
+    afterwards. Redirects are not followed. Certificates are checked. Inputs are never written to the log.
 
     Args:
         address: `https://HOST/v2/models/NAME` or `.../NAME/versions/VERSION`.
@@ -75,6 +75,7 @@ def endpoint(
         largest: Bytes of an answer, at most.
         cap: Rows that may be asked in all; 0 for no cap. What was found before stays in the run folder.
         log: A file that gets one JSON line a request: when, rows, status, bytes, seconds.
+        remember: Whether a model found deterministic is asked about no row twice; query budgets count it all the same.
 
     Raises:
         MissingExtra: HF701 without httpx.
@@ -88,15 +89,8 @@ def endpoint(
     line = Line(place(address), secret_of(token), limits, log)
     said = line.get()
     port = Port.read(line, said, answer, batch)
-    shown = Model(
-        space=_space(bounds),
-        name=name or _name(said),
-        adapter="open inference protocol",
-        notes=port.notes(),
-        parameters=functools.partial(_who, line.url, said),
-        borrowed=functools.partial(borrowed),
-    )
-    return Source(ask=port, output=check_output(output), classes=classes).model(shown)
+    source = Source(ask=port, output=check_output(output), classes=classes, remember=remember, sent=port.rows)
+    return source.model(_shown(port, said, _space(bounds), name or _name(said)))
 
 
 @dataclasses.dataclass(eq=False)
@@ -110,9 +104,8 @@ class Port:
         shape: Of one row; None where the endpoint does not say.
         output: Name of the output.
         batch: Rows in a request.
-        memory: Answers by the digest of a row.
         known: A row that was answered; asked again where others are not.
-        alone: Held while rows are asked, so that limits and what is remembered hold with several threads too.
+        alone: Held while rows are asked, so that limits hold with several threads too.
     """
 
     line: Line
@@ -121,12 +114,8 @@ class Port:
     shape: tuple[int, ...] | None
     output: str
     batch: int
-    memory: Memory = dataclasses.field(init=False)
     known: np.ndarray | None = dataclasses.field(default=None, repr=False)
     alone: Any = dataclasses.field(default_factory=threading.RLock, repr=False)
-
-    def __post_init__(self) -> None:
-        self.memory = Memory(self._asked)
 
     @classmethod
     def read(cls, line: Line, said: dict[str, Any], answer: str, batch: int) -> "Port":
@@ -157,10 +146,10 @@ class Port:
     def __call__(self, x: Tensor) -> Tensor:
         """Raw answers `(batch,)` or `(batch, classes)`, float64 or int64, on the device of `x`."""
         with self.alone:
-            return torch.from_numpy(self.memory(self._rows(x))).to(x.device)
+            return torch.from_numpy(self._asked(self.rows(x))).to(x.device)
 
-    def _rows(self, x: Tensor) -> np.ndarray:
-        """As the endpoint wants them."""
+    def rows(self, x: Tensor) -> np.ndarray:
+        """As the endpoint wants them, `(n, ...)`."""
         values = x.detach().cpu().double().numpy()
         if self.shape is not None and values.shape[1:] != self.shape:
             if math.prod(self.shape) != math.prod(values.shape[1:]):
@@ -245,6 +234,18 @@ def _array(data: Any, shape: Any, kind: str) -> np.ndarray:
     if told.dtype.kind not in ("biu" if kind == "BOOL" else "iuf") or not bool((array == told).all()):
         raise strange(f"numbers of the type {kind}, none of them missing", f"{data!r:.60}")
     return array
+
+
+def _shown(port: "Port", said: dict[str, Any], space: Box, name: str) -> Model:
+    """The model without its fields that can be asked."""
+    return Model(
+        space=space,
+        name=name,
+        adapter="open inference protocol",
+        notes=port.notes(),
+        parameters=functools.partial(_who, port.line.url, said),
+        borrowed=functools.partial(borrowed),
+    )
 
 
 def _name(said: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from holdfast.core.records import canonical
 
 BUSY = (429, 502, 503, 504)  # answers that may be others a moment later
 LONGEST_WAIT = 30.0  # seconds between two tries
+LOOK = 270  # rows that an audit asks before its first part: what the outputs are, whether they repeat, a fingerprint
 HIDDEN = "[secret]"
 
 
@@ -70,6 +71,11 @@ class Line:
         self._next = 0.0
         weakref.finalize(self, self._client.close)
         self._write("")
+
+    @property
+    def left(self) -> float:
+        """Rows that may still be asked; infinity without a cap."""
+        return self.limits.cap - self.rows if self.limits.cap else math.inf
 
     def get(self) -> dict[str, Any]:
         """The description of the model."""
@@ -169,7 +175,8 @@ class Line:
                 "HF245",
                 "The cap of rows that the endpoint may be asked is reached",
                 seen=f"{self.rows} asked, {rows} more wanted, cap={cap}",
-                fix="a larger cap=; finished parts of a run stay, and the same command continues",
+                fix=f"a larger cap; a look at a model takes about {LOOK} rows, and what a run finishes beyond them "
+                "stays for the same command",
             )
         now = time.monotonic()
         if now < self._next:

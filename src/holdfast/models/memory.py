@@ -15,62 +15,51 @@ from holdfast.core.errors import ModelError
 from holdfast.models.model import Model
 from holdfast.models.source import Source, source_of
 
-LOOKED_AT = 4  # rows asked twice before answers are remembered
 REMEMBERED = 200_000  # rows
 
 
 @dataclasses.dataclass(eq=False)
-class Memory:
-    """Rows `(n, ...)` -> answers `(n, ...)`, each different row asked once.
-
-    The first rows are asked twice; where they are answered otherwise the second time, nothing is remembered.
+class Remembering:
+    """A torch function of a batch that asks a model without gradients about new rows alone.
 
     Args:
-        ask: Who answers.
+        ask: batch -> raw outputs, a row each.
+        sent: batch -> what the model is sent, `(n, ...)`; rows that are equal there are one question.
         kept: Answers by the digest of a row, the oldest first.
-        alike: Whether the first rows were answered twice alike; None before the first batch.
+        asked, known: Rows that were asked, and rows that were answered from what was remembered.
     """
 
-    ask: Callable[[np.ndarray], np.ndarray]
-    kept: "collections.OrderedDict[bytes, np.ndarray]" = dataclasses.field(default_factory=collections.OrderedDict)
-    alike: bool | None = None
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Answers, remembered ones where answers hang on rows alone."""
-        if self.alike is None and len(rows):
-            first, second = (self.ask(rows[:LOOKED_AT]) for _ in range(2))
-            self.alike = bool(np.array_equal(first, second))
-        if not self.alike:
-            return self.ask(rows)
-        keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-        new = {key: i for i, key in enumerate(keys) if key not in self.kept}
-        if new:
-            found = self.ask(rows[list(new.values())])
-            self.kept.update(zip(new, found, strict=True))
-        out = np.stack([self.kept[key] for key in keys])
-        while len(self.kept) > REMEMBERED:
-            self.kept.popitem(last=False)
-        return out
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Remembering:
-    """A torch function of a batch that asks a model without gradients about new rows alone."""
-
     ask: Callable[[Tensor], Tensor]
-    memory: Memory = dataclasses.field(init=False)
+    sent: Callable[[Tensor], np.ndarray]
+    kept: "collections.OrderedDict[bytes, np.ndarray]" = dataclasses.field(
+        default_factory=collections.OrderedDict, repr=False
+    )
+    asked: int = 0
+    known: int = 0
     alone: Any = dataclasses.field(default_factory=threading.RLock, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "memory", Memory(lambda rows: self.ask(torch.from_numpy(rows)).cpu().numpy()))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Raw outputs, on the device of `x`."""
         if not len(x):
             return self.ask(x)
         with self.alone:
-            rows = np.ascontiguousarray(x.detach().cpu().numpy())
-            return torch.from_numpy(self.memory(rows)).to(x.device)
+            keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in self.sent(x)]
+            first = dict(reversed([(key, i) for i, key in enumerate(keys)]))
+            new = [i for key, i in reversed(first.items()) if key not in self.kept]
+            if new:
+                found = self.ask(x[torch.tensor(new, device=x.device)]).detach().cpu().numpy()
+                self.kept.update(zip([keys[i] for i in new], found, strict=True))
+            self.asked, self.known = self.asked + len(new), self.known + len(keys) - len(new)
+            out = np.stack([self.kept[key] for key in keys])
+            while len(self.kept) > REMEMBERED:
+                self.kept.popitem(last=False)
+        return torch.from_numpy(out).to(x.device)
+
+    def anew(self, x: Tensor) -> Tensor:
+        """Raw outputs that nobody remembers; counted like others."""
+        with self.alone:
+            self.asked += len(x)
+            return self.ask(x)
 
 
 def remembering(model: Model) -> Model:
@@ -100,4 +89,8 @@ def forgotten(source: Source) -> Source:
 
 def kept(source: Source) -> Source:
     """The source with what it will be told remembered, where that was asked for."""
-    return dataclasses.replace(source, ask=Remembering(source.ask)) if source.remember else source
+    return dataclasses.replace(source, ask=Remembering(source.ask, source.sent or _rows)) if source.remember else source
+
+
+def _rows(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.detach().cpu().numpy())

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,7 @@ class Source:
         chances: batch -> the probabilities that the library itself tells, `(batch,)` of class 1 or `(batch, classes)`,
             where the raw outputs are something else.
         remember: Whether answers are remembered once `settle` has looked (`memory.Remembering`).
+        sent: batch -> what the model is really sent, `(n, ...)`, where that is not the batch: rounded, say.
         threshold: Where a class is decided from a probability on; the library's own word for decisions is then not
             asked.
     """
@@ -48,6 +50,7 @@ class Source:
     chances: Callable[[Tensor], Tensor] | None = None
     threshold: Threshold | None = None
     remember: bool = False
+    sent: Callable[[Tensor], np.ndarray] | None = None
 
     def scores(self, raw: Tensor, x: Tensor | None = None) -> Tensor:
         """Raw outputs as scores `(batch, classes)` whose argmax is the decision; read anew while `output` is open.

@@ -17,6 +17,7 @@ from holdfast.models.keras import library as keras
 from holdfast.models.memory import remembering
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, check_output
+from holdfast.models.spending import unremembered
 from holdfast.models.tables import same_columns, takes_codes
 from holdfast.models.threshold import Threshold
 from holdfast.models.torch_module import Numbers, from_torch
@@ -41,7 +42,7 @@ def wrap(
     layout: Literal["channels-first", "channels-last"] | None = None,
     processor: Any = None,
     threshold: float | str | Threshold | None = None,
-    remember: bool = False,
+    remember: bool | None = None,
 ) -> Model:
     """Make a model of what you have. Costs nothing; the first batch settles what was not said.
 
@@ -64,10 +65,11 @@ def wrap(
         processor: The image processor of a Hugging Face model; its steps become part of the model.
         threshold: The probability from which on class 1 is decided, 0.2; "fraud:0.2" for another class. Without it the
             highest score decides. Scores, gradients and trees are then those of this decision (`Threshold`).
-        remember: Whether a function or an estimator is asked about equal rows once in an audit or an attack: worth it
+        remember: Whether a model without gradients is asked about equal rows once in an audit or an attack: worth it
             where a question costs more than a digest, 1 to 2 microseconds for a row of a table and milliseconds for a
-            picture of 224 x 224. Every audit begins with nothing remembered. Models that answer equal rows otherwise,
-            or otherwise alone, are not remembered; query budgets count a repeated question all the same.
+            picture of 224 x 224; so addresses are unless `False` is given, and nothing else is unless `True` is. Every
+            audit begins with nothing remembered. Models that answer equal rows otherwise, or otherwise alone, are not
+            remembered; query budgets count a repeated question all the same.
 
     Raises:
         ModelError: HF207 for something that cannot be wrapped or options that do not fit it, HF204 for an output that
@@ -78,7 +80,7 @@ def wrap(
     """
     said: dict[str, Any] = {"mean": mean, "std": std, "classes": classes, "name": name, "output": check_output(output)}
     made = _plain(x, _space(bounds, space), vote, weights, layout, processor, said)
-    made = remembering(made) if remember else made
+    made = made if remember is None else remembering(made) if remember else unremembered(made)
     return made if threshold is None else at_threshold(made, threshold)
 
 

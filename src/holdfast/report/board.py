@@ -30,6 +30,12 @@ def page(found: Board) -> Sheet:
     )
     lead += "threats and attacks are the same."
     notes = [BAND] + [_beat(ranking) for ranking in found.rankings if ranking.rows[0].command]
+    notes += [
+        f"{short(row.model, 32)} in {short(row.run, 80)}: {row.decided}"
+        for ranking in found.rankings
+        for row in ranking.rows
+        if row.decided
+    ]
     notes += [f"Left out: {short(left.run, 80)}. {left.why}" for left in found.left_out]
     return Sheet(
         title="Leaderboard",

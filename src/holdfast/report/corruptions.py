@@ -39,7 +39,7 @@ def page(found: Corruptions) -> Sheet:
     )
     return Sheet(
         title="Common corruptions",
-        lead=(str(found),),
+        lead=(str(found), found.decided) if found.decided else (str(found),),
         tables=(
             Table(
                 caption=f"Right answers on {found.samples} samples of {found.data}; clean {rate(found.clean)}",

@@ -4,6 +4,7 @@ import math
 
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.summary import ClassFacts, MaskingCheck, Summary, ThreatFacts, subset_seed
+from holdfast.models.cuts import decisions
 from holdfast.report.visible import short
 
 NAME = 48
@@ -225,8 +226,7 @@ def scale(summary: Summary) -> str:
 
 def decided(summary: Summary) -> str:
     """Which class is decided at which threshold, as a sentence; empty where the highest score decides."""
-    found = [note for note in summary.model.notes if " is decided where its probability is at least " in note]
-    return f"{found[0][:1].upper()}{found[0][1:]}." if found else ""
+    return "".join(decisions(summary.model.notes)[:1])
 
 
 def stopped(summary: Summary) -> str:
@@ -284,11 +284,18 @@ def sentences(text: str) -> tuple[str, str]:
 
 
 def cost(summary: Summary) -> str:
-    """What the whole run spent, in one sentence."""
+    """What the whole run spent, in one sentence, and what of it was remembered in another."""
     spent = summary.cost
-    return (
+    told = (
         f"In all: {seconds(spent.seconds)}, {number(spent.queries)} queries, {number(spent.gradients)} gradients, "
         f"{number(spent.forwards)} rows through the model, {number(spent.checks)} verification passes."
+    )
+    if not spent.asked + spent.remembered:
+        return told
+    share = f"{100 * spent.remembered / (spent.asked + spent.remembered):.1f} %"
+    return (
+        f"{told} Beside the first look, the model was asked about {number(spent.asked)} rows; "
+        f"{number(spent.remembered)} ({share}) were known already and not asked again. Budgets count both."
     )
 
 

@@ -25,6 +25,7 @@ from holdfast.evaluation.bench.records import AttackRow, Bench, GrowthRow, Memor
 from holdfast.evaluation.bench.rows import Subject, beside_peer, beside_plain, named, pass_seconds
 from holdfast.evaluation.bench.timing import Clock
 from holdfast.evaluation.suites import resolve
+from holdfast.models.deciding import decision
 from holdfast.models.model import Model
 from holdfast.models.settle import fingerprint, settle
 from holdfast.threats.literals import parse
@@ -263,6 +264,7 @@ def _document(
     precision = str(subject.x.dtype).removeprefix("torch.")
     notes = [
         "" if complete else "Interrupted: only the rows that were finished.",
+        decision(subject.model, data.classes),
         here.busy(found),
         f"Precision {precision} on both sides; nothing is searched in bfloat16"
         + (", which this processor knows." if found.bfloat16 else ", which this processor does not know natively."),

@@ -17,6 +17,7 @@ from holdfast.evaluation.metrics.per_class import per_class
 from holdfast.evaluation.paired import over_groups
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
+from holdfast.models.cuts import differing
 from holdfast.threats.tables.threat import Table
 
 ALPHA, FEW = 0.05, 3
@@ -116,6 +117,8 @@ def notes(found: Sequence[Row], runs: Sequence[Answered]) -> tuple[str, ...]:
         )
     elif len({row.attacks for row in tried}) > 1:
         told.append("The attacks were not the same for all models: a stage runs only where earlier ones left samples.")
+    if cut := differing([(run.name, run.folder.summary.model.notes) for run in runs]):
+        told.append(cut)
     trees = [row.name for row in found if row.trees and not any(_of_rows(literal) for literal in row.threats)]
     if trees:
         told.append(

@@ -16,6 +16,7 @@ from holdfast.evaluation.literals import unknown
 from holdfast.evaluation.suites import resolve
 from holdfast.learning.train import Train
 from holdfast.models.networks import NAMES
+from holdfast.models.threshold import threshold_of
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
@@ -30,6 +31,11 @@ Size = Annotated[int, pydantic.Field(ge=0, le=10_000_000)]
 Width = Annotated[int, pydantic.Field(ge=0, le=4096)]
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32)]
 _STRICT = pydantic.ConfigDict(extra="forbid")
+
+
+def _worded(value: Any) -> Any:
+    """A number as text: YAML reads `threshold: 0.2` as one."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ class Protocol:
         subset_seed: Of the subsets of test and training part.
         base: How models are trained.
         title: A line for the report.
+        threshold: Where every model decides a class, `0.2` or `fraud:0.2`; empty for the highest score.
     """
 
     __pydantic_config__ = _STRICT
@@ -92,6 +99,7 @@ class Protocol:
     subset_seed: Seed = 0
     base: Base = dataclasses.field(default_factory=Base)
     title: Annotated[str, pydantic.Field(max_length=200)] = ""
+    threshold: Annotated[str, pydantic.Field(max_length=200), pydantic.BeforeValidator(_worded)] = ""
 
     @property
     def under(self) -> Threat:
@@ -110,7 +118,8 @@ class Protocol:
     def identity(self) -> dict[str, Any]:
         """What every number depends on, as plain values: all but the title and which defenses are compared."""
         values = dump(self)
-        return {key: plain(values[key]) for key in values if key not in ("defenses", "title")}
+        aside = ("defenses", "title", *(() if self.threshold else ("threshold",)))
+        return {key: plain(values[key]) for key in values if key not in aside}
 
     def digest(self) -> str:
         """Of the identity."""
@@ -150,6 +159,8 @@ def settled(found: Protocol) -> Protocol:
     try:
         threat, others = parse(found.threat), tuple(map(parse, found.other_threats))
         resolve(found.suite).serving(threat)
+        if found.threshold:
+            threshold_of(found.threshold.rpartition(":")[2])
         for other in others:
             resolve(found.suite).serving(other)
         made = found.chains()

@@ -17,6 +17,7 @@ from holdfast.evaluation.plan import CLEAN
 from holdfast.evaluation.rows import CleanRow, SearchRow
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
+from holdfast.models.cuts import decisions
 
 BARE = "undefended"
 DENOMINATOR = "samples that are not invalid"
@@ -60,7 +61,7 @@ def comparison(protocol: Protocol, folder: pathlib.Path, machine: Machine) -> De
         left=tuple(left),
         refused=tuple(refused),
         advice=advise(tuple(rows), protocol.under.literal),
-        notes=tuple(_notes(rows, left, refused, machine)),
+        notes=(*(() if summary is None else decisions(summary.model.notes)), *_notes(rows, left, refused, machine)),
     )
 
 

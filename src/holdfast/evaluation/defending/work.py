@@ -32,7 +32,9 @@ from holdfast.evaluation.store import Folder
 from holdfast.learning.checkpoints import kept
 from holdfast.learning.learner import Learner, few
 from holdfast.learning.train import Train
+from holdfast.models.deciding import at_threshold
 from holdfast.models.model import Model
+from holdfast.models.threshold import threshold_of
 from holdfast.threats.threats import Threat
 
 BARE = "undefended"
@@ -109,10 +111,13 @@ def compare_defenses(
 
     Raises:
         DataError: HF108 data without a part to learn from or to judge on, HF109 too few to hold some out.
+        ModelError: HF282 for a threshold of a class that the data do not know.
         IntegrityError: HF401 another process writes, HF416 a folder of another protocol, HF417 of other files.
     """
     folder, before = pathlib.Path(out), here.load()
     parts = divided(protocol, data if data is not None else load(protocol.data))
+    if protocol.threshold:
+        threshold_of(protocol.threshold, parts.test.classes)
     began, complete = time.monotonic(), True
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -258,9 +263,18 @@ def _built(work: Work, place: Place, chain: Chain | None, label: str) -> Model:
 def _trained(
     work: Work, place: Place, chain: Chain | None, tell: "_Renamed"
 ) -> tuple[Model, Spent | None, tuple[str, ...]]:
-    """The network behind the stages: kept from an earlier call, or trained now and kept."""
+    """The network behind the stages, deciding as the protocol says."""
     if chain is not None and chain.learner is None:
         return _bare(work), None, ()
+    made, spent, notes = _learned(work, place, chain, tell)
+    cut = work.protocol.threshold
+    return at_threshold(made, cut, work.parts.train.classes) if cut else made, spent, notes
+
+
+def _learned(
+    work: Work, place: Place, chain: Chain | None, tell: "_Renamed"
+) -> tuple[Model, Spent | None, tuple[str, ...]]:
+    """The network as it was learned: kept from an earlier call, or trained now and kept."""
     there = place.model(work.parts.train)
     if there is not None:
         return there, place.trained, ()

@@ -18,13 +18,17 @@ from holdfast.evaluation.rows import AnswerRow
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.geometry.draw import Draw
 from holdfast.models.model import Model
+from holdfast.models.spending import unremembered
 from holdfast.threats.goals import Answer, Wrong, overall
 
 
 def answers(bench: Bench, keys: Sequence[str]) -> Answers:
-    """Ask each sample twice in the batch, alone, and among strangers that are random inputs of its own."""
+    """Ask each sample twice in the batch, alone, and among strangers that are random inputs of its own.
+
+    What is remembered of a model does not answer here: it would repeat itself whatever the model does.
+    """
     x, y = bench.take(keys)
-    model, (low, high) = bench.model, bench.model.space.limits(x)
+    model, (low, high) = unremembered(bench.model), bench.model.space.limits(x)
     strangers = low[:, None] + (high - low)[:, None] * Draw(
         bench.seed, "masking company", [number_of(key) for key in keys], x
     ).uniform(COMPANY, *x.shape[1:])

@@ -17,14 +17,16 @@ from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.masking import answers, directions, limits, slopes, surrogate, trials
 from holdfast.evaluation.masking.trials import Trial
 from holdfast.evaluation.parts import Question
+from holdfast.evaluation.plan import passes
 from holdfast.evaluation.rows import AnswerRow, DirectionRow, SlopeRow, TrialRow
-from holdfast.evaluation.steps import Told, Work, fill
+from holdfast.evaluation.steps import JUDGED, Told, Toll, Work, fill
 from holdfast.evaluation.work import Answers, Bench, surely
 from holdfast.models.model import Model
 from holdfast.threats.tables.threat import Table
 from holdfast.threats.threats import Threat
 
 FIELDS = ("module", "scores", "labels")
+SLOPES, DIRECTIONS = 13, 14  # forward passes a sample, a backward pass as two
 
 
 def seen(model: Model, threat: Threat) -> tuple[str, ...]:
@@ -88,9 +90,9 @@ def held(view: View, threat: Threat, found: dict[str, Trial], among: Sequence[st
 def masking_steps(w: Work) -> None:
     """Every question of the battery that has no committed answer."""
     view, bench, keys = w.view, w.bench, subset(w.view)
-    _ask(w, answers_question(view), AnswerRow, keys, functools.partial(answers.answers), answers.failed)
+    _ask(w, answers_question(view), AnswerRow, keys, answers.answers, answers.failed, limits.COMPANY + 4)
     if any("module" in seen(bench.model, threat) for threat in view.threats):
-        _ask(w, slopes_question(view), SlopeRow, keys, slopes.slopes, slopes.failed)
+        _ask(w, slopes_question(view), SlopeRow, keys, slopes.slopes, slopes.failed, SLOPES)
     if wavers(view):
         return
     for threat in view.threats:
@@ -110,16 +112,17 @@ def _threat_steps(w: Work, threat: Threat, keys: Sequence[str]) -> None:
     table = isinstance(threat, Table)
     if "module" in sees and threat.bounded and threat.radius > 0 and not table:
         asked = functools.partial(directions.directions, threat=threat)
-        _ask(w, directions_question(view, threat), DirectionRow, keys, asked, directions.failed)
+        _ask(w, directions_question(view, threat), DirectionRow, keys, asked, directions.failed, DIRECTIONS)
     for name, trial in found.items():
         needed = needs(view, threat, found, name, keys)
         asked = functools.partial(trials.tried, trial=trial, threat=threat)
-        _ask(w, trial_question(view, threat, trial), TrialRow, needed, asked, trials.failed)
+        rows = passes(trial.attack) + JUDGED
+        _ask(w, trial_question(view, threat, trial), TrialRow, needed, asked, trials.failed, rows)
     if transfers(threat, sees, w.bench.inputs[0].numel(), view):
         taught, decisions = lessons(view)
         asked = functools.partial(surrogate.transferred, threat=threat, lessons=taught, decisions=decisions)
         needed = held(view, threat, found, keys)
-        _ask(w, transfer_question(view, threat), TrialRow, needed, asked, trials.failed)
+        _ask(w, transfer_question(view, threat), TrialRow, needed, asked, trials.failed, 1)
 
 
 def transfers(threat: Threat, sees: Sequence[str], size: int, view: View) -> bool:
@@ -147,6 +150,8 @@ def _ask(
     keys: Sequence[str],
     ask: Callable[[Bench, Sequence[str]], Answers],
     failed: Callable[[str, str], Any],
+    rows: int,
 ) -> None:
+    """Ask for the samples that have no committed answer; `rows` is what one takes of a model at most."""
     told = Told(f"masking {question.kind} {question.threat}".strip())
-    fill(w, question, kind, keys, lambda team: surely(w.bench, team, ask, failed), told)
+    fill(w, question, kind, keys, lambda team: surely(w.bench, team, ask, failed), told, Toll(w.bench.model, rows))
