@@ -19,7 +19,7 @@ VERBS = {
     "compare-models": ("holdfast.cli.compare_models", "models of any library on the same rows, in one report"),
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
-    "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
+    "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt, xml"),
     "export": ("holdfast.cli.export", "the robustness card of a run, for the Hugging Face Hub"),
     "replay": ("holdfast.cli.replay", "attack one sample of a run again and look at it"),
     "recheck": ("holdfast.cli.recheck", "verify every stored claim of a run again with its model"),

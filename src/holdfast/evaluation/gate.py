@@ -11,9 +11,10 @@ from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.summary import Summary
+from holdfast.evaluation.summary import Finding, Summary
 from holdfast.evaluation.verdict import percent
 
+SHOWN = 8  # samples that a rule names
 METRICS = {"clean_accuracy": "clean accuracy", "empirical_robust_accuracy": "not broken"}
 
 
@@ -29,6 +30,8 @@ class Check:
         state: `passed`; `failed`; `warned` (failed, of level warn); `off`; `unjudged` (the run cannot answer yet).
         wanted, seen: In words.
         rate: The rate that was judged, None for a regression.
+        metric, threat: What the rule looks at; no threat for the worst case over all.
+        samples: Where a regression fails, some samples that the baseline holds and the run does not.
     """
 
     id: str
@@ -39,6 +42,9 @@ class Check:
     wanted: str
     seen: str
     rate: Rate | None = None
+    metric: str = ""
+    threat: str = ""
+    samples: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,7 @@ class Gate:
         text: The same in one sentence.
         rate: Empirical robust accuracy over all threats of the run, None where nothing could be judged.
         threats: Their literals.
+        findings: Of the run, worst first.
     """
 
     schema: Literal["urn:holdfast:gate:1"] = "urn:holdfast:gate:1"
@@ -68,6 +75,7 @@ class Gate:
     text: str
     rate: Rate | None = None
     threats: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -109,6 +117,7 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
         text=sentence(state, checks, policy),
         rate=summary.rates.empirical_robust_accuracy,
         threats=tuple(t.literal for t in summary.threats),
+        findings=summary.findings,
     )
 
 
@@ -185,6 +194,9 @@ def _checks(policy: Policy, summary: Summary, compared: Comparison | None) -> tu
                 wanted=_wanted(rule),
                 seen=text,
                 rate=rate,
+                metric=rule.metric,
+                threat=rule.threat,
+                samples=_lost(rule, compared) if state == "failed" else (),
             )
         )
     return tuple(found)
@@ -237,6 +249,13 @@ def _regression(rule: Rule, compared: Comparison) -> tuple[Literal["passed", "fa
     if drop > (rule.max_regression or 0) and not sure:
         text += ", not significant"
     return "failed" if failed else "passed", text
+
+
+def _lost(rule: Rule, compared: Comparison | None) -> tuple[int, ...]:
+    """The first samples that the baseline holds and the run does not; none for a rule that compares with none."""
+    if compared is None or rule.max_regression is None:
+        return ()
+    return _contrast(rule, compared.pairs[0].contrasts).lost[:SHOWN]
 
 
 def _contrast(rule: Rule, contrasts: Sequence[Contrast]) -> Contrast:
