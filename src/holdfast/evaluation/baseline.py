@@ -109,6 +109,8 @@ def _doubt(run: Folder) -> str:
     summary = run.summary
     if not summary.complete:
         return f"it is not complete: {summary.stopped}"
+    if summary.data.chosen:
+        return f"its samples are {summary.data.chosen}"
     if summary.verdict.state == "doubtful":
         return f"its verdict is doubtful:{summary.verdict.text.partition(' Doubtful:')[2].rstrip('.')}"
     return "no sample could be judged" if summary.verdict.state == "empty" else ""

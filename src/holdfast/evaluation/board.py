@@ -105,6 +105,9 @@ def board(folders: Sequence[Folder]) -> Board:
     for folder in folders:
         try:
             refuse_partial(folder)
+            if folder.summary.data.chosen:
+                left.append(LeftOut(run=str(folder.path), why=f"its samples are {folder.summary.data.chosen}"))
+                continue
             seen = read(folder)
             if not seen.ids or folder.summary.rates.clean_accuracy is None:
                 left.append(LeftOut(run=str(folder.path), why="no sample could be judged"))

@@ -24,13 +24,15 @@ _STRICT = pydantic.ConfigDict(extra="forbid")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One `[[gate]]` of the policy: either a least value or a largest drop.
+    """One `[[gate]]` of the policy: a least value, a largest drop, or a largest share of the hardest samples.
 
     Args:
-        metric: `clean_accuracy` or `empirical_robust_accuracy`.
+        metric: `clean_accuracy` or `empirical_robust_accuracy`; or `hardest_lost`: of the samples that a baseline held
+            most narrowly, those that are lost now (`--hardest-of`).
         threat: Literal of the threat; empty for the worst case over all threats of the run.
         at_least: What the rate must reach.
         bound: What is compared with `at_least`: the lower end of the rate's interval, or the rate itself.
+        at_most: Of `hardest_lost`, the largest share; these samples were chosen, so there is no interval.
         max_regression: Drop against the baseline, as a share, from which a significant one fails.
         alpha: Level of the paired test for `max_regression`.
         level: `error` fails the gate, `warn` only says so, `off` is not checked.
@@ -39,10 +41,11 @@ class Rule:
 
     __pydantic_config__ = _STRICT
 
-    metric: Literal["clean_accuracy", "empirical_robust_accuracy"]
+    metric: Literal["clean_accuracy", "empirical_robust_accuracy", "hardest_lost"]
     threat: Annotated[str, pydantic.Field(max_length=200)] = ""
     at_least: Share | None = None
     bound: Literal["low", "point"] = "low"
+    at_most: Share | None = None
     max_regression: Share | None = None
     alpha: Annotated[float, pydantic.Field(gt=0, lt=0.5)] = 0.05
     level: Literal["error", "warn", "off"] = "error"
@@ -173,7 +176,12 @@ def _checked(rule: Rule, place: int) -> Rule:
         UsageError: HF823 where fields contradict each other, or the threat is none.
     """
     why = ""
-    if (rule.at_least is None) == (rule.max_regression is None):
+    if rule.metric == "hardest_lost" or rule.at_most is not None:
+        fields = ("threat", "at_least", "max_regression", "bound", "alpha")
+        plain = all(getattr(rule, name) == getattr(Rule(metric=rule.metric), name) for name in fields)
+        if rule.metric != "hardest_lost" or rule.at_most is None or not plain:
+            why = "mixes at_most, which goes with metric hardest_lost alone, and the fields of another rule"
+    elif (rule.at_least is None) == (rule.max_regression is None):
         why = "needs one of at_least and max_regression, not both"
     elif rule.threat and rule.metric == "clean_accuracy":
         why = "has a threat, and clean accuracy is measured before any attack"

@@ -94,7 +94,11 @@ def sibling(folder: pathlib.Path) -> pathlib.Path:
 def _refuse_foreign(folder: pathlib.Path) -> None:
     """Refuse to write among files that are no run's."""
     if folder.is_dir() and not (folder / "manifest.json").exists():
-        foreign = [p.name for p in folder.iterdir() if p.name not in ("parts", "lock") and not p.name.startswith(".")]
+        foreign = [
+            p.name
+            for p in folder.iterdir()
+            if p.name not in ("parts", "lock", "hardest") and not p.name.startswith(".")
+        ]
         if foreign:
             raise IntegrityError(
                 "HF406",
