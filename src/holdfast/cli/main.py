@@ -27,6 +27,7 @@ VERBS = {
     "board": ("holdfast.cli.board", "a leaderboard over run folders, with rank bands"),
     "gate": ("holdfast.cli.gate", "does a run meet the policy? for build servers"),
     "baseline": ("holdfast.cli.baseline", "write the small folder that later runs are held against"),
+    "check": ("holdfast.cli.check", "policies, model files and baselines, at once: for commit hooks"),
     "data": ("holdfast.cli.data", "what the columns of a table are, and their schema as a file"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
@@ -39,7 +40,7 @@ VERBS = {
 GROUPS = {
     "Run": ("audit", "corrupt", "harden", "compare-models", "compare-defenses", "demo"),
     "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
-    "Set up and look up": ("doctor", "data", "bench", "list", "explain", "schema", "completion"),
+    "Set up and look up": ("doctor", "check", "data", "bench", "list", "explain", "schema", "completion"),
 }
 
 

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pydantic
@@ -95,8 +96,13 @@ _FIELDS = {
 }
 
 
-def read(path: pathlib.Path) -> Policy:
+def read(path: pathlib.Path, spell: Callable[[str], str] | None = None) -> Policy:
     """The policy in a file.
+
+    Args:
+        path: The file.
+        spell: What brings a threat into the one spelling, and makes nothing of what is none; the threats' own parser,
+            which loads tensors, unless given.
 
     Raises:
         UsageError: HF822 where the file cannot be read as TOML, HF823 where it says something impossible.
@@ -115,7 +121,7 @@ def read(path: pathlib.Path) -> Policy:
         raise UsageError(
             "HF823", f"'{path}' has no rule, so it would pass everything", expected="[[gate]]", fix=EXAMPLE
         )
-    rules = tuple(_checked(rule, place) for place, rule in enumerate(document.gate, 1))
+    rules = tuple(_checked(rule, place, spell or _spelled) for place, rule in enumerate(document.gate, 1))
     lines = [number for number, line in enumerate(text.splitlines(), 1) if HEADER.match(line)]
     return Policy(
         path=str(path),
@@ -169,7 +175,7 @@ def _impossible(path: pathlib.Path, error: pydantic.ValidationError) -> UsageErr
     return UsageError("HF823", f"'{path}' says something impossible", seen=f"{place}: {first['msg']}", fix=EXAMPLE)
 
 
-def _checked(rule: Rule, place: int) -> Rule:
+def _checked(rule: Rule, place: int, spell: Callable[[str], str]) -> Rule:
     """The rule with its threat in the one spelling.
 
     Raises:
@@ -189,7 +195,7 @@ def _checked(rule: Rule, place: int) -> Rule:
         why = "has a bound, which goes with at_least"
     elif rule.at_least is not None and rule.alpha != 0.05:
         why = "has an alpha, which goes with max_regression"
-    literal = _spelled(rule.threat) if rule.threat else ""
+    literal = spell(rule.threat) if rule.threat else ""
     if rule.threat and not literal:
         why = f"has a threat that is none: {rule.threat!r}"
     if why:
