@@ -88,7 +88,7 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
-        hardest_of: A baseline. Half of the samples are those it held most narrowly: first, and in no rate.
+        hardest_of: A baseline. Up to half of the samples are those it held most narrowly: first, in no rate.
         evade: One direction alone, `"fraud:legitimate"`, `"dos,probe:normal"`: samples of the first classes, which
             shall pass for one of the second; then clean accuracy is recall, and `per_class` has a row for each source.
         new: Begin a folder of its own beside one that is taken.

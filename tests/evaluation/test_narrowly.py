@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 
@@ -151,7 +152,7 @@ def test_a_budget_is_shared_and_the_same_call_keeps_both_numbers(tmp_path, befor
 
 def test_few_that_were_held_leave_the_rest_to_the_random_sample(tmp_path, before):
     weak = audit(model()[0], data(80), threat="linf:0.3", suite=FEW, out=tmp_path / "weak")
-    count = len(held(weak, ["linf:3/10"]))
+    count = math.ceil(len(held(weak, ["linf:3/10"])) / 4)
     assert 0 < count < 35, "or this test says nothing"
     found = asked(tmp_path / "now", tmp_path / "weak", threat="linf:0.3", limit=70)
     tried = found.summary.hardest.tried if found.summary.hardest else 0
@@ -163,7 +164,7 @@ def test_where_all_samples_are_used_the_hardest_are_counted_among_them(tmp_path,
     found = asked(tmp_path / "now", before, of=model(shift=0.1)[0], limit=limit)
     assert not (tmp_path / "now" / "hardest").exists()
     margins = held(Folder(before), ["linf:1/10"])
-    hardest = sorted(margins, key=margins.get)[:40]
+    hardest = sorted(margins, key=margins.get)[: math.ceil(len(margins) / 4)]
     statuses = {row["sample"]: row["status"] for row in found.samples.to_pylist()}
     told = found.summary.hardest
     assert found.summary.data.n == 80

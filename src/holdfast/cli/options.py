@@ -146,7 +146,7 @@ HardestOf = Annotated[
         "--hardest-of",
         metavar="BASELINE",
         callback=filled("HF805", "baseline"),
-        help="Half of the samples are those that run held most narrowly; they go first and count in no rate.",
+        help="Up to half of the samples are those that run held most narrowly; they go first and count in no rate.",
     ),
 ]
 Evade = Annotated[

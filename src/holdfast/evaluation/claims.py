@@ -105,7 +105,7 @@ def _threat(metric: Mapping[str, Any]) -> str | None:
 def _share(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    share = value / 100 if value > 1 else float(value)
+    share = round(value / 100, 9) if value > 1 else float(value)
     return share if 0 <= share <= 1 else None
 
 

@@ -82,7 +82,7 @@ def decided(
 
 
 def _whole(model: Model, data: Dataset, hardest_of: str | os.PathLike[str], **rest: Any) -> Folder:
-    """The audit of all samples, with the hardest half of them counted among the others."""
+    """The audit of all samples, with the hardest counted among the others."""
     baseline, threats = Folder(pathlib.Path(hardest_of)), [t.literal for t in parse_all(rest["threat"])]
     chosen = narrowly.chosen(baseline, data, threats, len(data) // 2)
     found = _random(model, data, limit=None, **rest)

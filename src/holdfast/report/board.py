@@ -180,12 +180,12 @@ def _band(row: Row) -> str:
 
 def _told(known: Known | None) -> str:
     if known is None:
-        return ""
+        return "–"
     return f"{percent(known.rate.point)} by {short(known.suite, 40)}, {known.finished[:10]}"
 
 
 def _claim(found: Verified | None) -> str:
-    return "" if found is None else f"{percent(found.value)}, {CLAIMS[found.state]}"
+    return "–" if found is None else f"{percent(found.value)}, {CLAIMS[found.state]}"
 
 
 def _past(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
