@@ -113,9 +113,9 @@ def test_under_one_threat_runs_meet_that_differ_in_others(tmp_path):
 
 def test_a_newer_run_replaces_an_older_one_and_best_known_is_what_all_hold(tmp_path):
     model, ended = world.model()[0], iter(range(10, 60))
-    plans = {"old": {"seed": 1}, "new": {"seed": 2}, "strong": {"suite": "pgd(steps=20, restarts=2)"}}
+    plans = {"old": {"seed": 1}, "new": {"seed": 2}, "strong": {"suite": "pgd(steps=30)"}}
     for name, change in plans.items():
-        audit(model, world.data(60), out=tmp_path / name, **PLAN | {"threat": "linf:1/20"} | change)
+        audit(model, world.data(60), out=tmp_path / name, **PLAN | {"threat": "linf:1/10"} | change)
         path = tmp_path / name / "summary.json"
         summary = read_file(path)
         at = dataclasses.replace(summary.provenance, finished=f"2026-01-01T00:00:{next(ended)}+00:00")

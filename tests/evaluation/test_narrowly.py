@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -236,6 +237,10 @@ def test_a_rule_about_the_hardest_counts_them(tmp_path, before, share, lost, sta
     told = dataclasses.replace(found.summary.hardest, broken=lost, samples=(7,))
     (found.path / "summary.json").write_text(to_json(dataclasses.replace(found.summary, hardest=told)))
     (tmp_path / "p.toml").write_text(f'[[gate]]\nmetric = "hardest_lost"\nat_most = {share}\n')
+    if lost:
+        with pytest.raises(IntegrityError, match=r"HF411.*says 3 broken and 0 wrong of the hardest samples"):
+            gate(Folder(found.path), read(tmp_path / "p.toml"))
+    shutil.rmtree(found.path / "hardest")
     said = gate(Folder(found.path), read(tmp_path / "p.toml"))
     assert said.state == state
     assert said.checks[0].samples == ((7,) if state == "failed" else ())

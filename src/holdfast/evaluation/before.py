@@ -2,6 +2,8 @@
 
 import dataclasses
 
+PLACE = "hardest"  # the folder of the run of a baseline's hardest samples, inside that of the random sample
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hardest:

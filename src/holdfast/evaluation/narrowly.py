@@ -19,14 +19,13 @@ from holdfast.core.progress import Note
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import comparable
 from holdfast.evaluation.audit import audit
-from holdfast.evaluation.before import Hardest
+from holdfast.evaluation.before import PLACE, Hardest
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Summary
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse_all
 
-PLACE = "hardest"  # the folder of their run, inside that of the random sample
 KEPT = (
     "unbroken",
     "certified",
