@@ -9,6 +9,7 @@ all samples are used anyway, the chosen ones are counted in the one run.
 
 import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -85,7 +86,7 @@ def chosen(baseline: Folder, data: Dataset, threats: Sequence[str], most: int) -
 
 
 def first(
-    model: Model, data: Dataset, *, hardest_of: str | pathlib.Path, out: pathlib.Path, most: int, **rest: Any
+    model: Model, data: Dataset, *, hardest_of: str | os.PathLike[str], out: pathlib.Path, most: int, **rest: Any
 ) -> tuple[Folder | None, Hardest | None]:
     """Attack the hardest samples of a baseline in `out/hardest`; the same call continues.
 
@@ -100,7 +101,7 @@ def first(
     Returns:
         Their run and what came of it; None and None where the baseline held none of the samples.
     """
-    baseline = Folder(hardest_of)
+    baseline = Folder(pathlib.Path(hardest_of))
     threats = tuple(threat.literal for threat in parse_all(rest["threat"]))
     found = chosen(baseline, data, threats, most)
     name = baseline.path.resolve().name

@@ -44,9 +44,11 @@ class Tab:
 
 def render(found: Board, form: str) -> str:
     """The page in the form of a file's ending: .html .md .json .txt."""
+    if form == ".html":
+        return html(found)
     if form == ".json":
         return to_json(found)
-    return {".md": lambda b: sheet.markdown(page(b)), ".html": html, ".txt": lambda b: sheet.text(page(b))}[form](found)
+    return (sheet.markdown if form == ".md" else sheet.text)(page(found))
 
 
 def tabs(found: Board) -> tuple[Tab, ...]:
