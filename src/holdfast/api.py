@@ -65,6 +65,7 @@ def audit(
     transfer_to: Model | Sequence[Model] | None = None,
     subset_seed: int | None = None,
     replay: Run | str | os.PathLike[str] | None = None,
+    hardest_of: Run | str | os.PathLike[str] | None = None,
     evade: str = "",
     new: bool = False,
     on_event: Listener = silent,
@@ -87,6 +88,7 @@ def audit(
         transfer_to: Models to which the adversarial inputs are shown afterwards.
         subset_seed: Of the subset that `limit` draws.
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
+        hardest_of: A baseline. Up to half of the samples are those it held most narrowly: first, in no rate.
         evade: One direction alone, `"fraud:legitimate"`, `"dos,probe:normal"`: samples of the first classes, which
             shall pass for one of the second; then clean accuracy is recall, and `per_class` has a row for each source.
         new: Begin a folder of its own beside one that is taken.
@@ -101,7 +103,8 @@ def audit(
     whole = _dataset(model, data)
     others = [transfer_to] if isinstance(transfer_to, Model) else transfer_to or ()
     asked["transfer_to"] = [in_direction(other, whole, evade) for other in others] or None
-    asked["replay"] = replay.folder.path if isinstance(replay, Run) else replay
+    runs = {"replay": replay, "hardest_of": hardest_of}
+    asked |= {name: run.folder.path if isinstance(run, Run) else run for name, run in runs.items()}
     with _folder(out) as folder:
         found = decided(in_direction(model, whole, evade), of_source(whole, evade), out=folder, **asked)
     return Run(found, temporary=out is None)
@@ -140,16 +143,8 @@ def corruptions(
         DataError: HF102 where the samples are no pictures, HF120 where there are none.
         ParameterError: HF001 for an unknown corruption or severity.
     """
-    return measured.corruptions(
-        model,
-        _dataset(model, data),
-        names=names,
-        severities=severities,
-        seed=seed,
-        limit=limit,
-        batch=batch,
-        on_event=on_event,
-    )
+    asked: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("model", "data")}
+    return measured.corruptions(model, _dataset(model, data), **asked)
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:

@@ -56,6 +56,21 @@ def test_files_are_written_also_when_the_gate_fails(capsys, policy, pair, tmp_pa
     assert set(json.loads((tmp_path / "out" / "Gate.Badge.JSON").read_text())) >= {"schemaVersion", "message"}
 
 
+def test_the_junit_file_holds_rules_findings_and_lost_samples(capsys, policy, pair, tmp_path):
+    import xml.etree.ElementTree as Xml
+
+    policy(RULE + "max_regression = 0.02\n")
+    assert gate(capsys, pair[1], "--baseline", pair[0], "-o", "gate.xml")[0] == 1
+    found = {case.get("name"): case[0] for case in Xml.parse(tmp_path / "gate.xml").iter("testcase")}
+    lost = found.pop("not broken (against the baseline)")
+    assert "samples that the baseline held: " in lost.text
+    assert found
+    assert {child.tag for child in found.values()} == {"failure"}
+    assert main(["report", pair[1], "-o", "run.xml", "-qq"]) == 0
+    told = {case.get("name"): case[0].tag for case in Xml.parse(tmp_path / "run.xml").iter("testcase")}
+    assert {name for name, tag in told.items() if tag == "skipped"} == set(found)
+
+
 def test_a_failure_may_be_told_without_the_exit_code(capsys, policy, pair):
     policy(RULE + "at_least = 1\n")
     assert gate(capsys, pair[0], "--exit-zero")[0] == 0

@@ -50,6 +50,7 @@ def action():
     [
         ("github-workflow.yml", "github-workflow"),
         ("github-action.yml", "github-workflow"),
+        ("github-nightly.yml", "github-workflow"),
         ("../../action.yml", "github-action"),
         ("gitlab-ci.yml", "gitlab-ci"),
     ],
@@ -62,8 +63,9 @@ def test_a_snippet_is_of_the_form_its_server_reads(name, schema):
     assert list(Draft7Validator(schema).iter_errors(broken)), "the schema sees what is wrong"
 
 
-def test_the_policy_is_one():
+def test_the_policies_are_some():
     assert len(read(EXAMPLES / "holdfast.toml").rules) == 3
+    assert len(read(EXAMPLES / "pull-request.toml").rules) == 2
 
 
 def test_both_snippets_install_what_is_documented():
@@ -72,14 +74,20 @@ def test_both_snippets_install_what_is_documented():
     assert all(line.startswith("python -m pip install holdfast ") for line in lines)
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """A repository with a model, its policy, and the baseline of the model that was merged last."""
-    folder = tmp_path_factory.mktemp("repository")
+def filled(folder):
+    """The folder with a model and the policies, as a repository holds them."""
     bundled = next(pathlib.Path(holdfast.models.__file__).parent.rglob("digits-mlp.safetensors"))
     shutil.copy(bundled, folder / "model.safetensors")
     shutil.copy(bundled.with_suffix(".card.json"), folder / "model.card.json")
     shutil.copy(EXAMPLES / "holdfast.toml", folder)
+    shutil.copy(EXAMPLES / "pull-request.toml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A repository with a model, its policy, and the baseline of the model that was merged last."""
+    folder = filled(tmp_path_factory.mktemp("repository"))
     audit = github()[0]["Audit"][0]
     assert step(audit, folder, {**github()[1], **SMALL}).returncode == 0
     assert step("holdfast baseline update runs/now", folder, {}).returncode == 0
@@ -209,3 +217,38 @@ def test_the_action_goes_on_where_a_run_is_doubtful_and_stops_at_a_wrong_option(
     path = os.pathsep.join([str(tools), os.environ["PATH"]])
     codes = {code: step(line, tmp_path, {**given, "PATH": path, "CODE": str(code)}).returncode for code in (0, 2, 3, 4)}
     assert {code: done != 0 for code, done in codes.items()} == {0: False, 2: True, 3: False, 4: False}
+
+
+def nightly(job):
+    """Name -> line of every step of a job that runs one, beside the installation, and the environment."""
+    found = parsed("github-nightly.yml")
+    steps = found["jobs"][job]["steps"]
+    return {s["name"]: s["run"] for s in steps if " pip " not in s.get("run", " pip ")}, found["env"]
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """A repository after a night: every line of that job ran, and its baseline of all samples was committed."""
+    folder = filled(tmp_path_factory.mktemp("night"))
+    lines, variables = nightly("night")
+    codes, told = {}, {**variables, "SUITE": SMALL["SUITE"]}
+    codes["Audit"] = step(lines.pop("Audit"), folder, told).returncode
+    assert step("holdfast baseline update runs/night", folder, told).returncode == 0
+    codes |= {name: step(line, folder, told).returncode for name, line in lines.items()}
+    assert set(codes.values()) == {0}, codes
+    assert (folder / "next" / "baseline" / "samples.parquet").is_file()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["good", "weakened"])
+def test_five_minutes_for_a_change_find_the_weakened_model_by_the_hardest_samples(name, night, tmp_path):
+    folder = changed(name, night, tmp_path / "work")
+    lines, variables = nightly("change")
+    told = {**variables, "SUITE": SMALL["SUITE"]}
+    done = {title: step(line, folder, told) for title, line in lines.items()}
+    codes = {title: one.returncode for title, one in done.items()}
+    assert codes == {"Audit": 0, "Gate": int(name == "weakened"), "Summary of the job": 0}, done["Audit"].stderr
+    summary = json.loads((folder / "runs" / "now" / "summary.json").read_text())
+    lost, tried = (summary["hardest"][key] for key in ("broken", "tried"))
+    assert (lost > tried / 2) == (name == "weakened")
+    assert "hardest samples of the baseline, lost" in done["Gate"].stdout

@@ -1,6 +1,7 @@
 """One small document with every section filled."""
 
 from holdfast.evaluation.attribution import Attribution, Combination, Together
+from holdfast.evaluation.before import EarlierRun, Hardest
 from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.summary import (
     AttackFacts,
@@ -10,7 +11,6 @@ from holdfast.evaluation.summary import (
     Coverage,
     CurvePoint,
     DataFacts,
-    EarlierRun,
     Failure,
     Finding,
     Loss,
@@ -131,6 +131,7 @@ SUMMARY = Summary(
         combinations=(Combination(threats=("linf:8/255",), broken=1),),
     ),
     replay=EarlierRun(run="runs/before", model="12", inputs="34", stored=4, tried=3, broken=1),
+    hardest=Hardest(baseline="merged", model="56", held=9, tried=4, broken=1, wrong=1, left=0, samples=(3, 7)),
     coverage=Coverage(
         statuses={"broken": 1, "unbroken": 3, "wrong": 1},
         errors=(Failure(sample=4, reason="ValueError: no"),),

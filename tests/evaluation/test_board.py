@@ -11,6 +11,7 @@ from evaluation import world
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.board import Board, bands, board, runs_in
+from holdfast.evaluation.claims import Claim
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import read_file
@@ -89,6 +90,62 @@ def test_runs_stand_together_where_they_were_asked_the_same(runs):
     assert (first.clean, first.robust) == (summary.rates.clean_accuracy, summary.rates.empirical_robust_accuracy)
 
 
+def named(folder):
+    return folder.rpartition("/")[2]
+
+
+def test_under_one_threat_runs_meet_that_differ_in_others(tmp_path):
+    for name, threats, shift in (("both", ["linf:1/50", "l2:1/10"], 0.0), ("one", ["linf:1/50"], 0.4)):
+        audit(world.model(shift=shift)[0], world.data(40), out=tmp_path / name, **PLAN | {"threat": threats})
+    found = board([Folder(path) for path in runs_in([tmp_path])])
+    assert [[named(row.run) for row in table.rows] for table in found.rankings] == [["both"], ["one"]]
+    under = {table.threats: {named(row.run): row for row in table.rows} for table in found.under}
+    assert {threats: set(rows) for threats, rows in under.items()} == {
+        ("linf:1/50",): {"both", "one"},
+        ("l2:1/10",): {"both"},
+    }
+    facts = {t.literal: t.empirical_robust_accuracy for t in Folder(tmp_path / "both").summary.threats}
+    for literal, rate in facts.items():
+        assert under[literal,]["both"].robust == rate
+        assert under[literal,]["both"].threats == {literal: rate}
+    assert found.rankings[0].rows[0].robust == Folder(tmp_path / "both").summary.rates.empirical_robust_accuracy
+
+
+def test_a_newer_run_replaces_an_older_one_and_best_known_is_what_all_hold(tmp_path):
+    model, ended = world.model()[0], iter(range(10, 60))
+    plans = {"old": {"seed": 1}, "new": {"seed": 2}, "strong": {"suite": "pgd(steps=30)"}}
+    for name, change in plans.items():
+        audit(model, world.data(60), out=tmp_path / name, **PLAN | {"threat": "linf:1/10"} | change)
+        path = tmp_path / name / "summary.json"
+        summary = read_file(path)
+        at = dataclasses.replace(summary.provenance, finished=f"2026-01-01T00:00:{next(ended)}+00:00")
+        path.write_text(to_json(dataclasses.replace(summary, provenance=at)))
+    folders = {name: Folder(tmp_path / name) for name in plans}
+    found = board([folders["new"], folders["old"], folders["strong"]])
+    tables = {tuple(named(row.run) for row in table.rows): table for table in found.rankings}
+    assert set(tables) == {("new",), ("strong",)}
+    row = tables["new",].rows[0]
+    assert [(named(old.run), old.seed) for old in row.history] == [("old", 1)]
+    assert tables["new",].tests == 0, "a model is not compared with itself"
+    held = [{r["sample"]: r["status"] == "unbroken" for r in f.samples.to_pylist()} for f in folders.values()]
+    together = sum(all(one[sample] for one in held) for sample in held[0])
+    assert (row.known.rate.k, row.known.runs) == (together, 3)
+    assert together < sum(held[1].values()), "or the stronger attack adds nothing and this test says nothing"
+    assert row.known.suite == folders["strong"].summary.suite
+    assert board([folders["new"]]).rankings[0].rows[0].known is None
+
+
+def test_what_cards_claim_stands_in_the_rows(runs):
+    first = Folder(runs / "means").summary
+    claims = tuple(
+        Claim(card="c.md", model=first.model.name, data=(), threat=threat, value=1.0) for threat in ("", "linf:1/50")
+    )
+    found = board([Folder(runs / "means"), Folder(runs / "moved")], claims)
+    row = next(row for row in found.under[0].rows if named(row.run) == "means")
+    assert (row.claimed.value, row.claimed.state, row.claimed_clean.card) == (1.0, "refuted", "c.md")
+    assert board([Folder(runs / "means")]).under[0].rows[0].claimed is None
+
+
 def test_a_damaged_run_is_left_out_with_the_reason(runs, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "manifest.json").write_text("{")
@@ -120,4 +177,4 @@ def test_foreign_names_on_the_board_are_harmless(runs):
     for form in (".html", ".md", ".txt"):
         page = view.render(found, form)
         assert not {"\x1b", "\u202e"} & set(page)
-        assert form == ".txt" or "<script>" not in page
+        assert form == ".txt" or page.count("<script") == (form == ".html")

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from holdfast.evaluation.summary import EarlierRun, Summary
+from holdfast.evaluation.before import EarlierRun
+from holdfast.evaluation.summary import Summary
 
 CORPUS = (
     "<script>globalThis.pwned = 1</script>",

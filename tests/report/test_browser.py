@@ -5,8 +5,10 @@ import shutil
 import pytest
 
 from holdfast.evaluation.document import to_json
+from holdfast.report.board import render
 from holdfast.report.run import Run
 from report import fixture, hostile
+from report.boards import BOARD
 
 INJECTED = """() => {
   const script = document.createElement("script");
@@ -192,6 +194,66 @@ def test_hostile_names_run_nowhere(browser, nasty):
 def test_hostile_names_on_a_phone(browser, nasty):
     with Visit(browser, nasty, viewport={"width": 390, "height": 844}) as visit:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.fixture(scope="module")
+def leaderboard(tmp_path_factory):
+    path = tmp_path_factory.mktemp("board") / "board.html"
+    path.write_text(render(BOARD, ".html"), encoding="utf-8")
+    return path
+
+
+def models(page):
+    return [text.strip() for text in page.locator("table.ranking:visible tbody tr:visible > th").all_inner_texts()]
+
+
+def test_the_board_keeps_tab_order_and_filter_in_its_address(browser, leaderboard):
+    with Visit(browser, leaderboard) as visit:
+        page = visit.page
+        assert page.locator("section.tab:visible").count() == 1
+        assert models(page) == ["alpha", "beta", "gamma"]
+        page.get_by_role("link", name="linf:1/10").click()
+        page.get_by_role("button", name="clean", exact=True).click()
+        assert models(page) == ["alpha", "gamma", "beta"]
+        assert page.locator('table:visible th[aria-sort="descending"]').inner_text().startswith("clean")
+        page.get_by_role("button", name="clean", exact=True).click()
+        assert models(page) == ["beta", "gamma", "alpha"]
+        page.locator(".filter input").fill("not refuted")
+        assert models(page) == ["beta", "alpha"]
+        page.locator(".filter input").fill("doubtful")
+        assert models(page) == ["gamma"]
+        assert page.locator(".filter output").inner_text() == "1 of 3 rows"
+        address = page.evaluate("location.href")
+        assert address.endswith("#tab=linf%3A1%2F10&sort=clean%3Aup&filter=doubtful")
+        page.goto("about:blank")
+        page.goto(address)
+        assert models(page) == ["gamma"]
+        assert page.locator("section.tab:visible h2").inner_text() == "linf:1/10"
+        page.locator(".filter input").fill("")
+        page.get_by_role("button", name="clean", exact=True).click()
+        assert models(page) == ["alpha", "beta", "gamma"], "the third click gives back the order of the bands"
+        assert visit.complaints == []
+
+
+def test_the_board_sends_nothing_and_reads_without_script(browser, leaderboard):
+    with Visit(browser, leaderboard) as visit:
+        visit.page.wait_for_timeout(100)
+        visit.quiet()
+    with Visit(browser, leaderboard, java_script_enabled=False) as visit:
+        assert visit.page.locator("section.tab:visible").count() == 3
+        visit.page.get_by_role("link", name="l2:1/2").click()
+        assert visit.page.locator("button").count() == 0
+    for width in (390, 1280):
+        with Visit(browser, leaderboard, viewport={"width": width, "height": 844}) as visit:
+            assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_of_the_board(browser, leaderboard, scheme):
+    with Visit(browser, leaderboard, color_scheme=scheme) as visit:
+        bad, looked = visit.page.evaluate(CONTRAST)
+        assert looked > 40
+        assert bad == []
 
 
 CONTRAST = """() => {

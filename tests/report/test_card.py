@@ -10,8 +10,9 @@ from markdown_it import MarkdownIt
 
 from holdfast.cli.main import main
 from holdfast.core.errors import UsageError
+from holdfast.evaluation.before import EarlierRun
 from holdfast.evaluation.document import to_json
-from holdfast.evaluation.summary import EarlierRun, Verdict
+from holdfast.evaluation.summary import Verdict
 from holdfast.report import card
 from report import fixture, hostile
 

@@ -9,8 +9,10 @@ import pytest
 import xmlschema
 from jsonschema import Draft4Validator, FormatChecker
 
+from evaluation.documents import SUMMARY
 from holdfast.evaluation.gate import Check, Gate
 from holdfast.evaluation.statistics import rate
+from holdfast.evaluation.summary import Finding
 from holdfast.report import gate, junit, sarif
 from report import hostile
 from report.test_views import hidden
@@ -33,6 +35,18 @@ CHECKS = tuple(
     )
     for place, (state, level) in enumerate(STATES.items())
 )
+FINDINGS = tuple(
+    Finding(
+        id=f"{place:016x}",
+        title=f"finding {place}",
+        text="1 of 4 break.",
+        rate=rate(1, 4, "right samples"),
+        threat=threat,
+        samples=(3, 9),
+        next="train",
+    )
+    for place, threat in enumerate(("linf:0.1", "l2:1", ""))
+)
 GATE = Gate(
     holdfast="0.1.0",
     run="runs/a",
@@ -52,12 +66,14 @@ names = pytest.mark.parametrize("name", hostile.CORPUS, ids=range(len(hostile.CO
 def named(name):
     """The gate with the text in every field that can hold one."""
     checks = tuple(dataclasses.replace(c, name=name, wanted=name, seen=name) for c in CHECKS)
+    findings = tuple(dataclasses.replace(f, title=name, text=name, threat=name, next=name) for f in FINDINGS)
     fields = dict.fromkeys(("holdfast", "run", "model", "finished", "policy", "baseline", "text"), name)
-    return dataclasses.replace(GATE, checks=checks, notes=(name,), **fields)
+    return dataclasses.replace(GATE, checks=checks, notes=(name,), findings=findings, **fields)
 
 
 def variants(found):
     yield found
+    yield dataclasses.replace(found, findings=FINDINGS)
     yield dataclasses.replace(found, advisory=True)
     yield from (dataclasses.replace(found, state=state) for state in ("passed", "empty", "incomplete", "untrustworthy"))
 
@@ -97,6 +113,66 @@ def test_junit_of_a_run_that_cannot_be_judged_is_an_error(state):
     found, suite = cases(dataclasses.replace(GATE, state=state))
     assert found["the run can be judged"] == ["error"]
     assert suite.get("errors") == "1"
+
+
+def judged_under(threat, state="failed", metric="empirical_robust_accuracy", **more):
+    """The gate with findings, and one rule under a threat."""
+    check = dataclasses.replace(CHECKS[1], state=state, metric=metric, threat=threat, **more)
+    return dataclasses.replace(GATE, checks=(check,), findings=FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("found", "kinds"),
+    [
+        (judged_under("linf:0.1"), ["failure", "skipped", "failure"]),
+        (judged_under("l2:1"), ["skipped", "failure", "failure"]),
+        (judged_under(""), ["failure", "failure", "failure"]),
+        (judged_under("", "passed"), ["skipped"] * 3),
+        (judged_under("", "warned"), ["skipped"] * 3),
+        (judged_under("", metric="clean_accuracy"), ["skipped"] * 3),
+        (dataclasses.replace(judged_under(""), advisory=True), ["skipped"] * 3),
+    ],
+)
+def test_a_finding_fails_where_a_rule_about_its_threat_does(found, kinds):
+    root = Xml.fromstring(junit.render(found))
+    told = [case for case in root.iter("testcase") if case.get("classname") == "holdfast.findings"]
+    assert [case.get("name") for case in told] == ["finding 0 under linf:0.1", "finding 1 under l2:1", "finding 2"]
+    assert [[child.tag for child in case] for case in told] == [[kind] for kind in kinds]
+    assert told[0][0].get("message") == "1 of 4 break."
+    assert all(text in told[0][0].text for text in ("(1/4)", "samples: 3, 9", "next: train", "holdfast show runs/a"))
+    suites = root.findall("testsuite")
+    assert [suite.get("tests") for suite in suites] == ["1", "3"]
+    assert root.get("failures") == str(sum(int(suite.get("failures")) for suite in suites))
+    assert suites[1].get("failures") == str(kinds.count("failure"))
+    JUNIT.validate(junit.render(found))
+
+
+def test_a_rule_that_fails_names_its_line_and_the_samples_that_were_lost():
+    (failure,) = Xml.fromstring(junit.render(judged_under("", samples=(5, 8)))).iterfind(".//failure[@type='policy']")
+    assert failure.text == "line 4 of the policy\nsamples that the baseline held: 5, 8"
+
+
+def test_a_run_without_a_policy_says_its_findings_and_fails_nothing():
+    text = junit.of_run(SUMMARY, "runs/a b")
+    JUNIT.validate(text)
+    root = Xml.fromstring(text)
+    assert {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")} == {
+        "the run can be judged": ["system-out"],
+        "attacked under linf:8/255": ["system-out"],
+        "Right answers break under linf:8/255": ["skipped"],
+    }
+    assert "holdfast show 'runs/a b'" in root.find(".//skipped").text
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
+    doubtful = dataclasses.replace(SUMMARY, verdict=dataclasses.replace(SUMMARY.verdict, state="doubtful"), findings=())
+    root = Xml.fromstring(junit.of_run(doubtful, "a"))
+    assert (root.get("errors"), len(root)) == ("1", 1)
+
+
+@names
+def test_hostile_names_in_the_junit_of_a_run(name):
+    text = junit.of_run(hostile.everywhere(SUMMARY, name), name)
+    JUNIT.validate(text.encode("utf-8").decode())
+    assert not hidden(text)
 
 
 def test_sarif_points_at_the_lines_of_the_policy():

@@ -11,7 +11,7 @@ from holdfast.core.errors import DataError, ParameterError, ThreatError
 from holdfast.threats.literals import parse
 from holdfast.threats.space import Box, Image, space_of
 from holdfast.threats.threats import BLACK_BOX, L0, L1, L2, WHITE_BOX, Linf
-from holdfast.threats.written import measure_of, number, radius, scaled
+from holdfast.threats.written import measure_of, number, radius, scaled, spelled
 
 LITERALS = {
     "linf:8/255": Linf(8 / 255),
@@ -23,6 +23,28 @@ LITERALS = {
     "linf:8/255,knowledge=scores,queries=1000": Linf(8 / 255, "scores", 1000),
     "linf:0.0313,knowledge=labels": Linf(0.0313, "labels"),
 }
+
+
+NAME = st.sampled_from(["linf", "L2", "l1", "l0", "table", "lif", ""])
+VALUE = st.sampled_from(["8/255", "0.1", "inf", "-1", "1/0", "x", "", " 3 ", "1e-3", "2.5", "nan", "10"])
+OPTION = st.builds(
+    lambda key, value: f"{key}={value}",
+    st.sampled_from(["knowledge", "queries", "features", "cost", "linf", " l2", "steps"]),
+    st.sampled_from(["scores", "labels", "gradients", "3", "0", "2.5", "inf", "1/2", "", " 7 "]),
+)
+LITERAL = st.builds(
+    lambda name, value, options: ",".join([f"{name}:{value}", *options]), NAME, VALUE | OPTION, st.lists(OPTION)
+)
+EDGES = ["table", "table:", "linf", "linf:1,", "table:features=3,", "l2:1,knowledge", "table:linf=1,cost=2"]
+
+
+@given(LITERAL | st.sampled_from([*LITERALS, *EDGES]))
+def test_a_literal_is_spelled_without_tensors_as_the_parser_does(text):
+    try:
+        literal = parse(text).literal
+    except ThreatError:
+        literal = ""
+    assert spelled(text) == literal
 
 
 @pytest.mark.parametrize(("text", "threat"), LITERALS.items())

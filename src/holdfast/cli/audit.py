@@ -54,6 +54,7 @@ class Request:
     subset_seed: int | None = None
     seeds: int = 1
     replay: str | None = None
+    hardest_of: str | None = None
     evade: str = ""
     profile: str = ""
     threshold: str = ""
@@ -83,6 +84,7 @@ def command(
     expect_accuracy: options.Expected = None,
     transfer_to: options.TransferTo = None,
     replay: options.Replay = None,
+    hardest_of: options.HardestOf = None,
     evade: options.Evade = "",
     threshold: options.Threshold = "",
     profile: options.Profile = "",
@@ -157,6 +159,7 @@ def run(request: Request) -> int:
             transfer_to=others or None,
             subset_seed=request.subset_seed,
             replay=request.replay,
+            hardest_of=request.hardest_of,
             new=request.new,
             on_event=announced(show, quiet=request.quiet > 0),
             command=words,
@@ -183,6 +186,8 @@ def show_plan(request: Request, model: "Model", dataset: "Dataset") -> int:
             model, dataset, budget=request.budget, out=pathlib.Path(request.out), limit=limit, **asked
         )
         say(fits)
+    if request.hardest_of:
+        say(f"up to half of them are those that {request.hardest_of} held most narrowly; fewer than all go first")
     found = plan(model, dataset, limit=limit, replay=request.replay, **asked)  # type: ignore[arg-type]
     words = reproducing(request)
     if request.as_json or request.jsonl:
@@ -277,6 +282,7 @@ def reproducing(request: Request) -> str:
         "expect_accuracy",
         "transfer_to",
         "replay",
+        "hardest_of",
         "evade",
         "threshold",
         "profile",

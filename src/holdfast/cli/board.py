@@ -18,18 +18,24 @@ def command(
     out: Annotated[
         str, typer.Option("-o", "--out", metavar="FILE", help="Write a page too: .html, .md, .json or .txt.")
     ] = "",
+    cards: Annotated[
+        list[str] | None,
+        typer.Option("--card", metavar="FILE", help="A model card whose claims stand beside what was measured."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = 0,
 ) -> int:
     """Rank the models of RUNS. Those that a paired test cannot tell apart share a band."""
     from holdfast.evaluation.board import board, runs_in
+    from holdfast.evaluation.claims import read
     from holdfast.evaluation.document import to_json
     from holdfast.evaluation.store import Folder
     from holdfast.report.board import FORMS, page, render
     from holdfast.report.sheet import text
 
     form = form_of(out, FORMS)
-    found = board([Folder(path) for path in runs_in([pathlib.Path(run) for run in runs])])
+    claims = tuple(claim for card in cards or () for claim in read(pathlib.Path(card)))
+    found = board([Folder(path) for path in runs_in([pathlib.Path(run) for run in runs])], claims)
     if out:
         write(out, render(found, form))
     if as_json:

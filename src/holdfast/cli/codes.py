@@ -17,7 +17,7 @@ class ExitCode(enum.IntEnum):
 
 MEANING = {
     ExitCode.PASSED: "the work was done (and the policy passed, where there is one)",
-    ExitCode.FAILED: "a policy failed",
+    ExitCode.FAILED: "a policy or a check failed",
     ExitCode.USAGE: "the command line or a setting could not be understood",
     ExitCode.INCOMPLETE: "the work could not be done or is incomplete: data or model refused, crash, disk full",
     ExitCode.UNTRUSTWORTHY: "there is a result, and it should not be trusted yet: see its findings",

@@ -19,7 +19,7 @@ VERBS = {
     "compare-models": ("holdfast.cli.compare_models", "models of any library on the same rows, in one report"),
     "demo": ("holdfast.cli.demo", "a network that ships with holdfast, audited in a minute"),
     "show": ("holdfast.cli.show", "the result of a run, or its samples, in the terminal"),
-    "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt"),
+    "report": ("holdfast.cli.report", "write the report of a run: html, md, json, csv, txt, xml"),
     "export": ("holdfast.cli.export", "the robustness card of a run, for the Hugging Face Hub"),
     "replay": ("holdfast.cli.replay", "attack one sample of a run again and look at it"),
     "recheck": ("holdfast.cli.recheck", "verify every stored claim of a run again with its model"),
@@ -27,6 +27,7 @@ VERBS = {
     "board": ("holdfast.cli.board", "a leaderboard over run folders, with rank bands"),
     "gate": ("holdfast.cli.gate", "does a run meet the policy? for build servers"),
     "baseline": ("holdfast.cli.baseline", "write the small folder that later runs are held against"),
+    "check": ("holdfast.cli.check", "policies, model files and baselines, at once: for commit hooks"),
     "data": ("holdfast.cli.data", "what the columns of a table are, and their schema as a file"),
     "ls": ("holdfast.cli.ls", "the runs in a folder and how far they are"),
     "doctor": ("holdfast.cli.doctor", "is this machine, this model, this data ready?"),
@@ -39,7 +40,7 @@ VERBS = {
 GROUPS = {
     "Run": ("audit", "corrupt", "harden", "compare-models", "compare-defenses", "demo"),
     "Look at a run": ("show", "report", "export", "replay", "recheck", "compare", "board", "gate", "baseline", "ls"),
-    "Set up and look up": ("doctor", "data", "bench", "list", "explain", "schema", "completion"),
+    "Set up and look up": ("doctor", "check", "data", "bench", "list", "explain", "schema", "completion"),
 }
 
 

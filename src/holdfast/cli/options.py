@@ -140,6 +140,15 @@ TransferTo = Annotated[
 Replay = Annotated[
     str | None, typer.Option("--replay", metavar="RUN", help="Try that run's adversarial inputs before all attacks.")
 ]
+HardestOf = Annotated[
+    str | None,
+    typer.Option(
+        "--hardest-of",
+        metavar="BASELINE",
+        callback=filled("HF805", "baseline"),
+        help="Up to half of the samples are those that run held most narrowly; they go first and count in no rate.",
+    ),
+]
 Evade = Annotated[
     str,
     typer.Option(

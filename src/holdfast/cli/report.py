@@ -1,4 +1,4 @@
-"""`holdfast report RUN`: write a run's report as html, md, json, csv or txt. No model is needed."""
+"""`holdfast report RUN`: write a run's report as html, md, json, csv, txt or xml (JUnit). No model is needed."""
 
 import pathlib
 from typing import Annotated
@@ -17,7 +17,8 @@ from holdfast.core.files import writing
 def command(
     run: Run,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="html, md, json, csv, txt; several with commas.")
+        str,
+        typer.Option("--format", metavar="FORM", help="html, md, json, csv, txt, xml (JUnit); several with commas."),
     ] = "",
     out: Annotated[str, typer.Option("-o", "--out", metavar="PATH", help="A file, or a folder for several.")] = "",
     quiet: Quiet = 0,

@@ -95,6 +95,9 @@ def _closer(summary: "Summary", run: str) -> list[tuple[str, str]]:
             ("holdfast explain masking", "why these numbers may mislead"),
             (f"holdfast show {run} --status error", "samples without an answer"),
         ]
+    if summary.hardest is not None and summary.hardest.broken:
+        baseline = shlex.quote(summary.hardest.baseline)
+        return [(f"holdfast show {run}/hardest --status broken", f"what {baseline} held most narrowly and breaks now")]
     if summary.coverage.statuses.get("broken", 0):
         return [(f"holdfast show {run} --status broken", "the samples that broke, smallest change first")]
     return [(f"holdfast show {run} --status unbroken", "the samples by the margin that is left")]
@@ -108,6 +111,7 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
     words = _without_defaults(shlex.split(command))
     if summary.provenance.suite == "quick":
         found.append((shlex.join(_with(words, "--suite", "standard")), "a number to state needs the standard attacks"))
+    words = _with(words, "--hardest-of", None)
     if summary.data.limited:
         found.append(
             (

@@ -59,12 +59,12 @@ def update(run: Folder, out: pathlib.Path, force: bool = False) -> Updated:
             HF414 where the files of the run are missing or do not belong together.
         ResourceError: HF5xx disk, permissions; the old baseline is then still there.
     """
-    doubt = _doubt(run)
-    if doubt and not force:
+    unfit = doubt(run)
+    if unfit and not force:
         raise IntegrityError(
             "HF415",
             f"The run in '{run.path}' is not fit to be a baseline",
-            seen=doubt,
+            seen=unfit,
             fix="run its command again, or --force",
         )
     _refuse_foreign(run, out)
@@ -82,7 +82,7 @@ def update(run: Folder, out: pathlib.Path, force: bool = False) -> Updated:
         fingerprint=summary.model.fingerprint,
         size=sum(map(len, contents.values())),
         replaced=replaced,
-        doubt=doubt,
+        doubt=unfit,
         change=change,
     )
 
@@ -104,11 +104,13 @@ def _replace(out: pathlib.Path, contents: dict[str, bytes]) -> None:
                 place.unlink(missing_ok=True)
 
 
-def _doubt(run: Folder) -> str:
-    """Why the run should not be what others are held against."""
+def doubt(run: Folder) -> str:
+    """Why a run should not be what others are held against; empty where nothing speaks against it."""
     summary = run.summary
     if not summary.complete:
         return f"it is not complete: {summary.stopped}"
+    if summary.data.chosen:
+        return f"its samples are {summary.data.chosen}"
     if summary.verdict.state == "doubtful":
         return f"its verdict is doubtful:{summary.verdict.text.partition(' Doubtful:')[2].rstrip('.')}"
     return "no sample could be judged" if summary.verdict.state == "empty" else ""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -78,10 +78,16 @@ def refuse_partial(folder: Folder) -> None:
         )
 
 
-def question(folder: Folder, seen: Seen) -> str:
-    """A digest of what the run asked: equal for runs that `refuse` and `refuse_samples` let pass as they are."""
+def question(folder: Folder, seen: Seen, threats: Sequence[str]) -> str:
+    """A digest of what the run asked: equal for runs that `refuse` and `refuse_samples` let pass as they are.
+
+    Args:
+        folder: The run.
+        seen: What it says about each sample.
+        threats: Literals of those that count.
+    """
     summary = folder.summary
-    plans = sorted((t.literal, _plan(t)) for t in summary.threats)
+    plans = sorted((t.literal, _plan(t)) for t in summary.threats if t.literal in threats)
     return digest([sorted(seen.ids), plans, list(summary.data.bounds), summary.result_version])
 
 

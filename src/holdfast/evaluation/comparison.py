@@ -173,6 +173,9 @@ def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[
     for folder in (first, other):
         if folder.summary.verdict.state != "measured":
             notes.append(f"The numbers of {folder.path} are {folder.summary.verdict.state}; see its report.")
+        if folder.summary.data.chosen:
+            chosen = f"The samples of {folder.path} are {folder.summary.data.chosen}"
+            notes.append(f"{chosen}: an equally good model loses some of them by chance.")
     if a.model.fingerprint == b.model.fingerprint:
         notes.append("Both runs attacked the same model.")
     sides = zip(_names([first, other]), (a, b), strict=True)

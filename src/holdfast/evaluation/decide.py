@@ -1,6 +1,7 @@
 """An audit that ends when a question is answered: it looks after 32, 48, 72, ... samples; a look continues the run."""
 
 import dataclasses
+import os
 import pathlib
 import time
 from typing import Any
@@ -9,16 +10,18 @@ from holdfast.core.errors import UsageError
 from holdfast.core.files import Lock, write_atomic
 from holdfast.core.progress import Note
 from holdfast.data.dataset import Dataset
+from holdfast.evaluation import narrowly
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.budget import affordable, deadline_of
 from holdfast.evaluation.clusters import grouped
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.sequential import Answer, Decision, Question, judge, looks, parse
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.store import Folder
+from holdfast.evaluation.store import Folder, sibling
 from holdfast.evaluation.summary import Summary
 from holdfast.evaluation.verdict import interval, percent
 from holdfast.models.model import Model
+from holdfast.threats.literals import parse_all
 
 
 def decided(
@@ -28,6 +31,7 @@ def decided(
     decide: str | None,
     budget: str | None = None,
     deadline: str | None = None,
+    hardest_of: str | os.PathLike[str] | None = None,
     began: float | None = None,
     out: pathlib.Path,
     limit: int | None,
@@ -42,6 +46,7 @@ def decided(
         decide: The question, None for none.
         budget: A time that fixes the number of samples, None for none.
         deadline: A time after which no further part begins, None for none.
+        hardest_of: A baseline whose hardest samples are attacked first, in a run of their own; None for none.
         began: Moment of the monotonic clock from which the deadline counts, now unless given.
         out: The run folder.
         limit: The most samples to use.
@@ -51,14 +56,43 @@ def decided(
     Raises:
         UsageError: HF826 for a question that is none, or data in groups; HF827 for a time that is none or
             holds no sample.
+        IntegrityError: HF407, HF413, HF414 for a baseline that does not fit.
     """
     rest["deadline"] = deadline_of(deadline, time.monotonic() if began is None else began)
     if decide is not None:
         parse(decide)
+    out, new = (sibling(out), False) if new and hardest_of is not None else (out, new)
+    begun = budget is not None and (out / "manifest.json").exists()
     if budget is not None:
         asked = {key: rest[key] for key in ("threat", "suite", "batch")}
         limit, fits = affordable(model, data, budget=budget, out=out, limit=limit, **asked)
         rest["on_event"](Note(fits))
+    if hardest_of is None:
+        return _random(model, data, decide=decide, out=out, limit=limit, new=new, **rest)
+    if limit is None or limit >= len(data):
+        return _whole(model, data, hardest_of, decide=decide, out=out, new=new, **rest)
+    most, both = narrowly.shared_out(out, limit, begun)
+    hard, told = narrowly.first(model, data, hardest_of=hardest_of, out=out, most=most, **rest)
+    if hard is None or told is None:
+        return _random(model, data, decide=decide, out=out, limit=both, new=new, **rest)
+    if not hard.summary.complete:
+        return hard
+    found = _random(model, data, decide=decide, out=out, limit=both - told.tried, new=new, **rest)
+    return narrowly.beside(found, told)
+
+
+def _whole(model: Model, data: Dataset, hardest_of: str | os.PathLike[str], **rest: Any) -> Folder:
+    """The audit of all samples, with the hardest counted among the others."""
+    baseline, threats = Folder(pathlib.Path(hardest_of)), [t.literal for t in parse_all(rest["threat"])]
+    chosen = narrowly.chosen(baseline, data, threats, len(data) // 2)
+    found = _random(model, data, limit=None, **rest)
+    return narrowly.beside(found, narrowly.counted(found, baseline, chosen, data)) if chosen.rows else found
+
+
+def _random(
+    model: Model, data: Dataset, *, decide: str | None, out: pathlib.Path, limit: int | None, new: bool, **rest: Any
+) -> Folder:
+    """The audit of a simple random sample, stopped once the question is answered, where there is one."""
     if decide is None:
         return audit(model, data, out=out, limit=limit, new=new, **rest)
     question = parse(decide)

@@ -9,6 +9,7 @@ from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters, manifest, provenance, summarize
 from holdfast.evaluation.attribution import Together
+from holdfast.evaluation.before import EarlierRun
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.examples import changes, examples
 from holdfast.evaluation.finals import Final, View, finals
@@ -26,7 +27,6 @@ from holdfast.evaluation.summary import (
     Cost,
     Coverage,
     DataFacts,
-    EarlierRun,
     Finding,
     Masking,
     ModelFacts,

@@ -11,10 +11,12 @@ from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
-from holdfast.evaluation.summary import Summary
+from holdfast.evaluation.summary import Finding, Summary
 from holdfast.evaluation.verdict import percent
 
+SHOWN = 8  # samples that a rule names
 METRICS = {"clean_accuracy": "clean accuracy", "empirical_robust_accuracy": "not broken"}
+HARDEST = "hardest_lost"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Check:
         state: `passed`; `failed`; `warned` (failed, of level warn); `off`; `unjudged` (the run cannot answer yet).
         wanted, seen: In words.
         rate: The rate that was judged, None for a regression.
+        metric, threat: What the rule looks at; no threat for the worst case over all.
+        samples: Where a regression fails, some samples that the baseline holds and the run does not.
     """
 
     id: str
@@ -39,6 +43,9 @@ class Check:
     wanted: str
     seen: str
     rate: Rate | None = None
+    metric: str = ""
+    threat: str = ""
+    samples: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,7 @@ class Gate:
         text: The same in one sentence.
         rate: Empirical robust accuracy over all threats of the run, None where nothing could be judged.
         threats: Their literals.
+        findings: Of the run, worst first.
     """
 
     schema: Literal["urn:holdfast:gate:1"] = "urn:holdfast:gate:1"
@@ -68,6 +76,7 @@ class Gate:
     text: str
     rate: Rate | None = None
     threats: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -88,6 +97,13 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
     """
     integrity.refuse_damaged(folder)
     summary = folder.summary
+    if summary.data.chosen:
+        raise UsageError(
+            "HF824",
+            "A gate judges rates, and the samples of this run were chosen by what an earlier one found on them",
+            seen=f"'{folder.path}': {summary.data.chosen}",
+            fix="gate the run around it; a rule with metric hardest_lost counts these",
+        )
     _refuse(policy, summary, baseline)
     paired = any(rule.max_regression is not None and rule.level != "off" for rule in policy.rules)
     compared = None
@@ -105,11 +121,19 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
         state=state,
         advisory=policy.advisory,
         checks=checks,
-        notes=compared.pairs[0].notes if compared else _unused(folder, baseline, paired),
+        notes=(*_chosen(summary), *(compared.pairs[0].notes if compared else _unused(folder, baseline, paired))),
         text=sentence(state, checks, policy),
         rate=summary.rates.empirical_robust_accuracy,
         threats=tuple(t.literal for t in summary.threats),
+        findings=summary.findings,
     )
+
+
+def _chosen(summary: Summary) -> tuple[str, ...]:
+    """What became of the hardest samples of a baseline, where some were attacked first."""
+    if summary.hardest is None:
+        return ()
+    return (f"Hardest samples of the baseline, chosen, so no rate: {summary.hardest}.",)
 
 
 def _unused(folder: Folder, baseline: Folder | None, paired: bool) -> tuple[str, ...]:
@@ -159,6 +183,12 @@ def _refuse(policy: Policy, summary: Summary, baseline: Folder | None) -> None:
                 seen=", ".join(there),
                 fix=f"holdfast audit MODEL DATA --threat {rule.threat}",
             )
+        if rule.metric == HARDEST and summary.hardest is None:
+            raise UsageError(
+                "HF824",
+                "The policy has a rule about the hardest samples of a baseline, and the run chose none",
+                fix="holdfast audit MODEL DATA --hardest-of BASELINE --budget 5m, or a policy without the rule",
+            )
         if rule.max_regression is not None and baseline is None:
             raise UsageError(
                 "HF824",
@@ -171,7 +201,7 @@ def _checks(policy: Policy, summary: Summary, compared: Comparison | None) -> tu
     found: list[Check] = []
     seen: dict[str, int] = {}
     for rule, line in zip(policy.rules, policy.lines, strict=True):
-        kind = "regression" if rule.at_least is None else rule.bound
+        kind = "regression" if rule.at_least is None and rule.at_most is None else rule.bound
         key = f"{rule.metric} {rule.threat} {kind} {rule.level}"
         seen[key] = seen.get(key, 0) + 1
         state, text, rate = _judged(rule, summary, compared)
@@ -185,12 +215,17 @@ def _checks(policy: Policy, summary: Summary, compared: Comparison | None) -> tu
                 wanted=_wanted(rule),
                 seen=text,
                 rate=rate,
+                metric=rule.metric,
+                threat=rule.threat,
+                samples=_lost(rule, summary, compared) if state == "failed" else (),
             )
         )
     return tuple(found)
 
 
 def _name(rule: Rule) -> str:
+    if rule.metric == HARDEST:
+        return "hardest samples of the baseline, lost"
     under = f" under {rule.threat}" if rule.threat else ""
     what = f"{METRICS[rule.metric]}{under}"
     if rule.at_least is None:
@@ -199,6 +234,8 @@ def _name(rule: Rule) -> str:
 
 
 def _wanted(rule: Rule) -> str:
+    if rule.at_most is not None:
+        return f"at most {percent(rule.at_most)} %"
     if rule.at_least is not None:
         return f"at least {percent(rule.at_least)} %"
     return f"no significant drop of more than {100 * (rule.max_regression or 0):.1f} points"
@@ -210,6 +247,12 @@ def _judged(
     """State, what was seen, and the rate."""
     if rule.level == "off":
         return "off", "not checked", None
+    if summary.hardest is not None and rule.at_most is not None:
+        return (
+            "passed" if summary.hardest.lost <= rule.at_most * summary.hardest.tried else "failed",
+            str(summary.hardest),
+            None,
+        )
     if rule.at_least is None:
         if compared is None:
             return "unjudged", "the run is not complete", None
@@ -237,6 +280,15 @@ def _regression(rule: Rule, compared: Comparison) -> tuple[Literal["passed", "fa
     if drop > (rule.max_regression or 0) and not sure:
         text += ", not significant"
     return "failed" if failed else "passed", text
+
+
+def _lost(rule: Rule, summary: Summary, compared: Comparison | None) -> tuple[int, ...]:
+    """The first samples that the baseline holds and the run does not; none for a rule that compares with none."""
+    if rule.metric == HARDEST and summary.hardest is not None:
+        return summary.hardest.samples
+    if compared is None or rule.max_regression is None:
+        return ()
+    return _contrast(rule, compared.pairs[0].contrasts).lost[:SHOWN]
 
 
 def _contrast(rule: Rule, contrasts: Sequence[Contrast]) -> Contrast:

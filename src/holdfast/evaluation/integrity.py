@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from holdfast.core.errors import IntegrityError
 from holdfast.evaluation import sequential
+from holdfast.evaluation.before import PLACE
 from holdfast.evaluation.rows import HELD
 from holdfast.evaluation.statistics import Rate, rate
 from holdfast.evaluation.store import Folder, encoded
@@ -70,7 +71,23 @@ def contradictions(folder: Folder) -> tuple[str, ...]:
             if all(row["status"] != "invalid" for row in both)
         ]
         told += differing("not broken", summary.rates.empirical_robust_accuracy, sum(worst), len(worst))
-    return (*told, *_intervals(summary))
+    return (*told, *_intervals(summary), *_hardest(folder))
+
+
+def _hardest(folder: Folder) -> list[str]:
+    """What does not hold of the hardest samples of a baseline, where their own run lies inside the folder."""
+    stated, inside = folder.summary.hardest, folder.path / PLACE
+    if stated is None or not (inside / "summary.json").is_file():
+        return []
+    run = Folder(inside)
+    rows, _ = table(run)
+    broken = {row["sample"] for row in rows if row["status"] == "broken"}
+    wrong = {row["sample"] for row in rows if row["status"] == "wrong"} - broken
+    told = [f"{PLACE}: {line}" for line in (*run.parts.damage(), *contradictions(run))]
+    if (len(broken), len(wrong)) != (stated.broken, stated.wrong):
+        says = f"{stated.broken} broken and {stated.wrong} wrong of the hardest samples"
+        told.append(f"summary.json says {says}, the run in {PLACE} {len(broken)} and {len(wrong)}")
+    return told
 
 
 def table(folder: Folder) -> tuple[list[dict[str, Any]], str]:

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import pydantic
@@ -24,13 +25,15 @@ _STRICT = pydantic.ConfigDict(extra="forbid")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One `[[gate]]` of the policy: either a least value or a largest drop.
+    """One `[[gate]]` of the policy: a least value, a largest drop, or a largest share of the hardest samples.
 
     Args:
-        metric: `clean_accuracy` or `empirical_robust_accuracy`.
+        metric: `clean_accuracy` or `empirical_robust_accuracy`; or `hardest_lost`: of the samples that a baseline held
+            most narrowly, those that are lost now (`--hardest-of`).
         threat: Literal of the threat; empty for the worst case over all threats of the run.
         at_least: What the rate must reach.
         bound: What is compared with `at_least`: the lower end of the rate's interval, or the rate itself.
+        at_most: Of `hardest_lost`, the largest share; these samples were chosen, so there is no interval.
         max_regression: Drop against the baseline, as a share, from which a significant one fails.
         alpha: Level of the paired test for `max_regression`.
         level: `error` fails the gate, `warn` only says so, `off` is not checked.
@@ -39,10 +42,11 @@ class Rule:
 
     __pydantic_config__ = _STRICT
 
-    metric: Literal["clean_accuracy", "empirical_robust_accuracy"]
+    metric: Literal["clean_accuracy", "empirical_robust_accuracy", "hardest_lost"]
     threat: Annotated[str, pydantic.Field(max_length=200)] = ""
     at_least: Share | None = None
     bound: Literal["low", "point"] = "low"
+    at_most: Share | None = None
     max_regression: Share | None = None
     alpha: Annotated[float, pydantic.Field(gt=0, lt=0.5)] = 0.05
     level: Literal["error", "warn", "off"] = "error"
@@ -92,8 +96,13 @@ _FIELDS = {
 }
 
 
-def read(path: pathlib.Path) -> Policy:
+def read(path: pathlib.Path, spell: Callable[[str], str] | None = None) -> Policy:
     """The policy in a file.
+
+    Args:
+        path: The file.
+        spell: What brings a threat into the one spelling, and makes nothing of what is none; the threats' own parser,
+            which loads tensors, unless given.
 
     Raises:
         UsageError: HF822 where the file cannot be read as TOML, HF823 where it says something impossible.
@@ -112,7 +121,7 @@ def read(path: pathlib.Path) -> Policy:
         raise UsageError(
             "HF823", f"'{path}' has no rule, so it would pass everything", expected="[[gate]]", fix=EXAMPLE
         )
-    rules = tuple(_checked(rule, place) for place, rule in enumerate(document.gate, 1))
+    rules = tuple(_checked(rule, place, spell or _spelled) for place, rule in enumerate(document.gate, 1))
     lines = [number for number, line in enumerate(text.splitlines(), 1) if HEADER.match(line)]
     return Policy(
         path=str(path),
@@ -166,14 +175,19 @@ def _impossible(path: pathlib.Path, error: pydantic.ValidationError) -> UsageErr
     return UsageError("HF823", f"'{path}' says something impossible", seen=f"{place}: {first['msg']}", fix=EXAMPLE)
 
 
-def _checked(rule: Rule, place: int) -> Rule:
+def _checked(rule: Rule, place: int, spell: Callable[[str], str]) -> Rule:
     """The rule with its threat in the one spelling.
 
     Raises:
         UsageError: HF823 where fields contradict each other, or the threat is none.
     """
     why = ""
-    if (rule.at_least is None) == (rule.max_regression is None):
+    if rule.metric == "hardest_lost" or rule.at_most is not None:
+        fields = ("threat", "at_least", "max_regression", "bound", "alpha")
+        plain = all(getattr(rule, name) == getattr(Rule(metric=rule.metric), name) for name in fields)
+        if rule.metric != "hardest_lost" or rule.at_most is None or not plain:
+            why = "mixes at_most, which goes with metric hardest_lost alone, and the fields of another rule"
+    elif (rule.at_least is None) == (rule.max_regression is None):
         why = "needs one of at_least and max_regression, not both"
     elif rule.threat and rule.metric == "clean_accuracy":
         why = "has a threat, and clean accuracy is measured before any attack"
@@ -181,7 +195,7 @@ def _checked(rule: Rule, place: int) -> Rule:
         why = "has a bound, which goes with at_least"
     elif rule.at_least is not None and rule.alpha != 0.05:
         why = "has an alpha, which goes with max_regression"
-    literal = _spelled(rule.threat) if rule.threat else ""
+    literal = spell(rule.threat) if rule.threat else ""
     if rule.threat and not literal:
         why = f"has a threat that is none: {rule.threat!r}"
     if why:

@@ -177,7 +177,9 @@ def _others(folder: Folder, view: View) -> list[tuple[str, str]]:
 
 def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     """Fields of the summary that are not those of the conclusions."""
-    told = summary.holdfast == provenance.version() and summary.decision is None  # another version has other words
+    told = (
+        summary.holdfast == provenance.version() and summary.decision is None and not summary.data.chosen
+    )  # another version has other words
     skipped = COUNTED | (set() if told else WORDS) | (set() if classes else {"per_class", "confusions"})
     aside = {"rates", "coverage", *_unsaid(summary)}
     names = [f.name for f in dataclasses.fields(Concluded) if f.name not in aside]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from holdfast.core.errors import IntegrityError
 from holdfast.core.files import Lock, writing
 from holdfast.evaluation import journal, manifest, summary
+from holdfast.evaluation.before import PLACE
 from holdfast.evaluation.journal import Remark
 from holdfast.evaluation.manifest import Manifest
 from holdfast.evaluation.parts import Parts
@@ -94,7 +95,9 @@ def sibling(folder: pathlib.Path) -> pathlib.Path:
 def _refuse_foreign(folder: pathlib.Path) -> None:
     """Refuse to write among files that are no run's."""
     if folder.is_dir() and not (folder / "manifest.json").exists():
-        foreign = [p.name for p in folder.iterdir() if p.name not in ("parts", "lock") and not p.name.startswith(".")]
+        foreign = [
+            p.name for p in folder.iterdir() if p.name not in ("parts", "lock", PLACE) and not p.name.startswith(".")
+        ]
         if foreign:
             raise IntegrityError(
                 "HF406",

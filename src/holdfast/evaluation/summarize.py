@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.attacks.attack import Attack
 from holdfast.evaluation.attribution import Together
+from holdfast.evaluation.before import EarlierRun
 from holdfast.evaluation.clusters import share
 from holdfast.evaluation.earlier import AWARE, OBLIVIOUS
 from holdfast.evaluation.finals import Final, View, broken_at
@@ -25,7 +26,6 @@ from holdfast.evaluation.summary import (
     AttackFacts,
     Cost,
     CurvePoint,
-    EarlierRun,
     Failure,
     Loss,
     Rates,

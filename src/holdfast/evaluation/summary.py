@@ -14,6 +14,7 @@ import pydantic
 
 from holdfast.core.errors import IntegrityError
 from holdfast.evaluation.attribution import Together
+from holdfast.evaluation.before import EarlierRun, Hardest
 from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
@@ -72,7 +73,10 @@ class ModelFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What it was attacked on: n of `total` samples, where `limited` drawn with `subset_seed`, else with `seed`."""
+    """What it was attacked on: n of `total` samples, where `limited` drawn with `subset_seed`, else with `seed`.
+
+    `chosen`: where they were chosen by what an earlier run found on them, how; then no rate says anything of others.
+    """
 
     name: str
     split: str
@@ -86,6 +90,7 @@ class DataFacts:
     bounds: tuple[float, float]
     license: str
     kind: Literal["image", "vector"]
+    chosen: str = ""
 
 
 def subset_seed(data: DataFacts) -> int:
@@ -325,23 +330,6 @@ class Provenance:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EarlierRun:
-    """A run whose adversarial inputs were tried first: its folder's name, its model's fingerprint, its inputs' digest.
-
-    Of the samples, it had one for `stored`, for `tried` one inside a threat; these broke `broken`. `knows`: oblivious
-    (made on the model behind this one's stages), defense-aware (on this very model), or empty.
-    """
-
-    run: str
-    model: str
-    inputs: str
-    stored: int
-    tried: int
-    broken: int
-    knows: str = ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
     """The whole document; `stopped`: why it is not complete, else empty; `together`: where it has several threats."""
 
@@ -362,6 +350,7 @@ class Summary:
     masking: Masking | None = None
     decision: Decision | None = None
     replay: EarlierRun | None = None
+    hardest: Hardest | None = None
     coverage: Coverage
     limits: tuple[str, ...] = ()
     cost: Cost

@@ -36,7 +36,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     """
     digest = hashlib.sha256(to_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
     summary = cleaned(summary)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     return (
         _environment()
         .get_template("report.html")
@@ -91,7 +91,8 @@ def _environment() -> jinja2.Environment:
 
 
 @functools.cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the templates, as text."""
     return importlib.resources.files("holdfast.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 

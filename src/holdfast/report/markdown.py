@@ -37,7 +37,8 @@ def told(summary: Summary) -> list[str]:
     decided = words.decided(summary)
     lines += [quoted(decided), ""] if decided else []
     replayed = words.replayed(summary)
-    lines += [*([quoted(replayed), ""] if replayed else []), *_findings(summary), *_untested(summary)]
+    lines += [line for told in (replayed, words.hardest(summary)) if told for line in (quoted(told), "")]
+    lines += [*_findings(summary), *_untested(summary)]
     lines += _together(summary)
     for threat in summary.threats:
         lines += _threat(summary, threat)

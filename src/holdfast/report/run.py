@@ -17,14 +17,14 @@ from holdfast.evaluation.document import to_json
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding, Summary, ThreatFacts
-from holdfast.report import csv, html, markdown, notebook, text, words
+from holdfast.report import csv, html, junit, markdown, notebook, text, words
 from holdfast.report.gallery import gallery
 from holdfast.report.visible import cleaned, visible
 
 if TYPE_CHECKING:
     from holdfast.evaluation.comparison import Comparison
 
-FORMATS = (".html", ".md", ".csv", ".json", ".txt")
+FORMATS = (".html", ".md", ".csv", ".json", ".txt", ".xml")
 
 
 class Run:
@@ -104,7 +104,7 @@ class Run:
         return self.samples.to_pandas()
 
     def report(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Write the report; the ending chooses the form: .html .md .csv .json .txt.
+        """Write the report; the ending chooses the form: .html .md .csv .json .txt .xml (JUnit).
 
         Returns:
             The path that was written.
@@ -154,6 +154,8 @@ class Run:
             return markdown.render(self.summary)
         if form == ".csv":
             return csv.render(self.summary, self.samples)
+        if form == ".xml":
+            return junit.of_run(self.summary, typed(self.path))
         return to_json(self.summary) if form == ".json" else text.text(self.summary)
 
     def __eq__(self, other: object) -> bool:

@@ -56,6 +56,8 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
     lines += [(line, "") for line in _together(summary)]
     replayed = words.replayed(summary)
     lines += [*_wrapped(replayed, ""), ("", "")] if replayed else []
+    hardest = words.hardest(summary)
+    lines += [*_wrapped(hardest, ""), ("", "")] if hardest else []
     shown = summary.findings[:5]
     if shown:
         lines += [("Findings", "bold")]

@@ -1,5 +1,6 @@
 """The fixed sentences and number formats of every view, in one place."""
 
+import dataclasses
 import math
 
 from holdfast.evaluation.statistics import Rate
@@ -248,6 +249,15 @@ def replayed(summary: Summary) -> str:
         return f"{told}; that run holds none for these samples."
     beyond = f" ({found.stored - found.tried} more do not fit these threats)" if found.stored > found.tried else ""
     return f"{told}{beyond}, {found.broken} broke."
+
+
+def hardest(summary: Summary) -> str:
+    """What became of the samples that a baseline held most narrowly, as a sentence; empty where none were chosen."""
+    found = summary.hardest
+    if found is None:
+        return ""
+    told = dataclasses.replace(found, baseline=short(found.baseline, 60))
+    return f"Hardest samples of the baseline: {told}. They were chosen by that, so their share is no rate of the model."
 
 
 def masking(summary: Summary) -> str:

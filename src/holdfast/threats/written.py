@@ -61,3 +61,59 @@ def _leading(literal: str) -> tuple[str, str, str]:
     first, comma, rest = literal.partition(",")
     at = max(first.rfind(":"), first.rfind("=")) + 1
     return first[:at], first[at:], comma + rest
+
+
+def spelled(text: str) -> str:
+    """A literal in the one spelling, `linf:0.1` -> `linf:1/10`; empty where no threat reads it.
+
+    For commands that must start at once. `threats.literals.parse` is what decides; a test holds this to it.
+    """
+    head, *options = [part.strip() for part in text.split(",")]
+    name, colon, value = head.partition(":")
+    kind, table = name.lower(), name.lower() == "table"
+    if not table and kind not in ("linf", "l2", "l1", "l0"):
+        return ""
+    if not table:
+        parts = [("radius", value if colon else "inf"), *(_parted(option) for option in options)]
+    else:
+        parts = [_parted(option) for option in (value.strip(), *options) if option]
+    told = dict(parts)
+    limits = COLUMN if table else {"radius": ""}
+    if set(told) - {*limits, "knowledge", "queries"} or (table and len(told) < len(parts)):
+        return ""
+    sizes = {key: _size(told[key]) for key in limits if key in told} or {"features": math.inf}
+    known = told.get("knowledge", "gradients")
+    queries = _count(told["queries"]) if "queries" in told else 0
+    if None in (*sizes.values(), queries) or known not in ("gradients", "scores", "labels"):
+        return ""
+    if table and math.isfinite(sizes.get("features") or 0) and (sizes.get("features") or 0) % 1:
+        return ""
+    words = [f"{key}={number(size or 0)}" if table else number(size or 0) for key, size in sizes.items()]
+    words += [f"knowledge={known}"] if known != "gradients" else []
+    return f"{kind}:" + ",".join([*words, *([f"queries={queries}"] if queries else [])])
+
+
+def _parted(option: str) -> tuple[str, str]:
+    """Name and value; a name that no threat knows where there is no equals sign."""
+    key, equals, value = (word.strip() for word in option.partition("="))
+    return (key, value) if equals else ("?", "")
+
+
+def _size(text: str) -> float | None:
+    """A radius or a limit, None where it is none."""
+    if text.strip().lower() == "inf":
+        return math.inf
+    top, slash, bottom = text.partition("/")
+    try:
+        found = float(top) / float(bottom) if slash else float(fractions.Fraction(text))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return found if found >= 0 else None
+
+
+def _count(text: str) -> int | None:
+    """A whole number from 1 on, None for anything else."""
+    try:
+        return int(text) if int(text) >= 1 else None
+    except ValueError:
+        return None
