@@ -244,7 +244,7 @@ def test_a_rule_about_the_hardest_counts_them(tmp_path, before, share, lost, sta
     said = gate(Folder(found.path), read(tmp_path / "p.toml"))
     assert said.state == state
     assert said.checks[0].samples == ((7,) if state == "failed" else ())
-    assert f"{lost} of the 12 samples" in said.checks[0].seen
+    assert said.checks[0].seen == f"{lost} of 12 lost: {lost} broken, 0 wrong before any attack"
     assert said.notes[0].startswith("Hardest samples of the baseline, chosen")
 
 

@@ -192,12 +192,12 @@ def board(folders: Sequence[Folder], claims: tuple[Claim, ...] = ()) -> Board:
 def _tables(
     asked: Sequence[tuple[_Entry, tuple[str, ...]]], entries: Sequence[_Entry], claims: tuple[Claim, ...]
 ) -> tuple[Ranking, ...]:
-    """A ranking for each question: runs with the threats that count, the larger table first."""
+    """A ranking for each question: runs with the threats that count, most models and then most runs first."""
     tables: dict[tuple[tuple[str, ...], str], list[_Entry]] = {}
     for entry, threats in asked:
         tables.setdefault((threats, question(entry.folder, entry.seen, threats)), []).append(entry)
     found = [_ranking(members, threats, entries, claims) for (threats, _), members in tables.items()]
-    return tuple(sorted(found, key=lambda r: -len(r.rows)))
+    return tuple(sorted(found, key=lambda r: (-len(r.rows), -sum(len(row.history) for row in r.rows))))
 
 
 def bands(

@@ -248,11 +248,9 @@ def _judged(
     if rule.level == "off":
         return "off", "not checked", None
     if summary.hardest is not None and rule.at_most is not None:
-        return (
-            "passed" if summary.hardest.lost <= rule.at_most * summary.hardest.tried else "failed",
-            str(summary.hardest),
-            None,
-        )
+        found = summary.hardest
+        told = f"{found.lost} of {found.tried} lost: {found.broken} broken, {found.wrong} wrong before any attack"
+        return "passed" if found.lost <= rule.at_most * found.tried else "failed", told, None
     if rule.at_least is None:
         if compared is None:
             return "unjudged", "the run is not complete", None
