@@ -215,17 +215,17 @@ def looked(server, n=24):
 @pytest.mark.parametrize("remember", [True, False])
 def test_calls_under_a_cap_below_one_part_end_in_the_result_of_one_without(tmp_path, remember):
     with served(probabilities) as server:
-        cap, calls, told = looked(server) + (60 if remember else 84), 0, []
+        cap, calls, told = looked(server, 16) + (30 if remember else 46), 0, []
         while True:
             before, of = server.rows, hf.endpoint(server.address, cap=cap, remember=remember)
-            found = run(tmp_path / "a", of=of, n=24, on_event=told.append, **ASKED)
+            found = run(tmp_path / "a", of=of, n=16, on_event=told.append, **ASKED)
             calls, spent = calls + 1, server.rows - before
             assert spent <= cap
             if found.complete:
                 break
             assert found.summary.stopped.startswith("HF245 ")
             assert calls < 60
-        whole = run(tmp_path / "b", of=hf.endpoint(server.address), n=24, **ASKED)
+        whole = run(tmp_path / "b", of=hf.endpoint(server.address), n=16, **ASKED)
     assert calls > 3, "else the cap is not below one part"
     assert essence(found) == essence(whole)
     assert not any("nothing was finished" in event.text for event in told if isinstance(event, Note))
