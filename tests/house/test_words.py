@@ -41,8 +41,9 @@ def parameters(module):
 
 
 def british(text):
-    """Words of a text that are spelled the British way."""
-    return [found.group() for found in BRITISH.finditer(text) if found.group().lower() not in AMERICAN_TOO]
+    """Words of a text that are spelled the British way; the modules of another library are named as they are."""
+    ours = text.replace("from art.defences.", "")
+    return [found.group() for found in BRITISH.finditer(ours) if found.group().lower() not in AMERICAN_TOO]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=label)
