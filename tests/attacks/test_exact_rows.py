@@ -238,6 +238,22 @@ def test_a_witness_beside_the_end_of_a_relation_and_no_claim_that_it_is_the_near
     assert not bool(found.proven)
 
 
+@pytest.mark.parametrize("norm", list(MEASURES))
+def test_a_relation_that_floats_break_by_less_than_the_solver_tells_is_cut_off(norm, monkeypatch):
+    """0.1 + 0.2 is more than 0.3, by less than any tolerance: those cells are forbidden together."""
+    monkeypatch.setattr(relations, "COMBINED", 1)
+    schema = hf.Schema(
+        tuple(hf.Feature(name, low=0, high=0.5, step=0.1, scale=1.0) for name in "ab"), ("a + b <= 0.3",)
+    )
+    x = torch.tensor([[0.1, 0.0]], dtype=torch.float64)
+    found, every = hf.exact_distance(stump(schema, 1, 0.15), x, [0], norm=norm), every_row(schema)
+    may = every[every[:, 1] > 0.15]
+    least = float(schema.ruler.distance(may, x.expand(len(may), -1), MEASURES[norm]).min())
+    assert not bool(schema.validate(torch.tensor([[0.1, 0.2]], dtype=torch.float64)).valid)
+    assert (float(found.distance), bool(found.proven)) == (pytest.approx(least, rel=CLOSE), True)
+    assert schema.validate(found.witness, x).valid.all()
+
+
 def test_what_a_relation_asks_for_beside_a_change_counts_in_linf():
     """The nearest rows of the box search break the relation; the next ones move two columns that it ties together."""
     schema = hf.Schema(

@@ -111,14 +111,10 @@ class Possibles:
                 lower = min(max(lower, made.mip_dual_bound / scale + price.number - slack), limit)
             if made.x is None:
                 return lower
-            point, cells = sheet.point(made.x)
-            paid = self._taken(point, best)
+            paid, held = self._answered(sheet, rows, made, best, held)
             if paid is None:
-                if made.status != OPTIMAL or not (
-                    self._cut(sheet, rows, point, cells) or (held and _inward(sheet, rows))
-                ):
-                    return lower
-                held = held and not self._sought(sheet, point)
+                return lower
+            if paid == np.inf:
                 continue
             if made.status == OPTIMAL and NEAR * limit <= paid <= lower + 2 * GAP * limit < np.inf:
                 return paid
@@ -156,28 +152,39 @@ class Possibles:
                 lower = max(lower, min(shortest, beyond)) if shortest > ends[k] else lower
             if made.x is None:
                 return lower
-            point, cells = sheet.point(made.x)
-            paid = self._taken(point, best)
+            paid, held = self._answered(sheet, rows, made, best, held)
             if paid is None:
+                return lower
+            if paid == np.inf:
                 refused += 1
-                if made.status != OPTIMAL or not (
-                    self._cut(sheet, rows, point, cells) or (held and _inward(sheet, rows))
-                ):
-                    return lower
-                held = held and not self._sought(sheet, point)
             elif not sheet.sought or paid * 1.5 >= limit:  # else once more, in its own units
                 tried.add(k)
         exact = not sheet.sought or best.paid <= lower * (1 + 2 * GAP)
         return best.paid if exact and refused < REFUSED else lower
 
+    def _answered(self, sheet: Sheet, rows: list[Sum], made: Any, best: Found, held: bool) -> tuple[float | None, bool]:
+        """What an answer costs, and whether what is proven after it still holds.
+
+        Infinite where it is no row with another decision, and was forbidden; None where nothing can be done about that.
+        """
+        point, cells = sheet.point(made.x)
+        paid = self._taken(point, best)
+        if paid is not None:
+            return paid, held
+        mended = self._taken(self._mended(point), best)  # dearer than what others may cost, if cells are to blame
+        if made.status == OPTIMAL and self._cut(sheet, rows, point, cells):
+            return np.inf, held
+        if mended is not None or made.status != OPTIMAL or not (held and _inward(sheet, rows)):
+            return mended, held
+        return np.inf, held and not self._sought(sheet, point)
+
     def _taken(self, point: Array, best: Found) -> float | None:
-        """What an answer costs, noted where nothing known is cheaper; None where it is no row with another decision."""
-        there = next((one for one in (point, self._mended(point)) if self.other(one)), None)
-        if there is None:
+        """What a row costs, noted where nothing known is cheaper; None where it is none with another decision."""
+        if not self.other(point):
             return None
-        paid = self.paid(there)
+        paid = self.paid(point)
         if paid <= best.paid:
-            best.paid, best.witness = paid, there
+            best.paid, best.witness = paid, point
         return paid
 
     def _mended(self, point: Array) -> Array:

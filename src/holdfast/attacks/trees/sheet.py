@@ -169,7 +169,8 @@ class Sheet:
         """The row that forbids cells of some slots together."""
         chosen, found = list(slots), Sum({}, 1.0)
         for s in chosen:
-            found = found.plus(self.over(s, np.arange(len(self.slots[s])) == cells[s])).plus(Sum({}, -1.0))
+            held = np.arange(len(self.slots[s])) == cells[s]
+            found = found.plus(self.over(s, held.astype(float))).plus(Sum({}, -1.0))
         return found
 
 
