@@ -161,10 +161,27 @@ def of_histogram(estimator: Any) -> Kept:
     if flags is None:
         return {}
     known = estimator._preprocessor.named_transformers_["encoder"].categories_
+    return {int(j): _words(_there(values)) for j, values in zip(np.flatnonzero(flags), known, strict=True)}
+
+
+def numbers_of(estimator: Any) -> dict[str, dict[str, float]]:
+    """The columns of names of scikit-learn's histogram boosting that it learned as numbers: the number of each word.
+
+    To its encoder the word `3` is not the number 3 but one that it does not know, and so a missing value.
+    """
+    if getattr(estimator, "is_categorical_", None) is None or not hasattr(estimator, "feature_names_in_"):
+        return {}
+    known = estimator._preprocessor.named_transformers_["encoder"].categories_
     return {
-        int(j): _words([value for value in values.tolist() if value == value and value is not None])
-        for j, values in zip(np.flatnonzero(flags), known, strict=True)
+        str(estimator.feature_names_in_[j]): dict(zip(_words(_there(values)), map(float, _there(values)), strict=True))
+        for j, values in zip(np.flatnonzero(estimator.is_categorical_), known, strict=True)
+        if np.asarray(values).dtype.kind in "biuf"
     }
+
+
+def _there(values: NDArray[Any]) -> list[Any]:
+    """The categories of an encoder without the missing value."""
+    return [value for value in values.tolist() if value == value and value is not None]
 
 
 def _words(values: Sequence[Any]) -> tuple[str, ...]:
