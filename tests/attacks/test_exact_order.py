@@ -55,7 +55,7 @@ def test_bounds_exact_distances_and_attacks_are_in_order_in_a_ball(case):
     assert sum(reached.values()) > 2 * len(x)
 
 
-@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 @pytest.mark.parametrize("case", ENSEMBLES, ids=lambda case: case.name)
 def test_and_over_rows_with_missing_values(case, norm):
     x = case.data(n=40, seed=7)[0]

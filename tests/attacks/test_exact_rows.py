@@ -1,4 +1,4 @@
-"""Exact distances in L0, L1 and L2 over the possible rows of small schemas, beside all of these rows."""
+"""Exact distances in four norms over the possible rows of small schemas, beside all of these rows."""
 
 import itertools
 
@@ -16,7 +16,7 @@ from holdfast.models.model import Model
 from holdfast.models.trees.planting import Tree, plant, spread
 from holdfast.threats.tables.tabular import Tabular
 
-MEASURES = {"l0": "features", "l1": "l1", "l2": "l2"}
+MEASURES = {"l0": "features", "l1": "l1", "l2": "l2", "linf": "linf"}
 CLOSE = 2e-6  # of a distance: what the solver proves
 RULES = (
     ("a", "b", "a <= 4 * b + 1"),
@@ -157,6 +157,8 @@ def agrees(seed):
         told = f"{norm} of seed {seed}"
         assert bool(found.proven), told
         assert float(found.distance) == pytest.approx(least, rel=CLOSE), told
+        if norm == "linf" and few > 2:  # no number is sought: one of the distances that cells have, to the last bit
+            assert float(found.distance) == least, told
         assert schema.validate(found.witness, x).valid.all(), told
         if least < np.inf:
             moved += 1
@@ -168,6 +170,8 @@ def agrees(seed):
 @settings(max_examples=25, deadline=None, database=None)
 @given(seed=st.integers(0, 2**40))
 @example(seed=0)
+@example(seed=1073)  # bases of 0.1 whose difference is a whole number, and sums that are none
+@example(seed=2291)  # twice the distance is known when it is found
 def test_the_distances_are_those_of_brute_force_over_all_possible_rows(seed):
     agrees(seed)
 
@@ -175,8 +179,8 @@ def test_the_distances_are_those_of_brute_force_over_all_possible_rows(seed):
 @pytest.mark.slow
 def test_two_thousand_small_schemas_and_not_one_contradiction():
     found = np.array([agrees(seed) for seed in range(2000)])
-    assert found[:, 0].sum() > 3000
-    assert 0 < found[:, 1].sum() < 1500
+    assert found[:, 0].sum() > 4000
+    assert 0 < found[:, 1].sum() < 2000
 
 
 def stump(schema, j, threshold):
@@ -205,6 +209,9 @@ LINE = (hf.Feature("a", low=0, high=4), hf.Feature("b", low=0, high=2), hf.Featu
         ("c >= 2 * a - 1.5", "l1", 0.5 / 4 + 1 / 9000),
         ("c >= 2 * a - 1.5", "l0", 2),
         ("b + 0.7 == 2 * a", "l1", 0.5 / 4 + 1.0 / 2),
+        ("a <= 2 * b", "linf", 0.5 / 4),
+        ("c >= 2 * a - 1.5", "linf", 0.5 / 4),
+        ("b + 0.7 == 2 * a", "linf", 1.0 / 2),
     ],
 )
 def test_a_linear_relation_between_numbers_without_end(rule, norm, least):
@@ -219,15 +226,82 @@ def test_a_linear_relation_between_numbers_without_end(rule, norm, least):
     assert float(found.lower) == pytest.approx(least, rel=1e-5)
 
 
-def test_a_witness_beside_the_end_of_a_relation_and_no_claim_that_it_is_the_nearest():
+@pytest.mark.parametrize(("norm", "times", "far"), [("l1", 1000, 0.5 / 4), ("linf", 8000, 0.0)])
+def test_a_witness_beside_the_end_of_a_relation_and_no_claim_that_it_is_the_nearest(norm, times, far):
     """At a just above 1 the relation asks for c = 1001; within the solver's tolerance 1000 will do."""
-    schema = hf.Schema(LINE, ("c >= 1000 * a",))
-    x = torch.tensor([[0.5, 0.3, 600.0]], dtype=torch.float64)
-    found = hf.exact_distance(stump(schema, 0, 1.0), x, [0], norm="l1")
+    schema = hf.Schema(LINE, (f"c >= {times} * a",))
+    x = torch.tensor([[0.5, 0.3, times * 0.6]], dtype=torch.float64)
+    found = hf.exact_distance(stump(schema, 0, 1.0), x, [0], norm=norm)
     assert schema.validate(found.witness, x).valid.all()
-    assert float(found.distance) == pytest.approx(0.5 / 4 + 401 / 9000)
-    assert float(found.lower) == pytest.approx(0.5 / 4 + 400 / 9000, rel=1e-5)
+    assert float(found.distance) == pytest.approx(far + (times * 0.4 + 1) / 9000)
+    assert float(found.lower) == pytest.approx(far + times * 0.4 / 9000, rel=1e-5)
     assert not bool(found.proven)
+
+
+@pytest.mark.parametrize("norm", list(MEASURES))
+def test_a_relation_that_floats_break_by_less_than_the_solver_tells_is_cut_off(norm, monkeypatch):
+    """0.1 + 0.2 is more than 0.3, by less than any tolerance: those cells are forbidden together."""
+    monkeypatch.setattr(relations, "COMBINED", 1)
+    schema = hf.Schema(
+        tuple(hf.Feature(name, low=0, high=0.5, step=0.1, scale=1.0) for name in "ab"), ("a + b <= 0.3",)
+    )
+    x = torch.tensor([[0.1, 0.0]], dtype=torch.float64)
+    found, every = hf.exact_distance(stump(schema, 1, 0.15), x, [0], norm=norm), every_row(schema)
+    may = every[every[:, 1] > 0.15]
+    least = float(schema.ruler.distance(may, x.expand(len(may), -1), MEASURES[norm]).min())
+    assert not bool(schema.validate(torch.tensor([[0.1, 0.2]], dtype=torch.float64)).valid)
+    assert (float(found.distance), bool(found.proven)) == (pytest.approx(least, rel=CLOSE), True)
+    assert schema.validate(found.witness, x).valid.all()
+
+
+def test_what_a_relation_asks_for_beside_a_change_counts_in_linf():
+    """The nearest rows of the box search break the relation; the next ones move two columns that it ties together."""
+    schema = hf.Schema(
+        (
+            hf.Feature("a", "integer", low=0, high=5, scale=1.0),
+            hf.Feature("b", "integer", low=0, high=20, scale=1.0),
+            hf.Feature("c", "binary", scale=0.25),
+        ),
+        ("a == 0 or b >= 7 or c == 1",),
+    )
+    for row, far in (([0.0, 0, 0], 4.0), ([0.0, 1, 0], 4.0), ([0.0, 4, 0], 3.0)):
+        x = torch.tensor([row], dtype=torch.float64)
+        found = hf.exact_distance(stump(schema, 0, 0.5), x, [0])
+        assert (found.distance.item(), found.lower.item(), bool(found.proven)) == (far, far, True)
+        assert schema.validate(found.witness, x).valid.all()
+    assert found.witness[0, 1] == 7
+    far = hf.exact_distance(stump(schema, 0, 0.5), x, [0], within=3.0)
+    assert (far.distance.item(), far.lower.item()) == (np.inf, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("held", "before", "after", "far"),
+    [
+        ([hf.Feature("a", "categorical", levels=("x", "y"), scale=4.0)], [0.0], [1.0], 0.25),
+        ([hf.Feature("a", "integer", low=0, high=9, missing=True, scale=0.1)], [0.0], [np.nan], 1.0),
+        ([hf.Feature(f"a{i}", "one-hot", group="a", scale=2.0) for i in (0, 1)], [0.0, 1.0], [1.0, 0.0], 0.5),
+    ],
+)
+def test_groups_gaps_and_categories_move_in_linf(held, before, after, far):
+    """Two columns decide for 1: a number ten units away, and what no box around the row holds."""
+    schema = hf.Schema((hf.Feature("n", "integer", low=0, high=20, scale=1.0), *held))
+    tree = Tree(
+        feature=np.array([0, 1, -1, -1, -1]), threshold=np.array([9.5, 0.5, 0, 0, 0]),
+        left=np.array([1, 3, -1, -1, -1]), right=np.array([2, 4, -1, -1, -1]),
+        value=np.array([[0.0], [0.0], [1.0], [-1.0], [1.0]]), missing=np.zeros(5, int),
+        members={1: [0]} if held[0].kind == "categorical" else {},
+    )  # fmt: skip
+    form = plant([tree], library="test", features=len(schema.features), base=[0.0])
+
+    def ask(x):
+        sums = torch.from_numpy(form.sums(x.numpy()))
+        return torch.cat([torch.zeros_like(sums), sums], 1)
+
+    model = Model(Tabular(schema), 2, scores=ask, trees=lambda: form)
+    x = torch.tensor([[0.0, *before]], dtype=torch.float64)
+    found = hf.exact_distance(model, x, [0])
+    assert (found.distance.item(), bool(found.proven)) == (far, True)
+    assert found.witness[0, 1:].nan_to_num(-1).tolist() == np.nan_to_num(after, nan=-1).tolist()
 
 
 def test_what_no_program_holds_is_refused_by_name():
@@ -236,6 +310,8 @@ def test_what_no_program_holds_is_refused_by_name():
         ("a / b <= 3 or c == 2", "l1", "the relation a / b <= 3 or c == 2"),
         ("a < 2 * b", "l0", r"the relation a < 2 \* b"),
         ("a <= 2 * b", "l2", r"a <= 2 \* b, of a with more than 128 values"),
+        ("c >= 9000 * a * b", "linf", r"the relation c >= 9000 \* a \* b"),
+        ("a < 2 * b", "linf", r"the relation a < 2 \* b"),
     ):
         schema = hf.Schema(LINE, (rule,))
         x = torch.tensor([[0.5, 0.3, 2.0]], dtype=torch.float64)
@@ -257,7 +333,8 @@ def test_budget_clock_and_within_leave_a_bound_from_below():
             early = hf.exact_distance(model, x[:4], y, norm=norm, **limits)
             assert (early.lower <= whole.distance * (1 + CLOSE)).all()
             assert (early.distance >= whole.distance * (1 - CLOSE)).all()
-        assert not hf.exact_distance(model, x[:4], y, norm=norm, seconds=1e-9).proven.any()
+        if norm != "linf":  # whose boxes are no program
+            assert not hf.exact_distance(model, x[:4], y, norm=norm, seconds=1e-9).proven.any()
         middle = float(whole.distance.median()) * (1 + 1e-4)
         near = hf.exact_distance(model, x[:4], y, norm=norm, within=middle)
         assert torch.equal(near.distance < np.inf, whole.distance < middle)
@@ -280,7 +357,7 @@ def test_a_missing_value_that_must_stay_is_one_cell(norm, rule):
         assert bool(found.proven)
 
 
-@pytest.mark.parametrize("norm", ["l1", "l2"])
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 @pytest.mark.parametrize("within", [np.inf, 50.0])
 def test_ranges_of_a_hundred_million_units_make_no_false_proof(norm, within):
     """What the farthest cells cost had been 1e16 times what the nearest did, beyond what the solver tells apart."""
@@ -300,7 +377,7 @@ def test_ranges_of_a_hundred_million_units_make_no_false_proof(norm, within):
             for v, c in zip(row, last, strict=True)
         ]
         every = torch.from_numpy(np.stack([one.ravel() for one in np.meshgrid(*cells)], 1))
-        far = torch.linalg.vector_norm(every - row, ord=int(norm[1]), dim=1)
+        far = torch.linalg.vector_norm(every - row, ord=float(norm[1:]), dim=1)
         every = every[order := far.argsort()][:20_000]
         least = float(far[order[int((model.predict(every) != label[i]).int().argmax())]])
         assert float(found.lower[i]) <= least * (1 + CLOSE)

@@ -70,10 +70,12 @@ def fit(name, space):
     frame = typed(space, x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name == "lightgbm":
+        if name.startswith("lightgbm"):
+            forest = {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.7}
             made = pytest.importorskip("lightgbm").LGBMClassifier(
-                n_estimators=6, min_data_per_group=5, cat_smooth=1, n_jobs=1, verbose=-1
-            )
+                n_estimators=6, min_data_per_group=5, cat_smooth=1, n_jobs=1, verbose=-1,
+                **(forest if name == "lightgbm, forest" else {}),
+            )  # fmt: skip
         elif name == "xgboost":
             made = pytest.importorskip("xgboost").XGBClassifier(
                 n_estimators=6, enable_categorical=True, max_cat_to_onehot=2, n_jobs=1
@@ -84,15 +86,12 @@ def fit(name, space):
             made = pytest.importorskip("catboost").CatBoostClassifier(**told, cat_features=["job", "side"])
         else:
             made = HistGradientBoostingClassifier(max_iter=6, categorical_features="from_dtype", min_samples_leaf=5)
-            frame["side"] = frame["side"].astype(str).astype("category")
         return made.fit(frame, y)
 
 
 def said(name, made, space, x):
     """The library's own answers to the raw rows, with the categories of its training where it asks for them."""
     frame = typed(space, x)
-    if name == "histogram":
-        frame["side"] = frame["side"].astype(str)
     if name == "xgboost":
         frame["job"] = pandas.Categorical(space.frame(x)["job"], categories=sorted(JOBS[:6]))
         frame["side"] = pandas.Categorical(space.frame(x)["side"].astype(int), categories=[-1, 0, 1])
@@ -101,7 +100,7 @@ def said(name, made, space, x):
         return made.predict_proba(frame)
 
 
-LIBRARIES = ("lightgbm", "xgboost", "histogram", "catboost", "catboost, words")
+LIBRARIES = ("lightgbm", "lightgbm, forest", "xgboost", "histogram", "catboost", "catboost, words")
 
 
 def space_for(name):
@@ -218,3 +217,35 @@ def test_a_booster_of_bare_codes_reads_levels_by_their_places_where_nothing_else
     numbers = dataclasses.replace(features[1], levels=("3", "4", "9"))
     with pytest.raises(ModelError, match="HF280 .*these numbers or their places"):
         hf.wrap(made, hf.Schema((features[0], numbers, *coded.features[2:])))
+
+
+@pytest.mark.parametrize(
+    "words", [("Äb", "zeta", "cook"), ("Äb", "Örtlich", "zeta"), ("łódź", "née", "ünï", "a"), ("a", "b")]
+)
+def test_xgboost_cuts_words_that_are_not_ascii_and_they_are_found_all_the_same(words):
+    xgboost = pytest.importorskip("xgboost")
+    draw = np.random.default_rng(0)
+    codes = draw.integers(0, len(words), 300)
+    frame = pandas.DataFrame(
+        {"word": pandas.Categorical([words[code] for code in codes]), "n": draw.integers(0, 4, 300)}
+    )
+    made = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True, n_jobs=1)
+    made.fit(frame, (codes % 2 == 0) ^ (draw.random(300) < 0.1))
+    schema = hf.Schema((hf.Feature("word", "categorical", levels=words), hf.Feature("n", "integer", low=0, high=3)))
+    x = torch.from_numpy(np.stack([codes, frame["n"]], 1).astype(float))
+    model = settle(hf.wrap(made, schema), x[:9])
+    want = made.predict_proba(frame)
+    assert np.abs(model.answer(x).scores.softmax(1).double().numpy() - want).max() <= 1e-6
+    assert np.abs(model.trees().scores(x.numpy()) - want).max() <= 1e-6
+    assert len(np.unique(want.round(6), axis=0)) > 1
+
+
+def test_words_that_xgboost_has_cut_beyond_telling_are_refused():
+    """Of two words of three letters nothing is left that tells them apart."""
+    xgboost = pytest.importorskip("xgboost")
+    words = ("ääääääääää", "öab", "öcd")
+    frame = pandas.DataFrame({"word": pandas.Categorical(words * 20), "n": np.arange(60) % 4})
+    made = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True, n_jobs=1).fit(frame, [0, 1, 1] * 20)
+    features = hf.Feature("word", "categorical", levels=words), hf.Feature("n", "integer", low=0, high=3)
+    with pytest.raises(ModelError, match="^HF280 .*never met"):
+        hf.wrap(made, hf.Schema(features))

@@ -139,9 +139,11 @@ def _xgboost(model: Any) -> Known:
 def _lightgbm(model: Any) -> Known:
     booster = _fitted(model, lightgbm.booster_of)
     _decides(lightgbm.objective_of(booster), ("binary", "multiclass", "multiclassova"))
-    outputs = booster.num_model_per_iteration()
+    outputs, rounds = booster.num_model_per_iteration(), booster.best_iteration
+    mean = booster.dump_model(num_iteration=1)["average_output"]  # of a forest, whose raw scores are sums
+    trees = (rounds if rounds > 0 else booster.current_iteration()) if mean else 1
     return (
-        lambda x: booster.predict(x, raw_score=True, num_threads=1),
+        lambda x: booster.predict(x, raw_score=True, num_threads=1) / trees,
         lambda x: booster.predict(x, num_threads=1),
         max(outputs, 2),
         lambda: str(booster.model_to_string()).encode(),

@@ -5,6 +5,7 @@ words. A word that was not there in training is what each library makes of it: a
 scikit-learn, a word like any other for CatBoost. XGBoost answers no such row, and such a level is refused.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def tables_of(model: Any, schema: Schema) -> Tables:
         ModelError: HF280 for columns that are names for one of the two and numbers for the other, for levels of which
             nothing tells what they were for the library, and for gaps among words where the library takes none.
     """
-    kept = _kept(model)
+    kept = _kept(model, schema)
     words, whole = library_of(model) == "catboost", library_of(model) == "xgboost"
     found: dict[int, NDArray[Any]] = {}
     for j, feature in enumerate(schema.features):
@@ -112,16 +113,16 @@ def _numbers(feature: Feature) -> NDArray[np.float64]:
     )
 
 
-def _kept(model: Any) -> Kept:
+def _kept(model: Any, schema: Schema) -> Kept:
     library = library_of(model)
     if library == "catboost":
         return dict.fromkeys(map(int, model.get_cat_feature_indices()))
     if library == "xgboost":
-        return _of_xgboost(xgboost.booster_of(model))
+        return _of_xgboost(xgboost.booster_of(model), schema)
     return _of_lightgbm(lightgbm.booster_of(model)) if library == "lightgbm" else of_histogram(model)
 
 
-def _of_xgboost(booster: Any) -> Kept:
+def _of_xgboost(booster: Any, schema: Schema) -> Kept:
     """The types of its columns, and the categories that files of XGBoost 3.1 and later keep."""
     types = booster.feature_types or ()
     named = [j for j, kind in enumerate(types) if kind == "c"]
@@ -129,8 +130,33 @@ def _of_xgboost(booster: Any) -> Kept:
     if named and hasattr(booster, "get_categories"):
         for j, (_, values) in enumerate(booster.get_categories(export_to_arrow=True).to_arrow() or ()):
             if j in told and values is not None and len(values):
-                told[j] = _words(getattr(values, "dictionary", values).to_pylist())
+                told[j] = _read(getattr(values, "dictionary", values), schema.features[j].levels)
     return told
+
+
+def _read(values: Any, levels: Sequence[str]) -> tuple[str, ...]:
+    """The categories of an arrow array, where words stand as XGBoost 3.2 writes them.
+
+    It counts letters where the ends of words are bytes, so that words are cut from the first that is not ASCII on, and
+    the last bytes are lost. The letters before are told by the ends all the same, and the rest by the levels, where one
+    alone has as many letters and begins so.
+    """
+    if str(values.type) not in ("string", "large_string"):
+        return _words(values.to_pylist())
+    _, ends, data = values.buffers()
+    counted = np.frombuffer(ends, np.int32 if str(values.type) == "string" else np.int64)
+    places = counted[values.offset : values.offset + len(values) + 1].tolist()
+    raw = data.to_pybytes()[: places[-1]]
+    found = tuple(raw[a:b].decode(errors="replace") for a, b in itertools.pairwise(places))
+    if raw.isascii() or set(levels) <= set(found):
+        return found
+    text = raw.decode(errors="ignore")
+    words = [text[a:b] for a, b in itertools.pairwise(places)]
+    for i, size in enumerate(np.diff(places).tolist()):
+        if len(words[i]) < size:
+            fits = [one for one in levels if len(one) == size and one.startswith(words[i]) and one not in words]
+            words[i] = fits[0] if len(fits) == 1 else words[i]
+    return tuple(words) if set(levels) <= set(words) else found
 
 
 def _of_lightgbm(booster: Any) -> Kept:
@@ -161,10 +187,27 @@ def of_histogram(estimator: Any) -> Kept:
     if flags is None:
         return {}
     known = estimator._preprocessor.named_transformers_["encoder"].categories_
+    return {int(j): _words(_there(values)) for j, values in zip(np.flatnonzero(flags), known, strict=True)}
+
+
+def numbers_of(estimator: Any) -> dict[str, dict[str, float]]:
+    """The columns of names of scikit-learn's histogram boosting that it learned as numbers: the number of each word.
+
+    To its encoder the word `3` is not the number 3 but one that it does not know, and so a missing value.
+    """
+    if getattr(estimator, "is_categorical_", None) is None or not hasattr(estimator, "feature_names_in_"):
+        return {}
+    known = estimator._preprocessor.named_transformers_["encoder"].categories_
     return {
-        int(j): _words([value for value in values.tolist() if value == value and value is not None])
-        for j, values in zip(np.flatnonzero(flags), known, strict=True)
+        str(estimator.feature_names_in_[j]): dict(zip(_words(_there(values)), map(float, _there(values)), strict=True))
+        for j, values in zip(np.flatnonzero(estimator.is_categorical_), known, strict=True)
+        if np.asarray(values).dtype.kind in "biuf"
     }
+
+
+def _there(values: NDArray[Any]) -> list[Any]:
+    """The categories of an encoder without the missing value."""
+    return [value for value in values.tolist() if value == value and value is not None]
 
 
 def _words(values: Sequence[Any]) -> tuple[str, ...]:

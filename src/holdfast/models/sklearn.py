@@ -19,9 +19,9 @@ from holdfast.core.errors import ModelError
 from holdfast.models.borrow import borrowed
 from holdfast.models.function import Asked
 from holdfast.models.model import Model
-from holdfast.models.native import tables_of
+from holdfast.models.native import numbers_of, tables_of
 from holdfast.models.source import Source
-from holdfast.models.tables import Arrays, Feed, feed_of, same_classes, takes_codes
+from holdfast.models.tables import Arrays, Feed, Frames, feed_of, same_classes, takes_codes
 from holdfast.models.trees.form import Trees
 from holdfast.models.trees.histogram import read_histogram
 from holdfast.models.trees.read import reader_of
@@ -62,6 +62,8 @@ def from_sklearn(estimator: BaseEstimator, space: Box, *, name: str | None = Non
     if isinstance(space, Tabular):
         same_classes(names, space.schema)
         feed = _as_given if twin is not None else feed_of(estimator, space)
+        if isinstance(feed, Frames) and (numbers := numbers_of(estimator)):
+            feed = dataclasses.replace(feed, numbers=numbers)
         twin = twin or table_twin(estimator, space, feed)
     decide = Decide(_quiet(estimator.predict, feed), names)
     notes = () if _plain(names) else (f"class i is classes_[i] of {', '.join(map(str, names[:10].tolist()))}",)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,19 @@ class Frames:
     Args:
         space: Whose rows the codes are.
         names: The columns that are shown, in this order; all of the schema's unless given.
+        numbers: Columns whose words stand for numbers in the model, and these; a word without one is missing.
     """
 
     space: Tabular
     names: tuple[str, ...] = ()
+    numbers: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def __call__(self, x: np.ndarray) -> Any:
         """A data frame."""
         frame = self.space.frame(x)
+        for name, found in self.numbers.items():
+            if self.space.schema.by_name[name].levels:
+                frame[name] = np.array([found.get(word, np.nan) for word in frame[name]], np.float64)
         return frame[list(self.names)] if self.names else frame
 
 

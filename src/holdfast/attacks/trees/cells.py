@@ -19,8 +19,8 @@ from holdfast.threats.tables.measuring import Measure
 from holdfast.threats.tables.schema import Schema
 
 Array = NDArray[Any]
-MEASURES: dict[str, Measure] = {"l0": "features", "l1": "l1", "l2": "l2"}
-POWERS = {"l0": 0, "l1": 1, "l2": 2}
+MEASURES: dict[str, Measure] = {"l0": "features", "l1": "l1", "l2": "l2", "linf": "linf"}
+POWERS = {"l0": 0, "l1": 1, "l2": 2, "linf": 1}
 
 FEW = 128
 """A column of a relation with at most so many possible values has a cell for each."""
@@ -37,7 +37,8 @@ class Slot:
         columns: Its columns.
         values: Of the member of each cell that is nearest to the row, `(cells, columns)`.
         low, high: Between what a number lies in each cell, `(cells,)`; of a group and a missing value its codes.
-        paid: What a change into each cell adds to the sum, `(cells,)`: |d|, d^2 or 1, in standardized units.
+        paid: What a change into each cell adds to the sum, `(cells,)`: |d|, d^2 or 1, in standardized units; in Linf
+            |d|, of which the largest counts.
         moves: Whether the number inside a cell is sought, as a relation speaks of a column of many values.
     """
 
@@ -79,7 +80,7 @@ def slots_of(schema: Schema, field: Field, row: Array, norm: str, related: dict[
         schema: What the row may become.
         field: The trees.
         row: Codes.
-        norm: "l0", "l1" or "l2".
+        norm: "l0", "l1", "l2" or "linf".
         related: The columns of relations, and one relation of each as text.
 
     Raises:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.attacks.trees.field import Field, gains_of, least
-from holdfast.attacks.trees.possible import Possible
+from holdfast.attacks.trees.possible import Possible, left_out
 from holdfast.attacks.trees.possible_program import Possibles
 from holdfast.attacks.trees.program import POWERS, Boxes, Found, Program, cheapest, cost, length, shrunk
 from holdfast.attacks.trees.search import nearest
@@ -87,12 +87,12 @@ def exact_distance(
     second to many seconds. Both take exponentially many boxes in the worst case.
 
     On a schema distances are over the possible rows, in its standardized units (`Ruler`): steps, ranges, immutable
-    columns and directions hold, and every witness passes `schema.validate`. In L0, L1 and L2 one-hot groups, levels and
-    missing values move as the schema lets them, and the program holds the relations: linear ones, and any over columns
-    of few values; others are refused by name. A relation between numbers without steps holds there within the solver's
-    tolerance, and what the witness costs more is left between `lower` and the distance. In Linf one-hot groups and
-    missing values stay as they are and relations are held by the witness, not by the search: where the nearest row
-    breaks one, the distance is infinite and not proven, and `lower` is true of rows with the same groups and gaps.
+    columns and directions hold, one-hot groups, levels and missing values move as the schema lets them, and every
+    witness passes `schema.validate`. A program holds the relations: linear ones, and any over columns of few values;
+    others are refused by name. A relation between numbers without steps holds there within the solver's tolerance, and
+    what the witness costs more is left between `lower` and the distance. In Linf the boxes are searched first, with
+    groups, gaps and categories as they are; a few programs follow only where the row found breaks a relation, or where
+    changing one of these may be nearer.
 
     Args:
         model: A wrapped tree ensemble.
@@ -101,7 +101,7 @@ def exact_distance(
         norm: "linf", "l0", "l1" or "l2".
         budget: Boxes to look at for a row, at most; in a program, nodes of its tree.
         within: Distances from here on are of no interest.
-        seconds: For the programs of a row, by the clock; Linf is limited by `budget` alone.
+        seconds: For the programs of a row, by the clock; the search of boxes is limited by `budget` alone.
 
     Raises:
         ModelError: HF271 for a model without trees, HF270 for one whose trees cannot be read, or not be cut at the
@@ -121,7 +121,7 @@ def exact_distance(
     rows = x.cpu().numpy().reshape(len(x), -1)
     around = _around(model, field, x, rows)
     strict, column = field.strict(model), -1 if model.threshold is None else model.threshold.column
-    one_row = _nearest(model, x, field) if norm == "linf" else _programs(model, x, norm, field)
+    one_row = _measure(model, x, norm, field)
     found = [
         one_row(strict if own == column else field, row, int(own), how, near())
         for row, own, near in zip(rows, label.tolist(), around, strict=True)
@@ -153,8 +153,6 @@ def _asked_of(model: Model, x: Tensor, label: Tensor, found: list[Measured]) -> 
     """What was found for each row, where the model itself answers otherwise than `label` at the witness."""
     distance, lower = (torch.tensor([one[i] for one in found], dtype=torch.float64) for i in (0, 1))
     witness = torch.from_numpy(np.stack([one[3] for one in found]) if found else x.cpu().numpy()).to(x).reshape(x.shape)
-    if isinstance(model.space, Tabular):  # relations are not searched for
-        witness = torch.where(model.space.schema.validate(witness, x).valid.to(x.device)[:, None], witness, x)
     distance[model.predict(witness).cpu() == label.cpu()] = torch.inf
     return Distances(
         distance=distance,
@@ -227,22 +225,22 @@ def _asked(model: Model, x: Tensor) -> Callable[[NDArray[Any]], int]:
     return lambda row: int(model.predict(torch.from_numpy(row[None]).to(x).reshape(1, *x.shape[1:]))[0])
 
 
-def _programs(model: Model, x: Tensor, norm: str, plain: Field) -> Measure:
-    """What measures a row in L0, L1 or L2."""
+def _measure(model: Model, x: Tensor, norm: str, plain: Field) -> Measure:
+    """What measures a row in a norm."""
     by = _By(norm=norm, ask=_asked(model, x), first=_nearest(model, x, plain))
     if isinstance(model.space, Tabular):
         return functools.partial(_tabled, by, model.space.schema)
-    return functools.partial(_programmed, by)
+    return by.first if norm == "linf" else functools.partial(_programmed, by)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class _By:
-    """How rows are measured in L0, L1 or L2.
+    """How rows are measured.
 
     Args:
         norm: Which.
         ask: A row -> the model's own class.
-        first: Measures it in Linf.
+        first: Measures it in Linf, by its boxes alone.
     """
 
     norm: str
@@ -259,19 +257,24 @@ def _tabled(
     how: Search,
     around: tuple[NDArray[Any], ...],
 ) -> Measured:
-    """One row of a table in L0, L1 or L2: distance, lower bound, boxes looked at, witness."""
-    norm, ask = by.norm, by.ask
-    far, near, looked, witness = by.first(field, row, label, dataclasses.replace(how, within=np.inf), around)
+    """One row of a table: distance, lower bound, boxes looked at, witness."""
+    norm, ask, first = by.norm, by.ask, how if by.norm == "linf" else dataclasses.replace(how, within=np.inf)
+    far, near, looked, witness = by.first(field, row, label, first, around)
     if far == 0:
         return far, near, looked, witness
     possible = Possibles(schema=schema, row=row, label=label, norm=norm, ask=ask)
-    limit = how.within ** max(POWERS[norm], 1)
+    limit = how.within ** max(POWERS.get(norm, 1), 1)
     best = Found(witness=row, paid=limit, lower=0.0, boxes=looked)
     if np.isfinite(far) and possible.other(witness):
-        better = shrunk(lambda tried: ask(tried) if possible.possible(tried) else label, row, witness, label)
+        better = witness
+        if norm != "linf":
+            better = shrunk(lambda tried: ask(tried) if possible.possible(tried) else label, row, witness, label)
         if (paid := possible.paid(better)) < limit:
             best.witness, best.paid = better, paid
-    possible.search(field, best, how.budget, how.seconds)
+    if norm == "linf":
+        best.lower = min(near, left_out(schema, field, row), best.paid)
+    if best.lower < best.paid:
+        possible.search(field, best, how.budget, how.seconds)
     there = best.paid < limit
     return (length(best.paid, norm) if there else np.inf), length(best.lower, norm), best.boxes, best.witness
 
@@ -279,7 +282,7 @@ def _tabled(
 def _programmed(
     by: _By, field: Field, row: NDArray[Any], label: int, how: Search, around: tuple[NDArray[Any], ...]
 ) -> Measured:
-    """One row in L0, L1 or L2, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
+    """One row of numbers, from the nearest witness in Linf: distance, lower bound, boxes looked at, witness."""
     norm, ask = by.norm, by.ask
     far, near, looked, witness = by.first(field, row, label, dataclasses.replace(how, within=np.inf), around)
     if far == 0 or (np.isinf(far) and np.isinf(near)):

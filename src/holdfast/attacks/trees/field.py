@@ -18,6 +18,9 @@ from holdfast.models.trees.rounding import last_left
 
 AGREE = 1e-6  # of the largest sum: how far a decision may be from the arrays' own before nothing is searched
 ROOM = 2**27  # bytes of boxes that are kept
+EXACT = {"float32": 2.0**24, "float64": 2.0**53}
+"""Whole numbers up to here have no rounding."""
+
 ROUNDING = 8  # times the rounding error of a sum, what a check by leaves allows where classes share their trees
 
 
@@ -120,6 +123,13 @@ class Field:
         return np.concatenate([np.zeros_like(found), found], 1) if found.shape[1] == 1 else found
 
     @functools.cached_property
+    def whole(self) -> bool:
+        """Whether leaves and bases are whole numbers, and their sums small enough to be exact."""
+        values, base = self.sums[0], self.values
+        parts = all(bool((part == np.round(part)).all()) for part in (values, base, self.trees.values, self.trees.base))
+        return parts and not self.trees.shift.any() and float(self.largest.max()) < EXACT[self.trees.precision]
+
+    @functools.cached_property
     def told(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the greatest value that some tree tells from others, inside the bounds, `(features,)` each.
 
@@ -204,6 +214,9 @@ def gains_of(
 
 
 def least(field: Field, gains: NDArray[Any], offset: float, slack: float, tied: bool) -> float:
-    """What the regions have to add up to at least; between the sums, where they are whole and so without rounding."""
-    whole = bool((gains == np.round(gains)).all()) and offset == round(offset) and not field.trees.shift.any()
+    """What the regions have to add up to at least; between the sums, where they are whole and so without rounding.
+
+    Leads may be whole where the sums are not: equal bases of 0.1 leave nothing of their difference, and round apart.
+    """
+    whole = field.whole and bool((gains == np.round(gains)).all()) and offset == round(offset)
     return -offset + (0.5 if tied else -0.5) if whole else -offset - slack

@@ -1,4 +1,4 @@
-"""Which codes of a table a row may take where the boxes of trees are searched, and what a change counts."""
+"""Which codes of a table a row may take where boxes of trees are searched, what a change counts, what is left out."""
 
 import dataclasses
 from typing import Any
@@ -11,6 +11,7 @@ from holdfast.attacks.trees.field import Field
 from holdfast.threats.tables.feature import Feature
 from holdfast.threats.tables.genomes import Genomes
 from holdfast.threats.tables.region import TableRegion
+from holdfast.threats.tables.schema import Schema
 
 Array = NDArray[Any]
 
@@ -59,6 +60,28 @@ class Possible:
         far = np.zeros(len(tree_of))
         np.maximum.at(far, np.repeat(np.arange(len(tree_of)), np.diff(start)), gap)
         return tree_of, leaf_of, far, start, limit_of, lows, highs
+
+
+def left_out(schema: Schema, field: Field, row: Array) -> float:
+    """The least change in Linf that is in no box around a row: of a one-hot group, a gap or a category; inf for none.
+
+    Args:
+        schema: What the row may become.
+        field: The trees.
+        row: Codes `(features,)`.
+    """
+    ranges, unit, gone = schema.ranges, schema.ruler.unit.numpy(), np.isnan(row)
+    free = ~ranges.immutable.numpy()
+    gaps = free & (ranges.way == 0).numpy() & (gone | ranges.missing.numpy())
+    least = 1.0 if gaps.any() else np.inf
+    for columns in map(list, schema.groups):
+        if free[columns[0]]:
+            own = row[columns] == 1
+            least = min(least, float(unit[columns][own].sum() + unit[columns][~own].min(initial=np.inf)) / 2)
+    for j in np.flatnonzero(free & ~gone & field.trees.categorical):
+        feature = schema.features[j]
+        least = min(least, float(unit[j]) * (float(feature.step or 0) if feature.ordered else 1.0))
+    return least
 
 
 def stepped(

@@ -1,6 +1,7 @@
 """The columns and rows of a mixed integer program over cells: which cell every slot is in, which leaf every tree."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,7 +33,8 @@ class Sheet:
 
     A binary for each cell of a slot but the last says whether the slot is in it or in one before it; so the binaries of
     a slot are in order, and any sum over its cells is linear in them. A share for each leaf adds to one in every tree.
-    A number that is sought inside its cell has a column (in steps, where it has some) and, in L1, one for its change.
+    A number that is sought inside its cell has a column (in steps, where it has some) and, in L1, one for its change;
+    in Linf one column is at least every such change.
 
     Args:
         slots: Their cells.
@@ -40,11 +42,11 @@ class Sheet:
         row: The codes `(features,)`.
         steps: Of each column of the table, 0 for all numbers.
         scales: One standardized unit of each column of the table.
-        far: Whether changes of sought numbers are added up, as in L1.
+        norm: "l1", where changes of sought numbers are added up, "linf", where the largest counts, or another.
     """
 
     def __init__(
-        self, slots: Sequence[Slot], leaves: Leaves, row: Array, steps: Array, scales: Array, far: bool
+        self, slots: Sequence[Slot], leaves: Leaves, row: Array, steps: Array, scales: Array, norm: str
     ) -> None:
         self.slots, self.leaves, self.row, self.steps = slots, leaves, row, steps
         self.first = np.cumsum([0, *(len(slot) - 1 for slot in slots)])
@@ -58,10 +60,13 @@ class Sheet:
         self.farther = Sum({})
         self._ordered()
         self._trees()
+        largest = self._add(0.0, np.inf, False) if norm == "linf" and any(slot.moves for slot in slots) else None
         for s, slot in enumerate(slots):
             if slot.moves:
-                self._seek(s, slot, float(scales[slot.columns[0]]) if far else 0.0)
-        self.celled = [s for s, slot in enumerate(slots) if not (slot.moves and far)]
+                self._seek(s, slot, float(scales[slot.columns[0]]) if norm in ("l1", "linf") else 0.0, largest)
+        if largest is not None:
+            self.farther = Sum({largest: 1.0})
+        self.celled = [s for s, slot in enumerate(slots) if not (slot.moves and norm == "l1")]
         for s in sorted(set(range(len(slots))) - set(self.celled)):  # a missing value, or a number that was missing
             there = slots[s].missing
             gone = there if not np.isnan(row[slots[s].columns[0]]) else ~there
@@ -105,8 +110,8 @@ class Sheet:
                     inside = {self.binaries + leaf: 1.0 for leaf, mask in held.items() if not (mask & ~cells).any()}
                     self.rows.append(Sum(inside).plus(self.over(s, cells.astype(float)), -1.0))
 
-    def _seek(self, s: int, slot: Slot, scale: float) -> None:
-        """A number inside its cell; where `scale` is given, what its change adds to the price."""
+    def _seek(self, s: int, slot: Slot, scale: float, largest: int | None) -> None:
+        """A number inside its cell; where `scale` is given, what its change adds to the price, or its `largest`."""
         j, there = slot.columns[0], ~slot.missing
         step = float(self.steps[j]) or 1.0
         low, high = float(slot.low[there].min()), float(slot.high[there].max())
@@ -116,12 +121,25 @@ class Sheet:
         self.rows.append(number.plus(self.over(s, np.where(there, slot.high, high)), -1.0))
         if scale and not np.isnan(self.row[j]):
             reach = max(high - self.row[j], self.row[j] - low) / scale
-            far = self._add(0.0, reach, False)
+            far = self._add(0.0, reach, False) if largest is None else largest
             gone = self.over(s, slot.missing * reach)
             for sign in (1.0, -1.0):  # none where the value is missing
                 change = Sum({}, -sign * float(self.row[j]) / scale).plus(number, sign / scale)
                 self.rows.append(change.plus(Sum({far: 1.0}), -1.0).plus(gone, -1.0))
-            self.farther = self.farther.plus(Sum({far: 1.0}))
+            if largest is None:
+                self.farther = self.farther.plus(Sum({far: 1.0}))
+
+    @functools.cached_property
+    def bound(self) -> tuple[Any, Array]:
+        """The rows that bind cells, leaves and numbers: `A z <= b`."""
+        return matrix(self.rows, self.width)
+
+    @functools.cached_property
+    def whole_trees(self) -> Any:
+        """The rows in which the shares of each tree add up."""
+        leaves = self.leaves
+        trees = [self.binaries + np.flatnonzero(leaves.tree_of == tree) for tree in np.unique(leaves.tree_of)]
+        return matrix([Sum(dict.fromkeys(own.tolist(), 1.0)) for own in trees], self.width)[0]
 
     def point(self, answer: Array) -> tuple[Array, Array]:
         """The codes `(features,)` that an answer names, and the cell of every slot."""
@@ -151,7 +169,8 @@ class Sheet:
         """The row that forbids cells of some slots together."""
         chosen, found = list(slots), Sum({}, 1.0)
         for s in chosen:
-            found = found.plus(self.over(s, np.arange(len(self.slots[s])) == cells[s])).plus(Sum({}, -1.0))
+            held = np.arange(len(self.slots[s])) == cells[s]
+            found = found.plus(self.over(s, held.astype(float))).plus(Sum({}, -1.0))
         return found
 
 
