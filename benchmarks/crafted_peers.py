@@ -59,11 +59,11 @@ def reader(data: hf.Dataset) -> nn.Module:
     return trained(net, data.x, data.y, 0, epochs=5)
 
 
-def art(net: nn.Module, side: int) -> Any:
+def art(net: nn.Module, side: int, channels: int = 1, classes: int = 10) -> Any:
     """The network as ART knows it."""
     from art.estimators.classification import PyTorchClassifier
 
-    made = PyTorchClassifier(net, nn.CrossEntropyLoss(), (1, side, side), 10, clip_values=(0.0, 1.0))
+    made = PyTorchClassifier(net, nn.CrossEntropyLoss(), (channels, side, side), classes, clip_values=(0.0, 1.0))
     made._clip_values = np.array([0.0, 1.0])  # its patch cannot begin at a float32
     return made
 

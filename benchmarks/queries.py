@@ -268,6 +268,7 @@ def by_decisions() -> list[Row]:
     return [
         Row(A.HopSkipJump(), "l2:inf", "Foolbox", foolish(hop)),
         Row(A.HopSkipJump(), "l2:inf", "ART", hopping(2, 6, 1000), forest=True),
+        Row(A.HopSkipJump(), "linf:inf", "ART", hopping("inf", 8, 1000)),
         Row(
             A.Boundary(),
             "l2:inf",
@@ -350,6 +351,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="samples")
     parser.add_argument("--only", default="", help="rows whose attack has this text")
+    parser.add_argument("--threat", default="", help="rows whose threat has this text")
     options = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
@@ -359,7 +361,7 @@ def main() -> None:
         file=sys.stdout,
     )
     for row in (*by_scores(), *by_decisions()):
-        if options.only in type(row.ours).__name__:
+        if options.only in type(row.ours).__name__ and options.threat in row.threat:
             if row.forest not in victims:
                 victims[row.forest] = (forest if row.forest else network)(options.count)
             torch.manual_seed(0)

@@ -93,6 +93,18 @@ def _wider() -> nn.Module:
     return convolutions(12)
 
 
+class Joint(nn.Module):
+    """The mean of the logits of some networks."""
+
+    def __init__(self, nets: list[nn.Module]):
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        return torch.stack([net(x) for net in self.nets]).mean(0)
+
+
 class Heard(nn.Module):
     """A network that remembers where it was asked, and takes gray pictures in as many equal channels as come."""
 
@@ -107,10 +119,13 @@ class Heard(nn.Module):
         return self.net(gray)
 
 
-def ours(net: nn.Module, x: Tensor, y: Tensor, eps: float, **more: Any) -> Tensor:
+def ours(net: nn.Module | list[nn.Module], x: Tensor, y: Tensor, eps: float, **more: Any) -> Tensor:
     """Our strongest points."""
     attack = TransferPgd(**{"steps": STEPS, "step": 1 / STEPS, "diversity": 0.0, **more})
-    return hf.run(attack, hf.wrap(net, bounds=(0, 1)), x, y, f"linf:{eps}", perturb=True, batch=len(x)).strongest
+    vote = {"vote": "logits"} if isinstance(net, list) else {}
+    return hf.run(
+        attack, hf.wrap(net, bounds=(0, 1), **vote), x, y, f"linf:{eps}", perturb=True, batch=len(x)
+    ).strongest
 
 
 def theirs(net: nn.Module, x: Tensor, y: Tensor, eps: float, kind: str, **more: Any) -> Tensor:
@@ -124,10 +139,10 @@ def theirs(net: nn.Module, x: Tensor, y: Tensor, eps: float, kind: str, **more: 
     return attack(x.repeat(1, 3 if kind == "TIFGSM" else 1, 1, 1), y)[:, :1].detach()
 
 
-def apart(net: nn.Module, x: Tensor, y: Tensor, eps: float, trick: str) -> Tensor:
+def apart(net: nn.Module | list[nn.Module], x: Tensor, y: Tensor, eps: float, trick: str) -> Tensor:
     """The greatest difference between the points at which both sides ask for a gradient, over all steps: `(n,)`."""
     mine, kind, more = TRICKS[trick]
-    points, places, seen = [], [], Heard(net).eval()
+    points, places, seen = [], [], Heard(Joint(net) if isinstance(net, list) else net).eval()
     slope, framed = Probe.slope, transfer_pgd.framed
 
     def watched(probe: Probe, at: Tensor, *rest: Any, **named: Any) -> Any:
@@ -166,18 +181,21 @@ def handed(kind: str, places: list[Tensor]) -> Any:
     return unittest.mock.patch.object(module, "torch", Drawn() if places else torch)
 
 
-def steps(net: nn.Module, x: Tensor, y: Tensor, eps: float) -> None:
+def steps(nets: dict[str, nn.Module], x: Tensor, y: Tensor, eps: float) -> None:
     """Print how far apart the points lie at which both sides ask; with diversity a picture at a time, as it draws."""
-    net, x = net.double(), 0.25 + 0.5 * x.double()
-    for name in ("momentum", "lookahead", "kernel 3", "kernel 4", "diversity"):
+    net, x = nets["source"].double(), 0.25 + 0.5 * x.double()
+    joint = [net, nets["wider"].double()]
+    for name in ("momentum", "lookahead", "kernel 3", "kernel 4", "diversity", "joint logits"):
+        asked, trick = (joint, "momentum") if name == "joint logits" else (net, name)
         parts = [slice(i, i + 1) for i in range(40)] if name == "diversity" else [slice(None)]
-        far = torch.cat([apart(net, x[part], y[part], eps, name) for part in parts]) / eps
+        far = torch.cat([apart(asked, x[part], y[part], eps, trick) for part in parts]) / eps
         print(
-            f"{name:10s} {TRICKS[name][1]:8s} {STEPS} steps, the same points (1e-9 radii) for "
+            f"{name:12s} {TRICKS[trick][1]:8s} {STEPS} steps, the same points (1e-9 radii) for "
             f"{int((far < 1e-9).sum())} of {len(far)} samples, farthest {float(far.max()):.0e}",
             flush=True,
         )
-    net.float()
+    for one in joint:
+        one.float()
 
 
 def carried(nets: dict[str, nn.Module], x: Tensor, y: Tensor, eps: float) -> None:
@@ -259,7 +277,7 @@ def main() -> None:
     right = torch.stack([net(test.x).argmax(1) == test.y for net in nets.values()]).all(0)
     x, y = test.x[right][: options.count], test.y[right][: options.count]
     if options.only in ("", "steps"):
-        steps(nets["source"], x, y, 0.02)
+        steps(nets, x, y, 0.02)
     if options.only in ("", "carried"):
         carried(nets, x, y, options.radius)
     if options.only in ("", "stand-ins"):

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 import holdfast as hf
-from holdfast.attacks.crafted.adversarial_patch import INKS, AdversarialPatch
+from holdfast.attacks.crafted.adversarial_patch import INKS, AdversarialPatch, Patch
 from holdfast.attacks.crafted.universal_perturbation import UniversalPerturbation
 from holdfast.core.errors import DataError, ModelError, ParameterError, ThreatError
 from laws.oracles import linear
@@ -185,6 +187,33 @@ def test_a_sticker_stays_on_its_object_and_is_lit_like_it():
         assert changed.flatten(1).any(1).all()
         assert float(shown.x.max()) < 0.95  # the brightest spots of a dim object, not paper in the sun
     assert not torch.equal(bright.apply(data, 0).x, bright.apply(data, 1).x)
+
+
+def test_a_sticker_lies_turned_and_lit_where_scipy_and_numpy_put_it():
+    data = pictures(n=4, side=24, masks=True)
+    draw = torch.Generator().manual_seed(2)
+    data = dataclasses.replace(data, x=0.2 + 0.6 * torch.rand(4, 3, 24, 24, generator=draw, dtype=torch.float64))
+    attack = AdversarialPatch(on="object", area=0.5, turn=40.0, scale=0.3, shift=0.2, light=0.1, cells=5)
+    colors = torch.rand(3, 5, 5, generator=draw, dtype=torch.float64)
+    pose = Patch(colors, attack).pose(data, seed=3)
+    bare, shown, masks = data.x.numpy(), Patch(colors, attack).put_on(data, seed=3).numpy(), data.masks.numpy()
+    for i, (center, side) in enumerate(zip(pose.center.numpy(), pose.side.tolist(), strict=True)):
+        middle, extent = np.argwhere(masks[i]).mean(0), masks[i].sum() ** 0.5
+        white = np.quantile(bare[i].max(0)[masks[i]], 0.95)
+        assert np.abs(center - middle).max() <= 0.2 * extent
+        assert abs(side / (0.5**0.5 * extent) - 1) <= 0.3
+        assert abs(float(pose.light[i]) / white - 1) <= 0.1
+        turn = np.radians(float(pose.angle[i]))
+        matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * 5 / side
+        cells = np.einsum("ab,bhw->ahw", matrix, np.indices((24, 24)) - center[:, None, None])
+        away, half = np.abs(cells).max(0), 2.51 / side  # of a pixel, in cells
+        wanted = np.stack([ndimage.map_coordinates(c, cells + 2, order=1, mode="nearest") for c in colors.numpy()])
+        inner, outer = masks[i] & (away < 2.5 - half), ~masks[i] | (away > 2.5 + half)
+        assert inner.sum() > 8
+        assert np.allclose(shown[i][:, inner], (wanted * float(pose.light[i])).clip(0, 1)[:, inner], atol=1e-9)
+        assert np.array_equal(shown[i][:, outer], bare[i][:, outer])
+    assert len(pose.angle.unique()) == len(pose.light.unique()) == 4
+    assert pose.angle.abs().max() <= 40
 
 
 def test_placements_belong_to_the_sample_and_cover_what_was_asked():

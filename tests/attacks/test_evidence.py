@@ -25,7 +25,7 @@ def test_every_attack_stands_in_the_table():
 
 def test_so_does_what_attacks_in_other_ways():
     made = {f"crafted.{n}" for n in hf.crafted.__all__}
-    assert {name.partition("(")[0] for name in OTHERS} == made | {"spatial", "Surrogate", "transfer"}
+    assert {name.partition("(")[0] for name in OTHERS} == made | {"corruptions", "spatial", "Surrogate", "transfer"}
     for name in OTHERS:
         assert callable(operator.attrgetter(name.partition("(")[0])(hf))
 

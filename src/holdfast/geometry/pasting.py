@@ -1,8 +1,27 @@
 """Small pictures pasted onto large ones: turned, scaled, lit, differentiable in the small picture."""
 
+import dataclasses
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pose:
+    """How a patch lies on each of some pictures.
+
+    Args:
+        center: Row and column of its middle in pixels, `(n, 2)`.
+        side: In pixels, `(n,)`.
+        angle: Its turn in degrees, clockwise as seen, `(n,)`.
+        light: Factor on its brightness, `(n,)`.
+    """
+
+    center: Tensor
+    side: Tensor
+    angle: Tensor
+    light: Tensor
 
 
 def pasted(

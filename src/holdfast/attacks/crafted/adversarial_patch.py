@@ -12,7 +12,7 @@ from holdfast.core.params import Count, NonNegative, Positive, Range, Share, che
 from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.geometry.draw import Draw
-from holdfast.geometry.pasting import middle_of, pasted
+from holdfast.geometry.pasting import Pose, middle_of, pasted
 from holdfast.models.model import Model
 from holdfast.threats.space import Box
 
@@ -35,6 +35,7 @@ INKS = (
     (0.62, 0.80, 0.35),
     (0.45, 0.20, 0.50),
 )
+NEAR = 4.0  # weight of a squared distance of colors where inks begin to be searched
 TOLD = 25  # steps between two events
 
 
@@ -45,9 +46,9 @@ class AdversarialPatch:
         patch <- Adam on the mean over pictures and placements of grad min(loss(paste(x, patch)), most)
 
     With `on="object"` it is a sticker: it lies inside the mask of the labeled object, is as large as the object allows,
-    and covers `area` of it. With `colors="print"` every cell has one of 16 colors that a printer can print: the search
-    mixes them, ever less, and each cell ends as one ink. The patch is lit as its place is: its white is as bright as
-    the brightest spots there, give or take `light`.
+    and covers `area` of it. With `colors="print"` every cell has one of 16 colors that a printer can print: two thirds
+    of the steps look for any colors, the others mix the inks near them, ever less, and each cell ends as one ink. The
+    patch is lit as its place is: its white is as bright as the brightest spots there, give or take `light`.
 
     Cost: `steps` forward and backward passes over a batch.
 
@@ -100,24 +101,32 @@ class AdversarialPatch:
         """
         _check(self, data)
         model, draw = ready(model, data, self.target), torch.Generator().manual_seed(seed)
-        channels = data.x.shape[1]
         inks = torch.tensor(INKS).to(data.x) if self.colors == "print" else None
-        rows = len(INKS) if inks is not None else channels
-        wish = (0.1 * torch.randn(rows, self.cells, self.cells, generator=draw)).to(data.x).requires_grad_()
-        adam = torch.optim.Adam([wish], lr=self.rate)
+        turn = self.steps if inks is None else 2 * self.steps // 3
+        first = 0.5 + 0.05 * torch.randn(data.x.shape[1], self.cells, self.cells, generator=draw)
+        leaf = first.clamp(0, 1).to(data.x).requires_grad_()
+        adam = torch.optim.Adam([leaf], lr=self.rate)
         with model.borrowed():
             for i in range(self.steps):
+                if inks is not None and i == turn:
+                    leaf = _likeness(leaf.detach(), inks).requires_grad_()
+                    adam = torch.optim.Adam([leaf], lr=self.rate)
                 part = data.take(torch.randperm(len(data), generator=draw)[: self.batch])
                 with torch.enable_grad():
-                    patch = _colored(wish, inks, 1 + 9 * i / self.steps)
+                    patch = (
+                        leaf
+                        if inks is None or i < turn
+                        else _mixed(leaf, inks, 1 + 4 * (i - turn) / (self.steps - turn))
+                    )
                     shown = Patch(patch, self).put_on(part, seed=seed + 1 + i)
                     value = climbed(model, shown, part.y, self.target, self.most)
-                (wish.grad,) = torch.autograd.grad(-value, [wish])
+                (leaf.grad,) = torch.autograd.grad(-value, [leaf])
                 adam.step()
+                if i < turn:
+                    leaf.data.clamp_(0, 1)
                 if (i + 1) % TOLD == 0 or i + 1 == self.steps:
                     on_event(BatchDone("craft", i + 1, self.steps, 0, 0))
-        with torch.no_grad():
-            return Patch(_colored(wish, inks, None), self)
+        return Patch(leaf.detach() if inks is None else inks[leaf.argmax(0)].permute(2, 0, 1), self)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,6 +160,14 @@ class Patch:
 
     def put_on(self, data: Dataset, seed: int) -> Tensor:
         """Pictures `(n, channels, height, width)`, differentiable in the patch."""
+        x, pose = data.x, self.pose(data, seed)
+        low, high = Box(data.bounds).limits(x)
+        where = data.masks if self.made.on == "object" else None
+        bare = (x - low) / (high - low)
+        return low + (high - low) * pasted(bare, self.pixels, pose.center, pose.side, pose.angle, pose.light, where)
+
+    def pose(self, data: Dataset, seed: int) -> Pose:
+        """Where it lies on each picture, anew for every sample and seed."""
         made, x = self.made, data.x
         low, high = Box(data.bounds).limits(x)
         ids = torch.arange(len(x)) if data.ids is None else data.ids
@@ -165,17 +182,8 @@ class Patch:
             side = (made.area * size.prod()).sqrt() * (1 + made.scale * swing[:, 2])
             room = (size - side[:, None]).clamp(min=0)
             center = side[:, None] / 2 - 0.5 + room * u[:, :2]
-        bare, where = (x - low) / (high - low), data.masks if made.on == "object" else None
-        shown = pasted(
-            bare,
-            self.pixels,
-            center,
-            side.clamp(min=1),
-            made.turn * swing[:, 3],
-            (1 + made.light * swing[:, 4]) * _brightest(bare, where),
-            where,
-        )
-        return low + (high - low) * shown
+        white = _brightest((x - low) / (high - low), data.masks if made.on == "object" else None)
+        return Pose(center, side.clamp(min=1), made.turn * swing[:, 3], (1 + made.light * swing[:, 4]) * white)
 
 
 def _brightest(x: Tensor, where: Tensor | None) -> Tensor:
@@ -186,12 +194,13 @@ def _brightest(x: Tensor, where: Tensor | None) -> Tensor:
     return value.flatten(1).nanquantile(0.95, dim=1).nan_to_num(1.0)
 
 
-def _colored(wish: Tensor, inks: Tensor | None, sharp: float | None) -> Tensor:
-    """Colors of the cells: `(channels, cells, cells)`; `sharp` is how little inks mix, None for not at all."""
-    if inks is None:
-        return torch.sigmoid(wish)
-    if sharp is None:
-        return inks[wish.argmax(0)].permute(2, 0, 1)
+def _likeness(colors: Tensor, inks: Tensor) -> Tensor:
+    """How near each cell's color is to each ink: `(inks, cells, cells)`, 0 for the same."""
+    return -NEAR * (colors - inks[:, :, None, None]).square().sum(1)
+
+
+def _mixed(wish: Tensor, inks: Tensor, sharp: float) -> Tensor:
+    """Colors of the cells, `(3, cells, cells)`: inks by the softmax of what is wished, less mixed where `sharp`."""
     return torch.einsum("khw,kc->chw", torch.softmax(sharp * wish, 0), inks)
 
 
