@@ -30,7 +30,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 def loaded(code):
     """Names of the modules that a piece of code loads in a fresh process."""
     command = [sys.executable, "-I", "-W", "error", "-c", REPORT.format(code=code)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -164,8 +164,7 @@ def run(request: Request) -> int:
             on_event=announced(show, quiet=request.quiet > 0),
             command=words,
         )
-    page = ended.path / "report.html"
-    Run(ended).report(page)
+    page = Run(ended).report(ended.path / "report.html")
     if not request.part:
         result.show(ended, request.as_json, request.jsonl, request.quiet, words, (str(page),))
     code = result.exit_code(ended.summary, request.max_errors)
