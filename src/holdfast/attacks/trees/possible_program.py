@@ -245,7 +245,7 @@ def _reach(ends: Array, lower: float, upper: float, tried: set[int], sheet: Shee
     if not may or lower >= upper:
         return None
     if np.isinf(upper):  # far cells are many
-        return may[min(2**turn, len(may)) - 1]
+        return may[min(1 << turn, len(may)) - 1]
     return may[len(may) // 2] if turn else may[-1]
 
 

@@ -19,20 +19,24 @@ def recoded(trees: Trees, tables: Mapping[int, NDArray[Any]]) -> Trees:
         tables: Column -> the library's number for each code, NaN for a word that it does not know.
 
     Raises:
-        ModelError: HF270 for a threshold over numbers that do not ascend with their codes.
+        ModelError: HF270 for a threshold over numbers that do not ascend with their codes, or a zero among them that
+            counts as missing and goes another way than its neighbors.
     """
     threshold, missing, members = trees.threshold.copy(), trees.missing.copy(), trees.members.copy()
+    zeros = trees.zeros.copy()
     words = [trees.bits]
     at = len(trees.bits)
     for node in np.flatnonzero(np.isin(trees.feature, list(tables))).tolist():
         table = np.asarray(tables[int(trees.feature[node])], np.float64)
         left = _left(trees, node, table)
+        missing[node] = LEFT if _gap_left(trees, node) else RIGHT
         if trees.members[node] < 0:
             if (np.diff(table) <= 0).any():
                 raise refused(trees.library, "a threshold over levels that are not in order", "levels in order")
-            threshold[node] = left.sum() - 0.5
+            if (np.diff(left.astype(int)) > 0).any():
+                raise refused(trees.library, "a level 0 that counts as missing among others", "zero_as_missing=False")
+            threshold[node], zeros[node] = left.sum() - 0.5, False  # the code 0 need not be the number 0
             continue
-        missing[node] = LEFT if _gap_left(trees, node) else RIGHT
         word = np.zeros(len(table) // 32 + 2, np.uint32)
         word[0] = len(word) - 1
         codes = np.flatnonzero(left)
@@ -43,6 +47,7 @@ def recoded(trees: Trees, tables: Mapping[int, NDArray[Any]]) -> Trees:
         trees,
         threshold=threshold,
         missing=missing,
+        zeros=zeros,
         members=members.astype(np.int32),
         bits=np.concatenate(words).astype(np.uint32),
         levels={f: found for f, found in trees.levels.items() if f not in tables},
