@@ -7,7 +7,7 @@ import pathlib
 import re
 import shlex
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.cli import options
 from holdfast.cli.codes import ExitCode
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from holdfast.models.model import Model
 
 FORMATS = (".html", ".md", ".json", ".csv")
+GIVEN = ("threat", "suite", "seed", "batch", "expect_accuracy", "subset_seed", "replay", "hardest_of", "new")
+MAYBE = (
+    "decide",
+    "budget",
+    "deadline",
+    "limit",
+)  # of the fields of a request that an audit takes, those empty for none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,28 +148,18 @@ def run(request: Request) -> int:
     if request.dry_run:
         return show_plan(request, model, dataset)
     words = reproducing(request)
+    given: dict[str, Any] = {name: getattr(request, name) for name in GIVEN}
+    given |= {name: getattr(request, name) or None for name in MAYBE}
     with options.log_file(request.log) as log, Show(-1 if request.quiet else request.verbose, log) as show:
         ended = decided(
             model,
             dataset,
-            decide=request.decide or None,
-            budget=request.budget or None,
-            deadline=request.deadline or None,
             began=began,
-            threat=request.threat,
-            suite=request.suite,
-            seed=request.seed,
             out=folder,
-            batch=request.batch,
-            limit=request.limit or None,
-            expect_accuracy=request.expect_accuracy,
             transfer_to=others or None,
-            subset_seed=request.subset_seed,
-            replay=request.replay,
-            hardest_of=request.hardest_of,
-            new=request.new,
             on_event=announced(show, quiet=request.quiet > 0),
             command=words,
+            **given,
         )
     page = Run(ended).report(ended.path / "report.html")
     if not request.part:
