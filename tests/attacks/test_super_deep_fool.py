@@ -1,5 +1,6 @@
 """SuperDeepFool, SparseFool and NewtonFool: a step of each by hand, what they improve on, goals out of reach."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -34,6 +35,17 @@ def bowl():
     return torch_model(
         lambda z: (z.square() * torch.tensor([1.0, 4.0]).to(z)).sum(1, keepdim=True) - 1, 2, Box((-3, 3))
     )
+
+
+@pytest.mark.parametrize(
+    ("attack", "threat"), [(DeepFool(), L2()), (SuperDeepFool(), L2()), (SparseFool(), L1())], ids=repr
+)
+def test_a_step_that_ends_in_the_noise_of_the_model_is_followed_by_another(attack, threat):
+    """They took a margin just below zero for a success, which the books did not count: six of 48 road signs."""
+    model = dataclasses.replace(linear(torch.eye(2, dtype=torch.float64)), noise=0.1)
+    out = run(attack, model, torch.tensor([[0.6, 0.4]], dtype=torch.float64), torch.tensor([0]), threat)
+    assert out.status == ("broken",)
+    assert out.margin[0] < -0.1
 
 
 def test_the_foot_of_the_perpendicular_by_hand():
