@@ -314,7 +314,7 @@ def test_what_no_program_holds_is_refused_by_name():
         ("a < 2 * b", "linf", r"the relation a < 2 \* b"),
     ):
         schema = hf.Schema(LINE, (rule,))
-        x = torch.tensor([[0.5, 0.3, 2.0]], dtype=torch.float64)
+        x = torch.tensor([[0.5, 0.3, 2000.0]], dtype=torch.float64)
         with pytest.raises(ThreatError, match=f"^HF303 .*Seen {seen}.*LeafTuple.*table:{MEASURES[norm]}=inf"):
             hf.exact_distance(stump(schema, 0, 1.0), x, [0], norm=norm)
 

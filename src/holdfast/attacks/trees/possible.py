@@ -1,6 +1,7 @@
 """Which codes of a table a row may take where boxes of trees are searched, what a change counts, what is left out."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ class Possible:
 def left_out(schema: Schema, field: Field, row: Array) -> float:
     """The least change in Linf that is in no box around a row: of a one-hot group, a gap or a category; inf for none.
 
+    Of a category in steps of 0.1 it is 0, for floats are less than 0.1 from 1.0 at 0.9.
+
     Args:
         schema: What the row may become.
         field: The trees.
@@ -80,7 +83,7 @@ def left_out(schema: Schema, field: Field, row: Array) -> float:
             least = min(least, float(unit[columns][own].sum() + unit[columns][~own].min(initial=np.inf)) / 2)
     for j in np.flatnonzero(free & ~gone & field.trees.categorical):
         feature = schema.features[j]
-        least = min(least, float(unit[j]) * (float(feature.step or 0) if feature.ordered else 1.0))
+        least = min(least, float(unit[j]) * (math.floor(feature.step or 0) if feature.ordered else 1.0))
     return least
 
 
@@ -101,9 +104,12 @@ def stepped(
 
 
 def inward(feature: Feature, ends: Array, way: int) -> Array:
-    """The multiples of the step at or beyond some ends, up (1) or down (-1)."""
-    near = feature.stepped(torch.from_numpy(ends), way)
-    past = feature.stepped(near + way * float(feature.step or 0) / 2, way)
+    """The multiples of the step at or beyond some ends, up (1) or down (-1).
+
+    Found from the nearest ones: 0.07 over 0.01 is more than 7 in floats, and rounded up 8.
+    """
+    near = feature.stepped(torch.from_numpy(ends))
+    past = feature.stepped(near + way * float(feature.step or 0))
     short = (near.numpy() - ends) * way < 0
     found: Array = np.where(short, past.numpy(), near.numpy())
     return found

@@ -35,6 +35,9 @@ Rule = Condition | Determines
 COMBINED = 20_000
 """Combinations of cells that are looked through for a relation, at most."""
 
+BITS = 2.0**20
+"""Fractions with a power of two up to here below the line, and numbers up to here, leave floats room for their sums."""
+
 FINE = 10**9
 """Numbers of strict relations are read as fractions with at most this below the line."""
 
@@ -118,10 +121,9 @@ def _linear(schema: Schema, sheet: Sheet, rule: Comparison) -> list[Sum] | None:
     if rule.sign == "!=":
         return None
     if rule.sign in ("<", ">"):
-        grid = _grid(schema, sheet, rule, short)
-        if grid is None:
+        if _endless(schema, sheet, rule):
             return None
-        short = short.plus(Sum({}, grid / 2))
+        short = short.plus(Sum({}, _grid(schema, rule, short) / 2))
     return [
         _open(schema, sheet, rule, one)
         for one in ([short, Sum({}).plus(short, -1.0)] if rule.sign == "==" else [short])
@@ -170,13 +172,49 @@ def _named(schema: Schema, sheet: Sheet, node: Name) -> Sum:
     return sheet.value(j, np.nan_to_num(value(node, columns_of(schema, rows), schema.by_name).numpy()))
 
 
-def _grid(schema: Schema, sheet: Sheet, rule: Comparison, short: Sum) -> float | None:
-    """What all values of a sum are multiples of; None where there is no such number that is not tiny."""
+def _endless(schema: Schema, sheet: Sheet, rule: Comparison) -> bool:
+    """Whether a number without steps is sought there."""
     columns = [list(schema.by_name).index(name) for name in names(rule)]
-    if any(not sheet.steps[j] and sheet.slots[sheet.slot[j]].moves for j in columns):
-        return None
-    made = [Fraction(f).limit_denominator(FINE) for f in (*short.terms.values(), short.number)]
+    return any(not sheet.steps[j] and sheet.slots[sheet.slot[j]].moves for j in columns)
+
+
+def _grid(schema: Schema, rule: Comparison, short: Sum) -> float:
+    """What all values of a sum are multiples of; 0 where that is tiny, or where floats may differ on equal numbers.
+
+    With 0 equal numbers pass the row, and what the schema forbids of them is told when it is found.
+    """
+    terms = (*short.terms.values(), short.number)
+    made = [Fraction(f).limit_denominator(FINE) for f in terms]
     below = math.lcm(*(one.denominator for one in made))
-    above = math.gcd(*(int(one * below) for one in made))
-    most = max(abs(f) for f in (*short.terms.values(), short.number))
-    return above / below if above and above / below > 1e-6 * most else None
+    grid, most = math.gcd(*(int(one * below) for one in made)) / below, max(map(abs, terms))
+    apart = max(abs(float(one) - f) for one, f in zip(made, terms, strict=True))
+    return grid if _exact(schema, rule) and grid > 1e-6 * most and apart <= 1e-3 * grid else 0.0
+
+
+def _exact(schema: Schema, rule: Comparison) -> bool:
+    """Whether floats are equal where the numbers are: 2.8 + 0.3 is less than 3.1 to them.
+
+    They are for two columns, or a column and a number, that nothing is done to, each the float nearest to its decimal;
+    and for sums of fractions such as 3 / 4, which floats hold.
+    """
+    columns = [list(schema.by_name).index(name) for name in names(rule)]
+    features, parts = [schema.features[j] for j in columns], schema.ranges.parts[columns].tolist()
+    if all(isinstance(side, Name | Number) for side in (rule.left, rule.right)):
+        return all(f.worth or _held(float(f.step or 0)) or part for f, part in zip(features, parts, strict=True))
+    values = [v for f in features for v in f.worth or (float(f.step or 0), *f.span)]
+    return all(map(_held, values)) and _plain(rule.left) and _plain(rule.right)
+
+
+def _plain(node: Value) -> bool:
+    """Whether the numbers of a sum are fractions that floats hold, and what divides is a power of two."""
+    if isinstance(node, Number):
+        return _held(node.value)
+    if isinstance(node, Arithmetic):
+        halves = isinstance(node.right, Number) and math.frexp(node.right.value)[0] == 0.5
+        return (node.sign != "/" or halves) and _plain(node.left) and _plain(node.right)
+    return _plain(node.of) if isinstance(node, Negative) else True
+
+
+def _held(number: float) -> bool:
+    """Whether it is a fraction of few bits, so that sums of some are exact."""
+    return abs(number) <= BITS and number * BITS == round(number * BITS)
