@@ -157,6 +157,8 @@ class Possibles:
                 return lower
             if paid == np.inf:
                 refused += 1
+            elif not sheet.sought and paid > ends[k] * (1 + 1e-9):  # a farther row than was asked for
+                return lower
             elif not sheet.sought or paid * 1.5 >= limit:  # else once more, in its own units
                 tried.add(k)
         exact = not sheet.sought or best.paid <= lower * (1 + 2 * GAP)
