@@ -173,6 +173,25 @@ def test_where_all_samples_are_used_the_hardest_are_counted_among_them(tmp_path,
     assert told.broken == sum(statuses[sample] == "broken" for sample in hardest) > 0
 
 
+def test_a_run_that_grows_to_all_samples_does_not_contradict_what_it_was(tmp_path, before):
+    asked(tmp_path / "now", before, limit=4)
+    whole = asked(tmp_path / "now", before, limit=None)
+    assert (whole.path / "hardest" / "summary.json").is_file()
+    told = dataclasses.replace(whole.summary.hardest, broken=whole.summary.hardest.broken + 1)
+    (whole.path / "summary.json").write_text(to_json(dataclasses.replace(whole.summary, hardest=told)))
+    whole = Folder(whole.path)
+    assert contradictions(whole) == ()
+
+
+def test_a_question_that_stops_early_leaves_out_none_of_the_hardest(tmp_path, before):
+    found = asked(tmp_path / "now", before, limit=None, decide="clean_accuracy>=0.1")
+    told, hardest = found.summary.hardest, numbers(Folder(tmp_path / "now" / "hardest"))
+    margins = held(Folder(before))
+    assert found.summary.data.n == 32
+    assert told.tried == len(hardest) == math.ceil(len(margins) / 4)
+    assert set(hardest) == set(sorted(margins, key=margins.get)[: told.tried])
+
+
 def test_where_none_was_held_the_audit_goes_on_without(tmp_path):
     none = audit(model()[0], data(80), threat="linf:0.9", suite=FEW, out=tmp_path / "none")
     assert held(none, ["linf:9/10"]) == {}
