@@ -186,7 +186,7 @@ def test_a_run_that_grows_to_all_samples_does_not_contradict_what_it_was(tmp_pat
 def test_a_question_that_stops_early_leaves_out_none_of_the_hardest(tmp_path, before):
     found = asked(tmp_path / "now", before, limit=None, decide="clean_accuracy>=0.1")
     told, hardest = found.summary.hardest, numbers(Folder(tmp_path / "now" / "hardest"))
-    margins = held(Folder(before))
+    margins = held(Folder(before), ["linf:1/10"])
     assert found.summary.data.n == 32
     assert told.tried == len(hardest) == math.ceil(len(margins) / 4)
     assert set(hardest) == set(sorted(margins, key=margins.get)[: told.tried])

@@ -25,7 +25,7 @@ def command(
 ) -> int:
     """Check FILES: policies against their schema; models for pickles and pinned hashes; baselines against the policy.
 
-    Without FILES: holdfast.toml, all that SHA256SUMS names, or the folder baseline. Exit code 1 where a file does not pass.
+    Without FILES: holdfast.toml, what SHA256SUMS names, or the folder baseline. Exit code 1 where one does not pass.
     """
     from holdfast.models.pinned import PINS
 
@@ -87,7 +87,8 @@ def model_file(path: pathlib.Path) -> None:
 
     try:
         if path.name == PINS:
-            return _pins_file(path, unread(path))
+            _pins_file(path, unread(path))
+            return
         why = pickled(path)
         if why:
             raise ModelError("HF213", f"'{path}' is refused: {why}", fix=SAFE)
