@@ -73,6 +73,34 @@ def test_pins_above_the_current_folder_are_not_looked_at(capsys, here, monkeypat
     assert check(capsys, "model", "a.onnx")[0] == 1
 
 
+def test_pins_that_cannot_be_read_do_not_pass_as_nothing_to_look_at(capsys, here):
+    code, out = check(capsys, "model")
+    assert (code, out[:5]) == (1, "HF212")
+    (here / "a.onnx").write_bytes(b"a")
+    (here / "SHA256SUMS").write_text("# pins\n\n" + pinned("a.onnx"))
+    assert check(capsys, "model") == (0, "model: 2 of 2 files passed\n")
+    for line in ("0" * 63 + "  a.onnx", "0" * 64 + "  a\0.onnx", "a.onnx"):
+        (here / "SHA256SUMS").write_text(f"{pinned('a.onnx')}{line}\n")
+        code, out = check(capsys, "model", "SHA256SUMS", "-q")
+        assert (code, out[:5], "line 2" in out) == (1, "HF288", True)
+        assert check(capsys, "model", "a.onnx", "-q")[0] == 0
+    (here / "SHA256SUMS").write_text(f"{'0' * 64}  circle\n{pinned('a.onnx')}")
+    (here / "circle").symlink_to("circle")
+    assert check(capsys, "model", "a.onnx", "-q")[0] == 0
+    assert check(capsys, "model", "-q")[1].startswith("HF212 'circle'")
+
+
+def test_an_archive_with_torn_members_is_one_line(capsys, here):
+    for name, kind in (("a.npz", zipfile.ZIP_DEFLATED), ("b.npz", zipfile.ZIP_LZMA), ("c.npz", zipfile.ZIP_BZIP2)):
+        with zipfile.ZipFile(here / name, "w", kind) as archive:
+            archive.writestr("x.npy", bytes(range(256)) * 200)
+        whole = bytearray((here / name).read_bytes())
+        whole[60:120] = bytes(byte ^ 0x5A for byte in whole[60:120])
+        (here / name).write_bytes(whole)
+        code, out = check(capsys, "model", name, "-q")
+        assert (code, out.startswith(f"HF213 '{name}' is refused: it is an archive that cannot be read")) == (1, True)
+
+
 def files(folder):
     """Name -> whether it may run code."""
     torch.save({"w": torch.zeros(2)}, folder / "new.pt")

@@ -79,6 +79,25 @@ def test_a_missing_card_is_one_line(tmp_path):
         read(tmp_path / "none.md")
 
 
+@pytest.mark.parametrize("value", ["!!bool x", "!!int ''", "!!timestamp x", "!!float ''", "2020-13-45"])
+def test_a_value_that_is_not_of_its_tag_is_one_line(tmp_path, value):
+    with pytest.raises(UsageError, match="HF837"):
+        told(tmp_path, f"---\nmodel-index: {value}\n---\n")
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, ".nan", ".inf", "-1", "100.1", "true", "'0.5'", "[0.5]"])
+def test_a_number_that_is_no_share_claims_nothing(tmp_path, value):
+    index = f"- name: a\n  results:\n  - metrics:\n    - {{type: accuracy, value: {value}}}\n"
+    assert told(tmp_path, f"---\nmodel-index:\n{index}---\n") == ()
+
+
+def test_a_name_of_nested_aliases_is_not_written_out(tmp_path):
+    nested = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 6))
+    index = "- name: *a5\n  results:\n  - metrics:\n    - {type: accuracy, value: 0.5}\n    - {type: *a5, value: 0.5}\n"
+    (claim,) = told(tmp_path, f"---\n{nested}model-index:\n{index}---\n")
+    assert (claim.model, claim.value) == ("", 0.5)
+
+
 @pytest.mark.parametrize("index", ["", "model-index: 3", "model-index: [{name: a}]", "model-index: [{results: [3]}]"])
 def test_a_head_without_numbers_claims_nothing(tmp_path, index):
     assert told(tmp_path, f"---\nlicense: mit\n{index}\n---\n") == ()

@@ -173,12 +173,39 @@ def test_where_all_samples_are_used_the_hardest_are_counted_among_them(tmp_path,
     assert told.broken == sum(statuses[sample] == "broken" for sample in hardest) > 0
 
 
+def test_a_run_that_grows_to_all_samples_does_not_contradict_what_it_was(tmp_path, before):
+    asked(tmp_path / "now", before, limit=4)
+    whole = asked(tmp_path / "now", before, limit=None)
+    assert (whole.path / "hardest" / "summary.json").is_file()
+    told = dataclasses.replace(whole.summary.hardest, broken=whole.summary.hardest.broken + 1)
+    (whole.path / "summary.json").write_text(to_json(dataclasses.replace(whole.summary, hardest=told)))
+    whole = Folder(whole.path)
+    assert contradictions(whole) == ()
+
+
+def test_a_question_that_stops_early_leaves_out_none_of_the_hardest(tmp_path, before):
+    found = asked(tmp_path / "now", before, limit=None, decide="clean_accuracy>=0.1")
+    told, hardest = found.summary.hardest, numbers(Folder(tmp_path / "now" / "hardest"))
+    margins = held(Folder(before), ["linf:1/10"])
+    assert found.summary.data.n == 32
+    assert told.tried == len(hardest) == math.ceil(len(margins) / 4)
+    assert set(hardest) == set(sorted(margins, key=margins.get)[: told.tried])
+
+
 def test_where_none_was_held_the_audit_goes_on_without(tmp_path):
     none = audit(model()[0], data(80), threat="linf:0.9", suite=FEW, out=tmp_path / "none")
     assert held(none, ["linf:9/10"]) == {}
-    found = asked(tmp_path / "now", tmp_path / "none", threat="linf:0.9")
+    told = []
+    found = asked(tmp_path / "now", tmp_path / "none", threat="linf:0.9", on_event=told.append)
+    assert any("finds none that none held" in str(getattr(event, "text", "")) for event in told)
     assert (found.summary.data.n, found.summary.hardest) == (24, None)
     assert not (tmp_path / "now" / "hardest").exists()
+
+
+def test_a_run_of_one_sample_says_that_it_has_no_place_for_others(tmp_path, before):
+    told = []
+    assert asked(tmp_path / "now", before, limit=1, on_event=told.append).summary.hardest is None
+    assert any("has no place for hardest samples" in str(getattr(event, "text", "")) for event in told)
 
 
 def test_a_folder_of_its_own_holds_both(tmp_path, before):
@@ -246,6 +273,30 @@ def test_a_rule_about_the_hardest_counts_them(tmp_path, before, share, lost, sta
     assert said.checks[0].samples == ((7,) if state == "failed" else ())
     assert said.checks[0].seen == f"{lost} of 12 lost: {lost} broken, 0 wrong before any attack"
     assert said.notes[0].startswith("Hardest samples of the baseline, chosen")
+
+
+@pytest.mark.parametrize(
+    ("share", "lost", "left", "state"),
+    [(0.5, 2, 4, "passed"), (0.5, 2, 5, "incomplete"), (0.5, 7, 5, "failed"), (1.0, 0, 12, "passed")],
+)
+def test_samples_that_were_not_judged_do_not_count_as_held(tmp_path, before, share, lost, left, state):
+    found = asked(tmp_path / "now", before)
+    told = dataclasses.replace(found.summary.hardest, broken=lost, left=left)
+    (found.path / "summary.json").write_text(to_json(dataclasses.replace(found.summary, hardest=told)))
+    shutil.rmtree(found.path / "hardest")
+    (tmp_path / "p.toml").write_text(f'[[gate]]\nmetric = "hardest_lost"\nat_most = {share}\n')
+    said = gate(Folder(found.path), read(tmp_path / "p.toml"))
+    assert (said.state, said.checks[0].seen.endswith(f", {left} not judged")) == (state, True)
+
+
+def test_a_share_is_not_missed_by_rounding(tmp_path, before):
+    found = asked(tmp_path / "now", before)
+    told = dataclasses.replace(found.summary.hardest, tried=100, broken=29)
+    assert 0.29 * 100 < 29, "or this test says nothing"
+    (found.path / "summary.json").write_text(to_json(dataclasses.replace(found.summary, hardest=told)))
+    shutil.rmtree(found.path / "hardest")
+    (tmp_path / "p.toml").write_text('[[gate]]\nmetric = "hardest_lost"\nat_most = 0.29\n')
+    assert gate(Folder(found.path), read(tmp_path / "p.toml")).state == "passed"
 
 
 def test_a_rule_about_the_hardest_needs_some(tmp_path, before):

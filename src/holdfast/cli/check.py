@@ -25,11 +25,13 @@ def command(
 ) -> int:
     """Check FILES: policies against their schema; models for pickles and pinned hashes; baselines against the policy.
 
-    Without FILES: holdfast.toml, or the folder baseline. Exit code 1 where a file does not pass.
+    Without FILES: holdfast.toml, what SHA256SUMS names, or the folder baseline. Exit code 1 where one does not pass.
     """
+    from holdfast.models.pinned import PINS
+
     checks: dict[str, tuple[Callable[[pathlib.Path], None], Sequence[str]]] = {
         "policy": (policy_file, ("holdfast.toml",)),
-        "model": (model_file, ()),
+        "model": (model_file, (PINS,)),
         "baseline": (lambda folder: baseline_folder(folder, pathlib.Path(policy)), ("baseline",)),
     }
     if kind not in checks:
@@ -56,10 +58,10 @@ def command(
 
 
 def pinned_too(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """The model files, with those that a file of pins names in its place."""
+    """The model files and files of pins, each of these with what it names behind it."""
     from holdfast.models.pinned import PINS, listed
 
-    found = [file for path in paths for file in (listed(path) if path.name == PINS else [path])]
+    found = [file for path in paths for file in ([path, *listed(path)] if path.name == PINS else [path])]
     return list(dict.fromkeys(found))
 
 
@@ -76,14 +78,17 @@ def policy_file(path: pathlib.Path) -> None:
 
 
 def model_file(path: pathlib.Path) -> None:
-    """Refuse a model file that may run code, or whose hash is not pinned.
+    """Refuse a model file that may run code, or whose hash is not pinned, and a file of pins that pins nothing.
 
     Raises:
         ModelError: HF212 where it cannot be read, HF213 a pickle, HF288 a hash that is not pinned or another one.
     """
-    from holdfast.models.pinned import PINS, SAFE, content, pickled, pin
+    from holdfast.models.pinned import PINS, SAFE, content, pickled, pin, unread
 
     try:
+        if path.name == PINS:
+            _pins_file(path, unread(path))
+            return
         why = pickled(path)
         if why:
             raise ModelError("HF213", f"'{path}' is refused: {why}", fix=SAFE)
@@ -99,6 +104,18 @@ def model_file(path: pathlib.Path) -> None:
             seen=f"SHA-256 {found}",
             expected=f"{pinned} by {beside}" if pinned else f"a line in {PINS} beside it or in a folder above",
             fix=f"if it is the one you want, its line in {beside}, as sha256sum writes it",
+        )
+
+
+def _pins_file(path: pathlib.Path, line: str) -> None:
+    """Refuse a file of pins with a line that cannot be read: the file it is about would not be looked at."""
+    if line:
+        raise ModelError(
+            "HF288",
+            f"'{path}' has a line that pins nothing",
+            seen=line,
+            expected="64 hexadecimal digits, two spaces, and a name",
+            fix="write it with sha256sum",
         )
 
 

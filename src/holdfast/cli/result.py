@@ -113,12 +113,10 @@ def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
         found.append((shlex.join(_with(words, "--suite", "standard")), "a number to state needs the standard attacks"))
     words = _with(words, "--hardest-of", None)
     if summary.data.limited:
-        found.append(
-            (
-                shlex.join(_with(_with(_with(words, "--limit", None), "--decide", None), "--subset-seed", None)),
-                f"all {summary.data.total} samples, for a narrower interval",
-            )
-        )
+        whole = words
+        for option in ("--limit", "--decide", "--subset-seed", "--budget"):
+            whole = _with(whole, option, None)
+        found.append((shlex.join(whole), f"all {summary.data.total} samples, for a narrower interval"))
     statuses = summary.coverage.statuses
     broken, held = statuses.get("broken", 0), statuses.get("unbroken", 0)
     from holdfast.threats.written import scaled

@@ -35,15 +35,19 @@ class Hardest:
         """Samples that the baseline held and this run does not."""
         return self.broken + self.wrong
 
+    @property
+    def parts(self) -> str:
+        """`4 broken, 1 wrong before any attack`, and how many were not judged, where some were not."""
+        left = f", {self.left} not judged" if self.left else ""
+        return f"{self.broken} broken, {self.wrong} wrong before any attack{left}"
+
     def __str__(self) -> str:
         """`5 of the 20 samples that baseline held most narrowly (of 94) are lost: 4 broken, 1 wrong before any attack`.
 
         The name of the folder is a stranger's.
         """
-        parts = [f"{self.broken} broken", f"{self.wrong} wrong before any attack"]
-        parts += [f"{self.left} not judged"] if self.left else []
         which = f"the {self.tried} samples that {self.baseline} held most narrowly (of {self.held} that it held)"
-        return f"{self.lost} of {which} are lost: {', '.join(parts)}"
+        return f"{self.lost} of {which} are lost: {self.parts}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

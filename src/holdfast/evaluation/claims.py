@@ -1,7 +1,6 @@
 """What model cards claim: accuracies in the `model-index` of a card's YAML head, as the Hugging Face Hub keeps them."""
 
 import dataclasses
-import math
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -68,7 +67,8 @@ def read(path: pathlib.Path) -> tuple[Claim, ...]:
         text = data.decode("utf-8")
         front = _FRONT.match(text) if len(data) <= LIMIT else None
         head = yaml.safe_load(front[1]) if front else None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, LookupError, AttributeError, RecursionError) as error:
+        # LookupError, AttributeError: PyYAML on values that are not of their tag, `!!bool x`, `!!timestamp x`
         raise _unreadable(path, type(error).__name__) from error
     if not isinstance(head, dict):
         raise _unreadable(path, "no YAML head")
@@ -84,7 +84,12 @@ def _claims(index: Any, card: str) -> Iterator[Claim]:
             for metric in _mappings(result.get("metrics")):
                 threat, value = _threat(metric), _share(metric.get("value"))
                 if threat is not None and value is not None:
-                    yield Claim(card=card, model=str(model.get("name", "")), data=data, threat=threat, value=value)
+                    yield Claim(card=card, model=_word(model.get("name")), data=data, threat=threat, value=value)
+
+
+def _word(found: Any) -> str:
+    """A text or a number as text, empty for anything else: a few aliases make a list that no memory holds as text."""
+    return str(found) if isinstance(found, str | int | float) else ""
 
 
 def _mappings(found: Any) -> list[Mapping[str, Any]]:
@@ -93,20 +98,19 @@ def _mappings(found: Any) -> list[Mapping[str, Any]]:
 
 def _threat(metric: Mapping[str, Any]) -> str | None:
     """Literal of the metric's threat, empty for clean accuracy, None where it is another metric or does not say."""
-    kind, args = str(metric.get("type", "")).lower().replace(" ", "_"), metric.get("args")
+    kind, args = _word(metric.get("type")).lower().replace(" ", "_"), metric.get("args")
     if kind == "accuracy":
         return ""
     if kind not in ROBUST or not isinstance(args, dict):
         return None
-    told = args.get("threat") or f"{args.get('norm', '')}:{args.get('eps', '')}"
-    return spelled(str(told)) or None
+    told = _word(args.get("threat")) or f"{_word(args.get('norm'))}:{_word(args.get('eps'))}"
+    return spelled(told) or None
 
 
 def _share(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:  # nor NaN
         return None
-    share = round(value / 100, 9) if value > 1 else float(value)
-    return share if 0 <= share <= 1 else None
+    return round(value / 100, 9) if value > 1 else float(value)
 
 
 def verified(claims: tuple[Claim, ...], model: str, data: str, threat: str, measured: Rate) -> Verified | None:

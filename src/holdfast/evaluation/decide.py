@@ -69,9 +69,9 @@ def decided(
         rest["on_event"](Note(fits))
     if hardest_of is None:
         return _random(model, data, decide=decide, out=out, limit=limit, new=new, **rest)
-    if limit is None or limit >= len(data):
+    if decide is None and (limit is None or limit >= len(data)):
         return _whole(model, data, hardest_of, decide=decide, out=out, new=new, **rest)
-    most, both = narrowly.shared_out(out, limit, begun)
+    most, both = narrowly.shared_out(out, min(limit or len(data), len(data)), begun)
     hard, told = narrowly.first(model, data, hardest_of=hardest_of, out=out, most=most, **rest)
     if hard is None or told is None:
         return _random(model, data, decide=decide, out=out, limit=both, new=new, **rest)

@@ -249,8 +249,10 @@ def _judged(
         return "off", "not checked", None
     if summary.hardest is not None and rule.at_most is not None:
         found = summary.hardest
-        told = f"{found.lost} of {found.tried} lost: {found.broken} broken, {found.wrong} wrong before any attack"
-        return "passed" if found.lost <= rule.at_most * found.tried else "failed", told, None
+        most, told = rule.at_most * found.tried + 1e-9, f"{found.lost} of {found.tried} lost: {found.parts}"
+        if found.lost > most:
+            return "failed", told, None
+        return "passed" if found.lost + found.left <= most else "unjudged", told, None
     if rule.at_least is None:
         if compared is None:
             return "unjudged", "the run is not complete", None

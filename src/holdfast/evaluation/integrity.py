@@ -75,9 +75,12 @@ def contradictions(folder: Folder) -> tuple[str, ...]:
 
 
 def _hardest(folder: Folder) -> list[str]:
-    """What does not hold of the hardest samples of a baseline, where their own run lies inside the folder."""
+    """What does not hold of the hardest samples of a baseline, where their own run lies inside the folder.
+
+    A run of all samples counts them among the others: what lies inside is then of an earlier call with fewer.
+    """
     stated, inside = folder.summary.hardest, folder.path / PLACE
-    if stated is None or not (inside / "summary.json").is_file():
+    if stated is None or not folder.summary.data.limited or not (inside / "summary.json").is_file():
         return []
     run = Folder(inside)
     rows, _ = table(run)

@@ -106,7 +106,8 @@ def first(
     found = chosen(baseline, data, threats, most)
     name = baseline.path.resolve().name
     if not found.rows:
-        rest["on_event"](Note(f"{name} held none of the samples, so none is attacked first"))
+        why = "has no place for hardest samples" if found.held else f"finds none that {name} held"
+        rest["on_event"](Note(f"this run {why}, so none is attacked first"))
         return None, None
     part = data.take(list(found.rows))
     asked = {**rest, "expect_accuracy": None, "transfer_to": None, "limit": None, "new": False}

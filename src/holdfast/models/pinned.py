@@ -3,9 +3,11 @@
 Nothing is unpickled or imported. Pins are those of sha256sum, in a `SHA256SUMS` beside the file or in a folder above.
 """
 
+import lzma
 import pathlib
 import re
 import zipfile
+import zlib
 
 from holdfast.core.files import sha256
 
@@ -16,7 +18,17 @@ SAFE = "weights in .safetensors, estimators in .skops, graphs in .onnx hold no c
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")  # PROTO and a protocol, PEP 307 and later
 _OBJECTS = re.compile(rb"""(?:["']descr["']:|["'],)\s*["'][|<>=]?O\d*["']""")  # of a .npy file, alone or in a field
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n")
-_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *]([^\0]+)")
+_TORN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+)
 
 
 def pickled(path: pathlib.Path) -> str:
@@ -43,7 +55,7 @@ def _inside(path: pathlib.Path) -> str:
                     head = member.read(HEAD) if name.endswith(".npy") else b""
                 if _OBJECTS.search(head):
                     return f"it holds an array of Python objects, {name!r:.80}"
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except _TORN as error:
         return f"it is an archive that cannot be read ({type(error).__name__})"
     return ""
 
@@ -58,20 +70,43 @@ def pin(path: pathlib.Path) -> tuple[str, pathlib.Path | None]:
     above = [folder for folder in whole.parents if folder.is_relative_to(top)] or [whole.parent]
     for folder in above:
         for place, pinned in _pins(folder / PINS):
-            if place.resolve() == whole:
+            if _resolved(place) == whole:
                 return pinned, folder / PINS
     return "", None
 
 
 def listed(pins: pathlib.Path) -> list[pathlib.Path]:
-    """The files that a `SHA256SUMS` names."""
-    return [place for place, _ in _pins(pins)]
+    """The files that a `SHA256SUMS` names; none where it cannot be read."""
+    try:
+        return [place for place, _ in _pins(pins)]
+    except OSError:
+        return []
+
+
+def unread(pins: pathlib.Path) -> str:
+    """The first line of a `SHA256SUMS` that pins nothing and is no comment, with its number; empty where all are read.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    for number, line in enumerate(pins.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if line.strip() and not line.startswith("#") and not _LINE.fullmatch(line):
+            return f"line {number}: {line:.80}"
+    return ""
 
 
 def _pins(pins: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
     lines = pins.read_text(encoding="utf-8", errors="replace").splitlines() if pins.is_file() else []
     found = [match for match in map(_LINE.fullmatch, lines) if match]
     return [(pins.parent / match[2], match[1].lower()) for match in found]
+
+
+def _resolved(place: pathlib.Path) -> pathlib.Path | None:
+    """Where a link leads; None where it leads in circles."""
+    try:
+        return place.resolve()
+    except (OSError, RuntimeError):
+        return None
 
 
 def content(path: pathlib.Path) -> str:
