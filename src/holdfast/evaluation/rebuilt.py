@@ -29,7 +29,7 @@ from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import SCHEMA_VERSION, AttackFacts, Summary, ThreatFacts
+from holdfast.evaluation.summary import AttackFacts, Summary, ThreatFacts
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
@@ -37,6 +37,7 @@ from holdfast.threats.threats import Threat
 ATOL = 1e-6
 COUNTED = {"empirical_robust_accuracy", "success_rate", "control", "statuses", "broken"}  # `rederive` tells these
 WORDS = {"words", "text", "source", "title", "next", "not_tested", "id", "tried", "stored", "nist", "atlas", "reasons"}
+SINCE = {"masking": (1, 1), "together": (1, 7)}  # the version of the document that said it first
 UNSEEN = (
     "that samples which held were attacked as the parts say, what noise, masking checks and other models answered, "
     "times and machine: that takes another audit"
@@ -84,10 +85,9 @@ def rebuilt(folder: Folder, model: Model, data: Dataset | None) -> Rebuilt:
 
 def _unsaid(summary: Summary) -> list[str]:
     """What a document of an earlier version leaves out."""
-    if summary.schema_version == SCHEMA_VERSION:
-        return []
-    several = len(summary.threats) > 1
-    return [name for name in ("masking", *(("together",) if several else ())) if getattr(summary, name) is None]
+    written = tuple(int(part) if part.isdecimal() else 0 for part in summary.schema_version.split(".")[:2])
+    names = [name for name, since in SINCE.items() if written < since and getattr(summary, name) is None]
+    return [name for name in names if name != "together" or len(summary.threats) > 1]
 
 
 def _keys(folder: Folder) -> list[str]:

@@ -205,7 +205,7 @@ def _exact(schema: Schema, rule: Comparison) -> bool:
     return all(map(_held, values)) and _plain(rule.left) and _plain(rule.right)
 
 
-def _plain(node: Value) -> bool:
+def _plain(node: Value | Text) -> bool:
     """Whether the numbers of a sum are fractions that floats hold, and what divides is a power of two."""
     if isinstance(node, Number):
         return _held(node.value)
