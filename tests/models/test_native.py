@@ -259,10 +259,10 @@ def test_the_first_level_is_not_the_number_zero(levels, told):
     codes = np.stack([draw.integers(0, 3, 300), draw.integers(0, 3, 300)], 1).astype(float)
     rows, y = np.stack([numbers[codes[:, 0].astype(int)], codes[:, 1]], 1), (codes.sum(1) > 1).astype(int)
     frame = pandas.DataFrame({"grade": rows[:, 0], "job": pandas.Categorical(rows[:, 1].astype(int).astype(str))})
+    codes[::5, 0], frame.loc[::5, "grade"], y[::5] = np.nan, np.nan, 1  # gaps go right, with the large numbers
     made = lightgbm.LGBMClassifier(n_estimators=3, min_data_per_group=5, verbose=-1, n_jobs=1, **told).fit(frame, y)
     job = hf.Feature("job", "categorical", levels=("0", "1", "2"))
     schema = hf.Schema((hf.Feature("grade", "ordinal", levels=levels, missing=True), job))
-    codes[::5, 0], frame.loc[::5, "grade"] = np.nan, np.nan  # met after training alone
     model = settle(hf.wrap(made, schema), torch.from_numpy(codes[:9]))
     want = made.predict_proba(frame)
     assert np.abs(model.answer(torch.from_numpy(codes)).scores.softmax(1).double().numpy() - want).max() <= 1e-6
