@@ -1,5 +1,7 @@
 """The bookkeeper by itself: what it hands to attacks where the model's numbers are none."""
 
+import dataclasses
+
 import torch
 
 from holdfast.attacks.probe import Probe
@@ -9,8 +11,8 @@ from holdfast.threats.threats import Linf
 from laws.oracles import torch_model
 
 
-def probe(scores, x):
-    model = torch_model(scores, 2)
+def probe(scores, x, noise=0.0):
+    model = dataclasses.replace(torch_model(scores, 2), noise=noise)
     region = Linf(0.5).around(x, model.space)
     return Probe(model, x, Wrong(torch.zeros(len(x), dtype=torch.long)), region, Draw(0, "probe", range(len(x)), x))
 
@@ -36,3 +38,23 @@ def test_an_infinite_slope_of_either_sign_is_zero():
     x = torch.zeros(1, 2, dtype=torch.float64)
     p = probe(lambda z: torch.stack([9 + 0 * z[:, 0], z[:, 0].sqrt() - z[:, 1].sqrt()], 1), x)
     assert p.slope(x, lambda margins, _: -margins.amax((1, 2))).gradient.tolist() == [[0.0, 0.0]]
+
+
+def test_margins_are_negative_just_where_the_books_count_a_success():
+    """Attacks that took 0 for the edge gave up rows for reached that verification then refuted, one after another."""
+    x = torch.zeros(3, 1, dtype=torch.float64)
+    to = torch.tensor([[0.0], [0.05], [0.2]], dtype=torch.float64)  # no, within the noise, beyond it
+
+    def scores(z):
+        return torch.stack([0.01 + 0 * z[:, 0], z[:, 0]], 1)
+
+    ways = torch.zeros(3, 1, dtype=torch.long)
+    asked = {
+        "margin": lambda p: p.margin(to),
+        "margins": lambda p: p.margins(to[:, None])[:, 0],
+        "slope": lambda p: p.slope(to).margin,
+        "jacobian": lambda p: p.jacobian(to, ways).margins[:, 0],
+    }
+    for name, ask in asked.items():
+        p = probe(scores, x, noise=0.1)
+        assert (ask(p) < 0).tolist() == p.distance.isfinite().tolist() == [False, False, True], name

@@ -98,6 +98,12 @@ def test_a_name_of_nested_aliases_is_not_written_out(tmp_path):
     assert (claim.model, claim.value) == ("", 0.5)
 
 
+def test_a_name_of_more_digits_than_python_writes_is_none(tmp_path):
+    index = f"- name: 0x{'f' * 5000}\n  results:\n  - metrics:\n    - {{type: accuracy, value: 0.5}}\n"
+    (claim,) = told(tmp_path, f"---\nmodel-index:\n{index}---\n")
+    assert claim.model == ""
+
+
 @pytest.mark.parametrize("index", ["", "model-index: 3", "model-index: [{name: a}]", "model-index: [{results: [3]}]"])
 def test_a_head_without_numbers_claims_nothing(tmp_path, index):
     assert told(tmp_path, f"---\nlicense: mit\n{index}\n---\n") == ()

@@ -57,7 +57,7 @@ def bisect(probe: Probe, x: Tensor, halvings: int | None = None) -> Tensor:
     low, high = torch.zeros_like(x.flatten(1)[:, 0]), torch.ones_like(x.flatten(1)[:, 0])
     for _ in probe.steps(max(math.ceil(1.5 * math.log2(x[0].numel())), 10) if halvings is None else halvings):
         middle = (low + high) / 2
-        hit = probe.margin(between(probe, x, middle)) < -probe.model.noise
+        hit = probe.margin(between(probe, x, middle)) < 0
         low, high = torch.where(hit, low, middle), torch.where(hit, middle, high)
     return between(probe, x, high)
 

@@ -13,6 +13,7 @@ from holdfast.evaluation.statistics import Rate
 from holdfast.threats.written import spelled
 
 LIMIT = 1 << 20  # bytes of a card
+LONGEST = 10**18  # of a number for a name
 ROBUST = ("robust_accuracy", "adversarial_accuracy", "adversarial_robustness")
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -88,7 +89,9 @@ def _claims(index: Any, card: str) -> Iterator[Claim]:
 
 
 def _word(found: Any) -> str:
-    """A text or a number as text, empty for anything else: a few aliases make a list that no memory holds as text."""
+    """A text or a number as text; empty for aliases that no memory holds, and numbers of more digits than are read."""
+    if isinstance(found, int) and abs(found) >= LONGEST:
+        return ""
     return str(found) if isinstance(found, str | int | float) else ""
 
 

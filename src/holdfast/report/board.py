@@ -11,7 +11,7 @@ from holdfast.evaluation.board import Board, Known, Ranking, Row
 from holdfast.evaluation.claims import Verified
 from holdfast.evaluation.document import to_json
 from holdfast.report import sheet, words
-from holdfast.report.html import asset, policy
+from holdfast.report.pages import asset, policy, template
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.visible import cleaned, short
 from holdfast.report.words import counted, number, percent, rate, seconds
@@ -121,16 +121,7 @@ def _view(tab: Tab, ranking: Ranking) -> View:
 
 @functools.cache
 def _template() -> jinja2.Template:
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("holdfast.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters.update(short=short, percent=percent, number=number, seconds=seconds, times=words.times)
-    found.filters.update(size=words.size, trust=lambda state: TRUST.get(state, state), band=_band)
-    return found.get_template("board.html")
+    return template("board.html", trust=lambda state: TRUST.get(state, state), band=_band)
 
 
 def _lead(found: Board) -> str:

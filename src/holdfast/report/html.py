@@ -1,10 +1,8 @@
 """The HTML report: one offline file under a content security policy, readable without its script."""
 
-import base64
 import dataclasses
 import functools
 import hashlib
-import importlib.resources
 from typing import Any
 
 import jinja2
@@ -16,7 +14,8 @@ from holdfast.evaluation.store import Examples
 from holdfast.evaluation.summary import Confusion, Summary, ThreatFacts
 from holdfast.report import svg, words
 from holdfast.report.gallery import gallery
-from holdfast.report.visible import cleaned, short, visible
+from holdfast.report.pages import asset, policy, template
+from holdfast.report.visible import cleaned, visible
 from holdfast.threats.written import measure_of, radius
 
 FINDINGS = 5
@@ -38,9 +37,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     summary = cleaned(summary)
     style, script = asset("report.css"), asset("report.js")
     return (
-        _environment()
-        .get_template("report.html")
-        .render(
+        _template().render(
             summary=summary,
             words=words,
             svg=svg,
@@ -59,41 +56,10 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     )
 
 
-def policy(script: str) -> str:
-    """The content security policy: nothing is fetched, and only our own script runs, known by its digest."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return (
-        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 @functools.cache
-def _environment() -> jinja2.Environment:
-    loader = jinja2.PackageLoader("holdfast.report")
-    found = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    found.filters.update(
-        percent=words.percent,
-        number=words.number,
-        times=words.times,
-        seconds=words.seconds,
-        size=words.size,
-        short=short,
-        parameters=parameters,
-        standing=standing,
-        confusions=confusions,
-        curved=curved,
-        weakest=words.weakest,
-    )
-    return found
-
-
-@functools.cache
-def asset(name: str) -> str:
-    """A file of the templates, as text."""
-    return importlib.resources.files("holdfast.report").joinpath("templates", name).read_text(encoding="utf-8")
+def _template() -> jinja2.Template:
+    own = {"parameters": parameters, "standing": standing, "confusions": confusions, "curved": curved}
+    return template("report.html", weakest=words.weakest, **own)
 
 
 @dataclasses.dataclass(frozen=True)

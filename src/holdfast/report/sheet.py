@@ -5,7 +5,6 @@ Every text on it may come from a stranger: hidden characters are made visible he
 
 import dataclasses
 import functools
-import importlib.resources
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from markupsafe import Markup
 
 from holdfast.report import markdown as md
 from holdfast.report import words
+from holdfast.report.pages import asset, template
 from holdfast.report.visible import cleaned, short
 
 if TYPE_CHECKING:
@@ -130,23 +130,15 @@ def markdown(sheet: Sheet) -> str:
 
 def html(sheet: Sheet) -> str:
     """One file that fetches nothing and runs nothing."""
-    style = importlib.resources.files("holdfast.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
     policy = POLICY + "; img-src data:" * bool(sheet.galleries)
-    return _template().render(sheet=cleaned(sheet), style=Markup(style), policy=policy, words=words) + "\n"
+    return (
+        _template().render(sheet=cleaned(sheet), style=Markup(asset("report.css")), policy=policy, words=words) + "\n"
+    )
 
 
 @functools.cache
 def _template() -> jinja2.Template:
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("holdfast.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters.update(short=short, percent=words.percent, number=words.number)
-    found.filters.update(times=words.times, seconds=words.seconds, size=words.size)
-    return found.get_template("sheet.html")
+    return template("sheet.html")
 
 
 def _wrapped(line: str, later: str = "") -> list[str]:

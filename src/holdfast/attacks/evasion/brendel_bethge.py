@@ -61,7 +61,7 @@ class BrendelBethge(Attack):
         first = self.step * norm(x - x0, 2)
         for i in probe.steps(self.steps):
             g, _, margin = probe.slope(x, minus_margin)
-            reached, flat = margin < -probe.model.noise, norm(g, 2) == 0
+            reached, flat = margin < 0, norm(g, 2) == 0
             beyond = (self.overshoot - 1) * margin.abs() + LEAST * width * norm(g, 2)
             radius = first * LAST ** (i / self.steps)
             z = toward(x, x0, g, margin + beyond, region.low, region.high, radius, region.p, slack=beyond / 2)
@@ -77,7 +77,7 @@ class BrendelBethge(Attack):
         climbed, y, leap = lost, probe.x0, probe.region.farthest() * LEAP
         for _ in probe.steps(CLIMBS):
             g, _, margin = probe.slope(y, minus_margin, only=lost)
-            lost = lost & (margin >= -probe.model.noise)
+            lost = lost & (margin >= 0)
             if not lost[probe.alive].any():
                 break
             y = pick(lost, probe.region.project(y + expand(leap, y) * unit(g)), y)

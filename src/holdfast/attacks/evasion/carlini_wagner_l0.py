@@ -82,7 +82,7 @@ class CarliniWagnerL0(Attack):
             x = torch.where(allowed, cube.point(v), x0)
             g, _, margin = probe.slope(x, minus_margin, only=going)
             slope = pick(going, g, slope)
-            going &= margin + self.confidence >= -probe.model.noise
+            going &= margin + self.confidence >= 0
             if not going[probe.alive].any():
                 break
             u = (x - x0) / expand(cube.width, x)

@@ -87,12 +87,12 @@ class CarliniWagnerLinf(Attack):
             g, _, margin = probe.slope(x, minus_margin, only=going)
             u = (x - probe.x0) / expand(cube.width, x)
             short = margin + self.confidence
-            reached |= going & (short < -probe.model.noise)
-            going &= (short >= -probe.model.noise) | (norm(u, torch.inf) > threshold)
+            reached |= going & (short < 0)
+            going &= (short >= 0) | (norm(u, torch.inf) > threshold)
             if not going[probe.alive].any():
                 break
             over = u.sign() * (u.abs() > expand(threshold, u))
-            push = expand(torch.where(short >= -probe.model.noise, c * cube.width, 0.0), x) * g
+            push = expand(torch.where(short >= 0, c * cube.width, 0.0), x) * g
             step = expand(self.step * reach * (1 - END * i / self.steps), x)
             v = pick(going, cube.clamp(v - step * adam.direction((over - push) * cube.rate(v))), v)
         return pick(going & reached, start, v), ~going, reached

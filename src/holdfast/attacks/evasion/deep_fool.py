@@ -66,7 +66,7 @@ class DeepFool(Attack):
         for _ in probe.steps(self.returns):
             g, _, _ = probe.slope(x, minus_margin)
             foot = region.project(x0 + (1 + self.overshoot) * region.crossing(x0, g, dot(g, x - x0)))
-            reached = probe.margin(foot) < -probe.model.noise
+            reached = probe.margin(foot) < 0
             x = _met(probe, pick(reached, x0, foot), pick(reached, foot, x), self.halvings)
 
 
@@ -76,7 +76,7 @@ def _met(probe: Probe, start: Tensor, end: Tensor, halvings: int) -> Tensor:
     far = torch.ones_like(near)
     for _ in probe.steps(halvings):
         middle = (near + far) / 2
-        reached = probe.margin(torch.lerp(start, end, expand(middle, start))) < -probe.model.noise
+        reached = probe.margin(torch.lerp(start, end, expand(middle, start))) < 0
         near, far = torch.where(reached, near, middle), torch.where(reached, middle, far)
     return torch.lerp(start, end, expand(far, start))
 
@@ -98,7 +98,6 @@ def cross(
     width, going = (region.high - region.low).flatten(1).amax(1), rows.clone()
     for _ in probe.steps(steps):
         w, f = probe.jacobian(x, ways, only=going)
-        f = f + probe.model.noise  # a success must be clearer than that
         going &= (f >= 0).all(1)
         if not going[probe.alive].any():
             break

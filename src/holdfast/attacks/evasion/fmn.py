@@ -76,7 +76,7 @@ class Fmn(Attack):
 
     def _resized(self, probe: Probe, x: Tensor, g: Tensor, margin: Tensor, radius: Tensor, change: float) -> Tensor:
         """The radius of the next ball: `(batch,)`."""
-        reached, nearest, most = margin < -probe.model.noise, probe.distance.to(radius), probe.region.farthest()
+        reached, nearest, most = margin < 0, probe.distance.to(radius), probe.region.farthest()
         smaller, larger = (1 - change) * radius, (1 + change) * radius
         if probe.region.p == 0:
             smaller, larger = torch.minimum(smaller.floor(), radius - 1), torch.maximum(larger.floor(), radius + 1)

@@ -61,5 +61,5 @@ class Jsma(Attack):
             x = x + g.sign() * reach * chosen.reshape(x.shape)
             x = torch.minimum(torch.maximum(x, region.low), region.high)
             spent = region.distance(x) > probe.limit.radius
-            probe.finish((margin < -probe.model.noise) | (chosen == 0).all(1) | spent)
+            probe.finish((margin < 0) | (chosen == 0).all(1) | spent)
         probe.margin(x)

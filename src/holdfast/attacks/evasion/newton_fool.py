@@ -50,7 +50,7 @@ class NewtonFool(Attack):
         going = probe.alive.clone()
         for _ in probe.steps(self.steps):
             g, loss, margin = probe.slope(x, log_odds, only=going)
-            going &= margin >= -probe.model.noise
+            going &= margin >= 0
             if not going[probe.alive].any():
                 break
             p = sigmoid(-loss)

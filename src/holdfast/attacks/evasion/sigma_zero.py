@@ -63,7 +63,7 @@ class SigmaZero(Attack):
             g = unit(count - expand(torch.where(margin >= 0, scale, 0.0), g) * width * g, math.inf)
             u = u - step * adam.direction(g)
             x = torch.minimum(torch.maximum(x0 + width * u, region.low), region.high)
-            turn = torch.where(margin < -probe.model.noise, 1.0, -1.0).to(threshold)
+            turn = torch.where(margin < 0, 1.0, -1.0).to(threshold)
             threshold = (threshold + self.pace * step * turn).clamp(0, 1)
             u = (x - x0) / range_
             u = torch.where(u.abs() >= expand(threshold, u), u, 0.0)

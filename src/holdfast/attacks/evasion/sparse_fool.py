@@ -56,9 +56,9 @@ class SparseFool(Attack):
         for _ in probe.steps(self.rounds):
             y, lost = cross(probe, round_, x, ways, going, self.steps, self.overshoot)
             g, _, margin = probe.slope(y, minus_margin, only=going)
-            going &= ~lost & (margin < -probe.model.noise)
+            going &= ~lost & (margin < 0)
             x = pick(going, region.project(x + region.crossing(x, g, self.far * dot(g, y - x))), x)
-            going &= probe.margin(x, only=going) >= -probe.model.noise
+            going &= probe.margin(x, only=going) >= 0
             if not going[probe.alive].any():
                 break
         probe.finish(~probe.distance.isfinite())

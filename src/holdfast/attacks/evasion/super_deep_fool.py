@@ -52,10 +52,10 @@ class SuperDeepFool(Attack):
         for _ in probe.steps(self.rounds):
             y, lost = cross(probe, region, x, ways, going, self.steps, self.overshoot)
             g, _, margin = probe.slope(y, minus_margin, only=going)
-            going &= ~lost & (margin < -probe.model.noise)
+            going &= ~lost & (margin < 0)
             foot = region.project(x0 + region.crossing(x0, g, dot(g, y - x0)))
             x = pick(going, foot, x)
-            going &= probe.margin(x, only=going) >= -probe.model.noise
+            going &= probe.margin(x, only=going) >= 0
             if not going[probe.alive].any():
                 break
         probe.finish(~probe.distance.isfinite())
