@@ -148,7 +148,8 @@ def _caption(tab: Tab, ranking: Ranking) -> str:
     count = f"{number(ranking.samples)}{count} samples"
     data = short(ranking.data, 60)
     under = f"under {', '.join(ranking.threats)}" if tab.name == UNION else f"under {tab.name} alone"
-    return f"{data}: {count} {under}, {short(ranking.suite, 60)}; {counted(ranking.tests, 'pair')} compared"
+    pairs = f"; {counted(ranking.tests, 'pair')} compared" if ranking.tests else ""
+    return f"{data}: {count} {under}, {short(ranking.suite, 60)}{pairs}"
 
 
 def _table(tab: Tab, ranking: Ranking) -> Table:
