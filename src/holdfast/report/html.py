@@ -58,8 +58,14 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
 
 @functools.cache
 def _template() -> jinja2.Template:
-    own = {"parameters": parameters, "standing": standing, "confusions": confusions, "curved": curved}
-    return template("report.html", weakest=words.weakest, **own)
+    return template(
+        "report.html",
+        weakest=words.weakest,
+        parameters=parameters,
+        standing=standing,
+        confusions=confusions,
+        curved=curved,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from holdfast.report import words
 from holdfast.report.visible import short
 
 
-def template(name: str, **filters: Callable[..., str]) -> jinja2.Template:
+def template(name: str, **filters: Callable[..., object]) -> jinja2.Template:
     """A template that quotes what it is given and ends on names that it does not know.
 
     Args:
