@@ -130,6 +130,7 @@ def judged_under(threat, state="failed", metric="empirical_robust_accuracy", **m
         (judged_under("", "passed"), ["skipped"] * 3),
         (judged_under("", "warned"), ["skipped"] * 3),
         (judged_under("", metric="clean_accuracy"), ["skipped"] * 3),
+        (judged_under("", metric="hardest_lost"), ["skipped"] * 3),
         (dataclasses.replace(judged_under(""), advisory=True), ["skipped"] * 3),
     ],
 )

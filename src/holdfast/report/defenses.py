@@ -14,9 +14,10 @@ from holdfast.report.csv import safe
 from holdfast.report.pareto import plot, told
 from holdfast.report.sheet import Figure, Sheet, Table
 from holdfast.report.visible import cleaned, short
-from holdfast.report.words import counted, percent
+from holdfast.report.words import counted, percent, seconds
 
-REFUSED, TIME, MEMORY, MADE, MASKING = ">refused", ">time", ">memory", ">made in", "masking"
+REFUSED, TIME, MEMORY, MADE, AUDITED = ">refused", ">time", ">memory", ">made in", ">audited in"
+MASKING = "masking"
 GAP, NAME = ">gap", 38
 FORMS = (".html", ".md", ".json", ".txt", ".csv")
 NOTES = (
@@ -26,7 +27,7 @@ NOTES = (
     "marks those that the exact McNemar test finds.",
     "Time and memory are those of a pass of the same inputs beside the undefended model, taken in turn on this "
     "machine, medians of processor seconds and the most tensor memory held at once; training and fitting in "
-    "processor seconds.",
+    "processor seconds, audits under every threat in seconds of the clock.",
 )
 
 
@@ -50,6 +51,7 @@ def page(found: DefenseComparison) -> Sheet:
         *((f"Partial: {', '.join(found.left)} not finished.",) if found.left else ()),
         *(f"Left out: {each.defense}: {each.reason}" for each in found.refused),
     )
+    took = (f"All training, fitting and auditing took {seconds(found.seconds)}.",) if found.rows else ()
     figures = (Figure(caption=_caption(found), picture=plot(found.rows), text=told(found.rows)),) if found.rows else ()
     return Sheet(
         title=f"What defenses buy and cost: {found.title or found.data}",
@@ -57,7 +59,7 @@ def page(found: DefenseComparison) -> Sheet:
         tables=(_table(found),) if found.rows else (),
         figures=figures,
         points=tuple(_advice(found)),
-        notes=(*found.notes, *NOTES),
+        notes=(*found.notes, *NOTES, *took),
         foot=f"holdfast {found.holdfast}, seed {found.seed}, runs below {found.folder}, protocol {found.protocol}.",
     )
 
@@ -96,7 +98,7 @@ def screen(found: DefenseComparison) -> Sheet:
     table = whole.tables[0]
     columns = {head: place for place, head in enumerate(table.heads)}
     others = [f">{each.threat}" for each in found.undefended.others]
-    cost = [head for head in (REFUSED, TIME, MEMORY, MADE, *others, MASKING) if head in columns]
+    cost = [head for head in (REFUSED, TIME, MEMORY, MADE, AUDITED, *others, MASKING) if head in columns]
     buys = [head for head in table.heads[1:] if head not in (*cost, GAP)]
 
     def part(caption: str, heads: list[str]) -> Table:
@@ -115,7 +117,7 @@ def _table(found: DefenseComparison) -> Table:
     others = [each.threat for each in found.undefended.others]
     refuses = any(row.facts.rejected is not None for row in found.rows)
     heads = ("defense", ">clean", ">Δ clean", ">aware", ">Δ aware", MASKING, ">oblivious", GAP)
-    heads = (*heads, *(f">{t}" for t in others), *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE)
+    heads = (*heads, *(f">{t}" for t in others), *((REFUSED,) if refuses else ()), TIME, MEMORY, MADE, AUDITED)
     names = [f"{number} {row.facts.defense.replace('+', ' + ')}" for number, row in enumerate(found.rows)]
     rows = tuple((name, *_cells(row, others, refuses)) for name, row in zip(names, found.rows, strict=True))
     return Table(caption="Defenses, the undefended model first; numbers as in the plot", heads=heads, rows=rows)
@@ -139,6 +141,7 @@ def _cells(row: Row, others: list[str], refuses: bool) -> tuple[str, ...]:
         "1" if passes is None else f"{passes.ratio:.2f}×",
         "1" if passes is None else f"{passes.bytes_ratio:.2f}×",
         f"{sum(made):.3g} s" if made else "–",
+        seconds(row.audited),
     )
 
 

@@ -73,6 +73,7 @@ class Row:
         masking: What the masking battery says of the run.
         agreement: Cohen's kappa of the accepted clean answers with the labels: 1 all right, 0 no better than answers
             that do not look at the input; None where all labels are one.
+        audited: Seconds on the clock of its audits, under every threat.
     """
 
     facts: Facts
@@ -86,6 +87,7 @@ class Row:
     state: str = "measured"
     masking: str = "not checked"
     agreement: float | None = None
+    audited: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -153,6 +155,12 @@ class DefenseComparison:
     def undefended(self) -> Row:
         """The first row."""
         return self.rows[0]
+
+    @property
+    def seconds(self) -> float:
+        """On the clock: all training, fitting and auditing of the rows."""
+        made = [spent.seconds for row in self.rows for spent in (row.facts.trained, row.facts.fitted) if spent]
+        return sum(made) + sum(row.audited for row in self.rows)
 
     def __str__(self) -> str:
         told = [f"{each.reader.capitalize()}: {each.text}" for each in self.advice[:3]] or ["No defense is finished."]

@@ -86,6 +86,7 @@ def _row(folder: pathlib.Path, place: Place, bare: Place | None, protocol: Proto
         state=run.summary.verdict.state,
         masking="not checked" if run.summary.masking is None else run.summary.masking.state,
         agreement=_agreement(run, literal),
+        audited=run.summary.cost.seconds + (Folder(place.others).summary.cost.seconds if others else 0.0),
     )
 
 
