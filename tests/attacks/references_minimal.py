@@ -18,16 +18,16 @@ def ddn(row, attack):
     x, x0 = row.x0, row.x0
     width = float((row.high - row.low).max())
     most = length(np.maximum(row.high - x0, x0 - row.low), 2)
-    clean = abs(margin(row.scores(x0), row.y).item())
-    cold = min(10 / clean, 1e12) if clean > 0 else 1.0
+    z = row.scores(x0)
+    nearest, typical = abs(margin(z, row.y).item()), (rest(z, row.y) - z[row.y]).abs().mean().item()
+    soft = min(10 / typical, 1e12) if typical > 0 else 1.0
+    sharp = min(10 / nearest, 1e12) if nearest > 0 else soft
     radius = attack.norm * width
-
-    def loss(z, y):
-        return torch.logsumexp(cold * (rest(z, y) - z[y]), 0)
 
     for i in range(attack.steps):
         done = i / attack.steps
-        g, _, m = row.slope(x, loss)
+        factor = sharp if done >= 0.5 else math.exp((1 - 2 * done) * math.log(soft) + 2 * done * math.log(sharp))
+        g, _, m = row.slope(x, lambda z, y, by=factor: torch.logsumexp(by * (rest(z, y) - z[y]), 0))
         if not g.any():
             g = row.draw.normal(*x.shape)[0].numpy()
         rate = attack.rate * (0.01 + (1 - 0.01) / 2 * (1 + math.cos(done * math.pi)))
