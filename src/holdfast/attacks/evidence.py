@@ -62,8 +62,8 @@ EVIDENCE = {
         "at most 3 % above the nearest row of a straight boundary", "tests/attacks/test_carlini_wagner_table.py"
     ),
     "Ddn": _twice(
-        "Foolbox, 100 steps: median L2, digits 0.508, 0.520; MNIST 2.26, 2.28; 64 road signs, 50 steps (speed.py): "
-        "0.513, 0.491, ours nearer for 51",
+        "Foolbox, 100 steps: median L2, digits 0.508, 0.520; MNIST 2.19, 2.28; 64 road signs, 50 steps (speed.py): "
+        "0.487, 0.491",
         "minimal",
     ),
     "DeepFool": _beside("Foolbox, digits, 50 steps: median L2 0.510, 0.523", "minimal"),
