@@ -64,6 +64,7 @@ class Case:
         rejects: Whether the model can reject an input.
         kinds: Key -> finer class of the sample, whose rates are told apart instead of the label's; empty for none.
         kind_names: Names of those.
+        evading: Whether only one direction counts, so that what is broken has evaded.
     """
 
     view: View
@@ -76,6 +77,7 @@ class Case:
     rejects: bool = False
     kinds: Mapping[str, int] = dataclasses.field(default_factory=dict)
     kind_names: Sequence[str] = ()
+    evading: bool = False
 
     @property
     def judged(self) -> list[str]:
@@ -140,6 +142,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             {key: case.right(key) for key in judged},
             stands,
             case.kind_names if case.kinds else case.names,
+            {key: members[key].status == "broken" for key in judged} if case.evading else None,
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
         valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,

@@ -97,6 +97,12 @@ GLOSSARY = (
         "all samples that are not invalid",
     ),
     ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
+    (
+        "evasion rate",
+        "Where one direction alone is audited, the success rate: samples of the classes to hide that an attack carried "
+        "into the wanted class.",
+        "samples of those classes that were right before the attack",
+    ),
     ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", ""),
     (
         "interval",
@@ -335,6 +341,15 @@ def stages(threat: ThreatFacts) -> list[str]:
         differ = [key for key in attack.config if any(other.get(key) != attack.config[key] for other in kin)]
         told.append(" ".join([attack.name, *(f"{key}={attack.config[key]}" for key in differ)]))
     return told
+
+
+def success(summary: Summary) -> str:
+    """What the success rate is called: of one direction alone it is the evasion rate."""
+    return (
+        f"evasion rate: {short(summary.data.direction, 80)}"
+        if summary.data.direction
+        else "success rate of the attacks"
+    )
 
 
 def weakest(threat: ThreatFacts) -> list[ClassFacts]:
