@@ -47,6 +47,11 @@ RECIPE = (
     "largest change, the smallest of each attack and of each class; then up to twelve that held, those nearest to "
     "breaking first."
 )
+CHANGES = "Of a row that broke, what changed is told in words, the value before and the value after."
+HIDDEN = (
+    "The rows of these data stay out of reports. The same audit with --show-rows says what changed in those that broke "
+    "(in Python: dataclasses.replace(data, shared=True))."
+)
 CURVE = (
     "Each point counts the samples that no change of at most this size broke. Below the radius of the threat only the "
     "first attack of the plan searched, and only the samples that broke: a looser upper bound there."
