@@ -37,6 +37,7 @@ from holdfast.threats.threats import Threat
 
 Found = Mapping[str, Mapping[str, Final]]
 ALL = "samples that are not invalid"
+SUCCESSES = "successes of the attacks, possible rows or not"
 ORDER = (
     "invalid",
     "broken",
@@ -145,7 +146,7 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             {key: members[key].status == "broken" for key in judged} if case.evading else None,
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
-        valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,
+        valid=_valid(case, threat, hits),
         psnr=spread(row.psnr for row in hits),
         ssim=spread(row.ssim for row in hits),
         loss=_loss(members, judged),
@@ -155,9 +156,14 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
     )
 
 
-def _rows(case: Case) -> bool:
-    """Whether the samples are rows of a table with a schema."""
-    return isinstance(case.space, Tabular)
+def _valid(case: Case, threat: Threat, hits: Sequence[SearchRow]) -> Rate | None:
+    """How many successes are possible rows, in a table: of those that broke and those for which one was claimed."""
+    if not isinstance(case.space, Tabular):
+        return None
+    searched = [case.view.searched(threat, attack) for attack in case.view.attacks(threat)]
+    stand = [key for key in case.view.keys if case.found[threat.literal][key].status != "broken"]
+    claimed = sum(any(key in rows and rows[key].valid is False for rows in searched) for key in stand)
+    return _share(sum(row.valid is True for row in hits), len(hits) + claimed, SUCCESSES)
 
 
 def _knowing(case: Case, threat: Threat, right: Sequence[str]) -> dict[str, Rate | None]:

@@ -180,7 +180,8 @@ class ThreatFacts:
         control: Samples (right before) that plain noise of the same radius breaks.
         statuses: Status -> samples.
         oblivious, defense_aware: Samples (right before) that replayed inputs break which were made without the defense,
-            and that only attacks on the defended model break; `valid`: Broken rows of a table that its schema allows.
+            and that only attacks on the defended model break; `valid`: Successes in a table, possible rows or not,
+            that its schema allows: no other counts as broken.
     """
 
     literal: str

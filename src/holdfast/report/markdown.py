@@ -100,8 +100,8 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
         "",
         f"{quoted(threat.words)}; the attacker {quoted(words.sight(threat))}. "
         f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}."
-        + f" Evasion rate: {words.rate(threat.success_rate)}."
-        * bool(summary.data.direction),
+        + f" Evasion rate: {words.rate(threat.success_rate)}." * bool(summary.data.direction)
+        + f" {words.possible(threat)}." * (threat.valid is not None),
         "",
     ]
     lines += table(

@@ -121,6 +121,7 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
     if len(threat.per_class) > 1:
         told = "; ".join(f"{short(c.name, 24)} {words.rate(c.robust)}" for c in weakest)
         lines += [line for line, _ in _wrapped(f"weakest classes: {told}", "", "  ", "  ")]
+    lines += [line for line, _ in _wrapped(words.possible(threat), "", "  ", "  ")]
     if summary.data.direction:
         by_class = "; ".join(f"{short(c.name, 24)} {words.rate(c.evasion)}" for c in weakest)
         told = f"evasion rate: {words.rate(threat.success_rate)}" + f"; {by_class}" * (len(threat.per_class) > 1)

@@ -357,6 +357,15 @@ def success(summary: Summary) -> str:
     )
 
 
+def possible(threat: ThreatFacts) -> str:
+    """How many successes in a table are rows that the schema allows, in words; empty where there are none."""
+    if threat.valid is None:
+        return ""
+    k, n = threat.valid.k, threat.valid.n
+    rest = "impossible ones are never asked about" if k == n else "the others count as not broken"
+    return f"{k} of {n} successes are possible rows; {rest}"
+
+
 def weakest(threat: ThreatFacts) -> list[ClassFacts]:
     """Classes, weakest first: by the lower end of the interval of what was not broken, then by its upper end."""
     return sorted(threat.per_class, key=lambda c: (c.robust.low, c.robust.high, c.label))
