@@ -90,7 +90,7 @@ def audit(
         replay: An earlier run: its adversarial inputs are tried before all attacks, one query a sample.
         hardest_of: A baseline. Up to half of the samples are those it held most narrowly: first, in no rate.
         evade: One direction alone, `"fraud:legitimate"`, `"dos,probe:normal"`: samples of the first classes, which
-            shall pass for one of the second; then clean accuracy is recall, and `per_class` has a row for each source.
+            shall pass for one of the second; clean accuracy is recall, success the evasion rate; both by `per_class`.
         new: Begin a folder of its own beside one that is taken.
         on_event: Told of progress; may raise `hf.Stop`.
 

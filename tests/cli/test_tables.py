@@ -74,15 +74,59 @@ def test_the_schema_and_the_label_are_in_the_command_and_in_the_name_of_the_fold
         assert len({str(name(each)) for each in requests}) == 4
 
 
+def test_rows_are_in_reports_where_they_are_asked_for_and_nowhere_else(table, tmp_path, capsys):
+    """The last call decides: a run can be shown later, and hidden again, and every view follows."""
+    run = str(tmp_path / "run")
+    words = ["audit", table.model, table.data, *SEARCH, "--label", "risk", "-o", run, "-qq"]
+
+    def told():
+        """What stands in the table, in the page of the run, and in one made of it later."""
+        later = str(tmp_path / "later.html")
+        assert main(["report", run, "-o", later]) == 0
+        pages = [(tmp_path / "run" / "report.html").read_text(), (tmp_path / "later.html").read_text()]
+        return [row["change"] for row in Folder(run).samples.to_pylist() if row["status"] == "broken"], pages
+
+    for asked in (False, True, False):
+        assert main([*words, *["--show-rows"] * asked]) == 0
+        changes, pages = told()
+        assert changes
+        assert all(" -> " in text for text in changes) if asked else set(changes) == {None}
+        assert ("--show-rows" in shlex.split(Folder(run).summary.provenance.command)) is asked
+        for page in pages:
+            assert ("<dt>change</dt>" in page) is asked
+            assert ("The same audit with --show-rows says what changed" in page) is not asked
+            assert ("It contains values of rows of the data." in page) is asked
+            assert ("It contains no samples of the data." in page) is not asked
+        capsys.readouterr()
+        assert main(["show", run, "--status", "broken"]) == 0
+        assert ("change" in capsys.readouterr().out.splitlines()[0]) is asked
+        assert main(["recheck", run, "-qq"]) == 0
+
+
+def test_rows_of_what_is_no_table_cannot_be_asked_for(tmp_path, capsys):
+    for verb in ("audit", "harden", "compare-models"):
+        words = [verb, "digits-mlp", "digits", "--show-rows", "--threat", "linf:0.1", "-o", str(tmp_path / "run")]
+        assert main(words) == 2
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("HF805 ")
+        assert "\n" not in error
+    assert not (tmp_path / "run").exists()
+
+
 def test_models_are_compared_and_looked_at_under_a_schema(table, tmp_path, capsys):
     given = ["--schema", table.schema, "--label", "risk"]
-    words = ["compare-models", table.model, "missing.skops", table.data, *SEARCH, *given, "-o", str(tmp_path / "c")]
-    assert main(words) == 3, "one model is missing"
+    words = ["compare-models", table.model, "missing.skops", table.data, *SEARCH, *given, "--show-rows"]
+    assert main([*words, "-o", str(tmp_path / "c")]) == 3, "one model is missing"
     ahead = [
         line for line in capsys.readouterr().out.splitlines() if line.startswith(("  holdfast doctor", "  holdfast h"))
     ]
     assert len(ahead) == 2
     assert all(shlex.join(given) in line for line in ahead)
+    assert ahead[1].split()[:2] == ["holdfast", "harden"]
+    assert "--show-rows" in ahead[1]
+    (audited,) = (tmp_path / "c").glob("*/samples.parquet")
+    rows = Folder(audited.parent).samples.to_pylist()
+    assert all(row["change"] for row in rows if row["status"] == "broken")
     assert main(["doctor", table.model, table.data, *given]) == 0
     assert "clean accuracy" in capsys.readouterr().out
 
@@ -96,15 +140,19 @@ def test_a_model_is_hardened_under_a_schema(table, tmp_path, capsys, monkeypatch
 
     monkeypatch.setattr(estimator, "harden_estimator", harden)
     given = ["--schema", table.schema, "--label", "risk"]
-    assert main(["harden", table.model, table.data, *SEARCH, *given, "-o", str(tmp_path / "h")]) == 2
-    assert "enough was seen" in capsys.readouterr().err
+    words = ["harden", table.model, table.data, *SEARCH, *given, "-o", str(tmp_path / "h")]
+    for more in ([], ["--show-rows"]):
+        assert main([*words, *more]) == 2
+        assert "enough was seen" in capsys.readouterr().err
+    assert [splits.test.shared for splits, _ in seen] == [False, True]
+    assert ["--show-rows" in asked["command"] for _, asked in seen] == [False, True]
     splits, asked = seen[0]
     assert [f.name for f in splits.train.schema.features if not f.immutable] == ["debt"]
     assert shlex.join(given) in asked["command"]
-    question = {"--threat": "table:features=1", "--schema": table.schema}
+    question = {"--threat": "table:features=1", "--schema": table.schema, "--show-rows": True}
     told = Told("f.skops", table.data, question, None, splits, "h", False, 0)
     told.go_on("h/model.skops", tmp_path / "h", "quick")
-    assert f"--schema {shlex.quote(table.schema)}" in capsys.readouterr().out
+    assert f"--schema {shlex.quote(table.schema)} --show-rows --suite standard\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["audit", "harden", "compare-models"])

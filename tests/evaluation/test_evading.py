@@ -13,6 +13,7 @@ from holdfast.defenses import BitDepth
 from holdfast.evaluation.evading import direction, in_direction, of_source
 from holdfast.models.direction import sides, toward
 from holdfast.models.settle import settle
+from holdfast.report import words
 from holdfast.threats.goals import Answer, Evade, Target, overall
 
 NAMES = ("barolo", "grignolino", "barbera")
@@ -77,6 +78,55 @@ def test_recall_is_told_for_every_source(wine):
     whole = hf.audit(hf.wrap(linear), data, **ASKED)
     held = {c.label: c.robust.k for c in whole.summary.threats[0].per_class}
     assert all(c.robust.k >= held[c.label] for c in facts.per_class), "one direction is never easier than any"
+
+
+def test_the_evasion_rate_of_every_source_is_told_in_every_view(wine):
+    data, linear = wine
+    run = hf.audit(hf.wrap(linear), data, **ASKED, evade="barolo,grignolino:barbera")
+    facts, rows = run.summary.threats[0], run.samples.to_pylist()
+    for source in facts.per_class:
+        mine = [row["status"] for row in rows if data.y[row["sample"]] == source.label]
+        assert (source.evasion.k, source.evasion.n) == (mine.count("broken"), len(mine) - mine.count("wrong"))
+        assert source.evasion.n == source.clean.k
+    assert 0 < facts.success_rate.k == sum(source.evasion.k for source in facts.per_class)
+    assert len({source.evasion.k for source in facts.per_class}) == 2, "no class has the number of another one"
+    told = {form: run.report(run.path / f"told{form}").read_text() for form in (".html", ".md", ".txt")}
+    for source in (facts.success_rate, *(source.evasion for source in facts.per_class)):
+        of, point, ends = f"{source.k}/{source.n}", words.percent(source.point), words.interval(source)
+        assert f'<span class="ci">{ends}</span> <span class="kn">{of}</span>' in told[".html"]
+        assert f"{point} {ends} ({of})" in told[".md"]
+        assert f"{point} {ends} ({of})".replace("\u00a0", " ") in " ".join(told[".txt"].split())
+    assert "<dt>evasion rate: barolo or grignolino to be taken for barbera</dt>" in told[".html"]
+    assert '<th scope="col">evasion rate</th>' in told[".html"]
+    assert f"Evasion rate: {words.rate(facts.success_rate)}." in told[".md"]
+    assert "| clean accuracy | evasion rate |" in told[".md"]
+    assert "evasion rate: " in told[".txt"]
+
+
+def test_with_two_classes_the_evasion_rate_is_that_of_all_samples(wine):
+    data, linear = wine
+    two = data.take(data.y < 2)
+    pair = hf.Dataset(two.x, two.y, classes=NAMES[:2])
+    model = hf.wrap(LogisticRegression(max_iter=500).fit(pair.x.numpy(), pair.y.numpy()))
+    run = hf.audit(model, pair, **ASKED, evade="barolo:grignolino")
+    (source,) = run.summary.threats[0].per_class
+    assert (source.evasion.k, source.evasion.n) == (
+        (run.summary.threats[0].success_rate.k, run.summary.threats[0].success_rate.n)
+    )
+    assert run.summary.data.direction == "barolo to be taken for grignolino"
+    assert "evasion rate: " in str(run.report(run.path / "told.txt").read_text())
+
+
+def test_an_audit_of_all_directions_has_no_evasion_rate(wine):
+    data, linear = wine
+    run = hf.audit(hf.wrap(linear), data, **ASKED)
+    assert run.summary.data.direction == ""
+    assert all(source.evasion is None for source in run.summary.threats[0].per_class)
+    for form in (".md", ".txt"):
+        assert "vasion rate" not in run.report(run.path / f"told{form}").read_text()
+    page = run.report(run.path / "told.html").read_text()
+    assert "success rate of the attacks" in page
+    assert '<th scope="col">evasion rate</th>' not in page
 
 
 def test_broken_rows_are_exactly_those_that_a_linear_model_gives_up(wine):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 import holdfast as hf
 from cases.tables import SCHEMA, SPACE, possible_rows
+from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.capgd import Capgd
 from holdfast.attacks.evasion.graph_search import GraphSearch
 from holdfast.attacks.evasion.hop_skip_jump_table import HopSkipJumpTable
@@ -19,6 +21,7 @@ from holdfast.evaluation.work import Bench, _measured
 from holdfast.models.model import Model
 from holdfast.models.settle import settle
 from holdfast.threats.literals import parse
+from holdfast.threats.tables.region import TableRegion
 
 W = torch.tensor([[1, -2, 1, 0.5, 3, 1, -1, 0], [-1, 3, 0, -1, 1, 0, 2, -2]]).double()
 
@@ -97,6 +100,60 @@ def test_the_share_of_possible_rows_is_judged_beside_the_originals():
     moved = dataclasses.replace(out, status=("broken",) * 3, adversarial=torch.stack([1 - x[:, 0], x[:, 1]], 1))
     rows, _ = _measured(bench, ["0", "1", "2"], x, bench.labels, moved)
     assert [row.valid for row in rows] == [False, False, False]
+    assert [row.status for row in rows] == ["unbroken"] * 3, "a row that cannot be breaks nothing"
+    assert {(row.adversarial_label, row.l0) for row in rows} == {(None, None)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unrepaired(Attack):
+    """Asks about ages that nobody has, which every schema forbids and the model takes for the other class."""
+
+    needs: ClassVar = frozenset({"scores"})
+    tables: ClassVar = True
+
+    def search(self, probe):
+        for age in (-1e4, 1e4):
+            x = probe.x0.clone()
+            x[:, 0] = age
+            probe.margin(x)
+
+
+def test_a_success_whose_row_is_impossible_does_not_count():
+    x = data().x[SCHEMA.validate(data().x).valid]
+    y = MODEL.labels(x)
+    far = x.clone()
+    far[:, 0] = torch.where(y == 0, -1e4, 1e4)
+    assert (MODEL.labels(far) != y).all(), "the model falls for every one of them"
+    assert not SCHEMA.validate(far, x).valid.any()
+    out = hf.run(Unrepaired(), MODEL, x, y, "table:features=2")
+    assert out.status == ("unbroken",) * len(x)
+    assert torch.equal(out.adversarial.nan_to_num(-1), x.nan_to_num(-1))
+    assert (out.margin > 0).all()
+
+
+def test_an_impossible_row_that_is_claimed_counts_only_in_the_raw_number(monkeypatch, tmp_path):
+    """Where the search itself lets such rows through, the audit does not, and says how many there were."""
+    monkeypatch.setattr(TableRegion, "contains", TableRegion.within)
+    few, asked = GraphSearch(steps=1, width=1), {"threat": "table:features=1", "seed": 0}
+    honest = hf.audit(MODEL, data(), suite=few, out=tmp_path / "honest", **asked).summary.threats[0]
+    mixed = hf.audit(MODEL, data(), suite=[Unrepaired(), few], out=tmp_path / "mixed", **asked)
+    found = mixed.summary.threats[0]
+    assert found.attacks[0].broken == 0
+    assert found.statuses == honest.statuses
+    assert 0 < found.statuses["broken"] < 23
+    assert (found.valid.k, found.valid.n) == (found.statuses["broken"], 23)
+    assert (honest.valid.k, honest.valid.n) == (honest.statuses["broken"], honest.statuses["broken"])
+    assert mixed.empirical_robust_accuracy.k == found.statuses["unbroken"]
+    for form in ("txt", "md", "html"):
+        told = " ".join(mixed.report(tmp_path / f"told.{form}").read_text().split())
+        assert f"{found.valid.k} of 23 successes are possible rows; the others count as not broken" in told
+
+
+def test_reports_say_that_impossible_rows_are_never_asked_about(run, tmp_path):
+    found = run.folder.summary.threats[0].valid
+    for form in ("txt", "md", "html"):
+        told = " ".join(run.report(tmp_path / f"told.{form}").read_text().split())
+        assert f"{found.n} of {found.n} successes are possible rows; impossible ones are never asked about" in told
 
 
 def test_rows_stay_out_of_reports_unless_they_are_shared(run, tmp_path):

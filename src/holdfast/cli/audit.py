@@ -44,6 +44,7 @@ class Request:
     bounds: str = ""
     schema: str = ""
     label: str = ""
+    show_rows: bool = False
     budget: str = ""
     decide: str = ""
     expect_accuracy: float | None = None
@@ -85,6 +86,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    show_rows: options.ShowRows = False,
     budget: options.Budget = "",
     deadline: options.Deadline = "",
     decide: options.Decide = "",
@@ -136,7 +138,8 @@ def run(request: Request) -> int:
     from holdfast.report.run import Run
 
     deadline_of(request.deadline or None, began)
-    whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
+    table = (request.profile, request.schema, request.label, request.show_rows)
+    whole = load_data(request.data, request.split, request.bounds, *table)
     dataset = of_source(whole, request.evade)
     asked = (request.trust, limits or space_of(whole), request.threshold, whole.classes)
     own = load_model(request.model, *asked, cap=request.cap, remember=request.remember)
@@ -290,5 +293,6 @@ def reproducing(request: Request) -> str:
         for each in value if isinstance(value, tuple) else (value,):
             if each not in ("", None) and (name, each) not in (("limit", 0), ("cap", 0)):
                 words += [f"--{name.replace('_', '-')}", str(each)]
+    words += ["--show-rows"] if request.show_rows else []
     words += [] if request.remember is None else ["--remember" if request.remember else "--no-remember"]
     return shlex.join(words)

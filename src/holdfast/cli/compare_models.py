@@ -54,6 +54,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    show_rows: options.ShowRows = False,
     evade: options.Evade = "",
     threshold: options.Threshold = "",
     profile: options.Profile = "",
@@ -85,7 +86,8 @@ def run(request: Request, models: dict[str, str], trusted: tuple[str, ...]) -> i
     from holdfast.evaluation.evading import of_source
     from holdfast.report.models import screen, written
 
-    whole = load_data(request.data, request.split, request.bounds, request.profile, request.schema, request.label)
+    table = (request.profile, request.schema, request.label, request.show_rows)
+    whole = load_data(request.data, request.split, request.bounds, *table)
     dataset = of_source(whole, request.evade)
     threat = request.threat or (default_threat(dataset, request.profile),)
     request = dataclasses.replace(request, threat=threat, out=request.out or folder_of(request))
@@ -143,6 +145,7 @@ def ahead(
         more = {"threat": found.threats[0], "evade": request.evade, "profile": request.profile}
         more |= {**table, "bounds": request.bounds, "trust": trust_of(model, trusted)}
         words = [word for name, value in more.items() if value for word in (f"--{name}", value)]
+        words += ["--show-rows"] if request.show_rows else []
         yield shlex.join(["holdfast", "harden", model, request.data, *words]), "make the best one withstand more"
 
 

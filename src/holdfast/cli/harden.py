@@ -59,6 +59,7 @@ def command(
     bounds: options.Bounds = "",
     schema: options.Schema = "",
     label: options.Label = "",
+    show_rows: options.ShowRows = False,
     trust: options.Trust = "",
     out: Out = "",
     as_json: options.Json = False,
@@ -70,13 +71,14 @@ def command(
     """Train MODEL on, or learn it anew, from the training part of DATA; audit it before and after, row by row."""
     from holdfast.cli.interrupt import announced
     from holdfast.cli.progress import Show
-    from holdfast.cli.subject import default_threat, load_model, space_of
+    from holdfast.cli.subject import default_threat, load_model, shown, space_of
     from holdfast.data import load
     from holdfast.evaluation.defending.dividing import misplaced
     from holdfast.models.estimators import estimator_of
 
     limits = options.bounds_of(bounds)
     splits = load(data, bounds=limits, profile=profile, schema=schema or None, label=label)
+    splits = dataclasses.replace(splits, test=shown(splits.test)) if show_rows else splits
     cut = (threshold, splits.test.classes)
     source = load_model(model, trust, limits or space_of(splits.test), *cut)
     given = estimator_of(source)
@@ -84,8 +86,9 @@ def command(
         source = load_model(model, trust, limits or splits.test.bounds, *cut)
     misplaced(given is not None, epochs, evade)
     under = threat or default_threat(splits.test, profile)
-    question = {"--threat": under, "--evade": evade, "--threshold": threshold, "--profile": profile}
-    question |= {"--bounds": bounds, "--schema": schema, "--label": label}
+    question: dict[str, str | bool] = {"--threat": under, "--evade": evade, "--threshold": threshold}
+    question |= {"--profile": profile, "--bounds": bounds, "--schema": schema, "--label": label}
+    question["--show-rows"] = show_rows
     told = Told(model, data, question, source, splits, out or (NETWORK if given is None else FOLDER), as_json, quiet)
     words = _words({**question, "-o": told.out})
     asked: dict[str, Any] = {"threat": under, "recipe": recipe, "budget": budget, "suite": suite, "seed": seed}
@@ -108,7 +111,7 @@ class Told:
 
     name: str
     data: str
-    question: dict[str, str]
+    question: dict[str, str | bool]
     source: "Model"
     splits: "Splits"
     out: str
@@ -164,9 +167,9 @@ class Told:
         )
 
 
-def _words(options_of: dict[str, str]) -> list[str]:
-    """Options that have a value, as words of a command line."""
-    return [word for name, value in options_of.items() if value for word in (name, value)]
+def _words(options_of: dict[str, Any]) -> list[str]:
+    """Options that have a value, or none but are set, as words of a command line."""
+    return [word for name, value in options_of.items() if value for word in (name, value) if word is not True]
 
 
 def places(out: str) -> tuple[pathlib.Path, pathlib.Path | None]:

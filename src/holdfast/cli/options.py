@@ -56,6 +56,9 @@ Schema = Annotated[
     ),
 ]
 Label = Annotated[str, typer.Option("--label", metavar="NAME", help="The column of a table's file that is to be told.")]
+ShowRows = Annotated[
+    bool, typer.Option("--show-rows", help="Reports say what changed in rows of your table; they stay out otherwise.")
+]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 
 Threat = Annotated[

@@ -72,11 +72,36 @@ def remembered(
     return found
 
 
-def load_data(name: str, split: str, bounds: str, profile: str = "", schema: str = "", label: str = "") -> "Dataset":
-    """The part of the data that is asked for."""
+def load_data(
+    name: str,
+    split: str,
+    bounds: str,
+    profile: str = "",
+    schema: str = "",
+    label: str = "",
+    show_rows: bool = False,
+) -> "Dataset":
+    """The part of the data that is asked for; with `show_rows` reports may tell what changed in its rows."""
     from holdfast.data import load
 
-    return load(name, bounds=bounds_of(bounds), split=split, profile=profile, schema=schema or None, label=label)
+    found = load(name, bounds=bounds_of(bounds), split=split, profile=profile, schema=schema or None, label=label)
+    return shown(found) if show_rows else found
+
+
+def shown(data: "Dataset") -> "Dataset":
+    """The data, of which anybody may see the rows.
+
+    Raises:
+        UsageError: HF805 where they are no table with a schema.
+    """
+    if data.schema is None:
+        raise UsageError(
+            "HF805",
+            "--show-rows tells what changed in the rows of a table",
+            seen=f"{data.name:.80}, which has no schema",
+            fix="leave it out",
+        )
+    return dataclasses.replace(data, shared=True)
 
 
 def load_model(

@@ -44,6 +44,7 @@ class Dataset:
         shared: Whether anybody may see the samples: reports tell what changed in rows of shared tables alone.
         kinds: `(n,)` a finer class of each sample, an index of `kind_names`, whose rates are told apart.
         kind_names: Names of the kinds.
+        direction: What shall be taken for what, where only that counts: `fraud to be taken for legitimate`.
 
     Raises:
         DataError: HF101 labels, HF102 shapes, HF103 bounds, HF104 out of range, HF105 not finite, HF106 value type.
@@ -66,6 +67,7 @@ class Dataset:
     shared: bool = False
     kinds: Tensor | None = None
     kind_names: tuple[str, ...] = ()
+    direction: str = ""
 
     if TYPE_CHECKING:  # what goes in is wider than what the fields hold
 
@@ -88,6 +90,7 @@ class Dataset:
             shared: bool = False,
             kinds: Any = None,
             kind_names: Sequence[str] = (),
+            direction: str = "",
         ) -> None: ...
 
     def __post_init__(self) -> None:

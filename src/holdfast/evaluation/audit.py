@@ -382,11 +382,11 @@ def facts_of_model(request: Request) -> ModelFacts:
 
 def facts_of_data(request: Request) -> DataFacts:
     """What the document says about the samples."""
-    data, space = request.data, request.model.space
-    low, high = space.limits(data.x[:1])
+    data, space, ends = request.data, request.model.space, request.model.space.limits(request.data.x[:1])
     return DataFacts(
         name=data.name,
         split=data.split,
+        direction=data.direction,
         n=len(data),
         total=request.total,
         limited=len(data) < request.total,
@@ -394,7 +394,7 @@ def facts_of_data(request: Request) -> DataFacts:
         subset_seed=request.subset_seed,
         digest=digest(list(data.digests)),
         shape=tuple(data.x.shape[1:]),
-        bounds=(float(torch.min(low)), float(torch.max(high))),
+        bounds=(float(torch.min(ends[0])), float(torch.max(ends[1]))),
         license=data.license,
         kind="image" if isinstance(space, Image) else "vector",
     )

@@ -100,6 +100,7 @@ def derive(store: Store, view: View, data: Dataset, others: Sequence[tuple[str, 
         facts.rejects,
         {} if data.kinds is None else dict(zip(view.keys, data.kinds.tolist(), strict=True)),
         data.kind_names,
+        bool(facts.data.direction),
     )
     document = _summary(store, case, others, facts, ids)
     write_atomic(store.folder / "summary.json", to_json(document).encode("utf-8", "backslashreplace"))

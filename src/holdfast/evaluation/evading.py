@@ -50,7 +50,7 @@ def of_source(data: Dataset, evade: str) -> Dataset:
     chosen = data.take([i for i, label in enumerate(data.y.tolist()) if label in way.source])
     part = f"{data.split}, {way.told}" if data.split else way.told
     if data.n_classes == 2:
-        return dataclasses.replace(chosen, split=part)
+        return dataclasses.replace(chosen, split=part, direction=way.told)
     aim = " or ".join(data.classes[k] for k in way.into)
     return dataclasses.replace(
         chosen,
@@ -59,6 +59,7 @@ def of_source(data: Dataset, evade: str) -> Dataset:
         split=part,
         kinds=chosen.y,
         kind_names=data.classes,
+        direction=way.told,
     )
 
 

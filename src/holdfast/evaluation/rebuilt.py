@@ -141,6 +141,7 @@ def _made(folder: Folder, model: Model, data: Dataset | None, keys: Sequence[str
         model.suspicion is not None,
         {key: int(data.kinds[place[key]]) for key in keys} if known else {},  # type: ignore[union-attr,index]
         data.kind_names if data is not None else (),
+        bool(summary.data.direction),
     )
     sees = {t.literal: seen(model, t) for t in threats}
     facts = Facts(summary.model, summary.data, summary.provenance.precision, summary.stopped, sees, case.rejects)

@@ -29,7 +29,8 @@ class SearchRow:
     """One attack on one sample: broken, unbroken, rejected, wrong or error; distances and labels only where broken.
 
     Rejected: at the strongest point the decision is wrong and the model rejects the input. In a table distances are in
-    standardized units, l0 counts columns, and `valid` is what the schema says of the row that broke it.
+    standardized units, l0 counts columns, and `valid` is what the schema says of the row that broke it; where it is
+    false the row was claimed and counts for nothing.
     """
 
     key: str

@@ -37,6 +37,7 @@ from holdfast.threats.threats import Threat
 
 Found = Mapping[str, Mapping[str, Final]]
 ALL = "samples that are not invalid"
+SUCCESSES = "successes of the attacks, possible rows or not"
 ORDER = (
     "invalid",
     "broken",
@@ -64,6 +65,7 @@ class Case:
         rejects: Whether the model can reject an input.
         kinds: Key -> finer class of the sample, whose rates are told apart instead of the label's; empty for none.
         kind_names: Names of those.
+        evading: Whether only one direction counts, so that what is broken has evaded.
     """
 
     view: View
@@ -76,6 +78,7 @@ class Case:
     rejects: bool = False
     kinds: Mapping[str, int] = dataclasses.field(default_factory=dict)
     kind_names: Sequence[str] = ()
+    evading: bool = False
 
     @property
     def judged(self) -> list[str]:
@@ -140,9 +143,10 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
             {key: case.right(key) for key in judged},
             stands,
             case.kind_names if case.kinds else case.names,
+            {key: members[key].status == "broken" for key in judged} if case.evading else None,
         ),
         eight_bit=_share(sum(eight), len(eight), "broken samples") if eight else None,
-        valid=_share(sum(row.valid is True for row in hits), len(hits), "broken samples") if _rows(case) else None,
+        valid=_valid(case, threat, hits),
         psnr=spread(row.psnr for row in hits),
         ssim=spread(row.ssim for row in hits),
         loss=_loss(members, judged),
@@ -152,9 +156,14 @@ def threat_facts(case: Case, threat: Threat) -> ThreatFacts:
     )
 
 
-def _rows(case: Case) -> bool:
-    """Whether the samples are rows of a table with a schema."""
-    return isinstance(case.space, Tabular)
+def _valid(case: Case, threat: Threat, hits: Sequence[SearchRow]) -> Rate | None:
+    """How many successes are possible rows, in a table: of those that broke and those for which one was claimed."""
+    if not isinstance(case.space, Tabular):
+        return None
+    searched = [case.view.searched(threat, attack) for attack in case.view.attacks(threat)]
+    stand = [key for key in case.view.keys if case.found[threat.literal][key].status != "broken"]
+    claimed = sum(any(key in rows and rows[key].valid is False for rows in searched) for key in stand)
+    return _share(sum(row.valid is True for row in hits), len(hits) + claimed, SUCCESSES)
 
 
 def _knowing(case: Case, threat: Threat, right: Sequence[str]) -> dict[str, Rate | None]:

@@ -19,7 +19,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.8.0"
+SCHEMA_VERSION = "1.9.0"
 RESULT_VERSION = 6  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -76,6 +76,7 @@ class DataFacts:
     """What it was attacked on: n of `total` samples, where `limited` drawn with `subset_seed`, else with `seed`.
 
     `chosen`: where they were chosen by what an earlier run found on them, how; then no rate says anything of others.
+    `direction`: what shall be taken for what, where only that counts; then the success rate is the evasion rate.
     """
 
     name: str
@@ -91,6 +92,7 @@ class DataFacts:
     license: str
     kind: Literal["image", "vector"]
     chosen: str = ""
+    direction: str = ""
 
 
 def subset_seed(data: DataFacts) -> int:
@@ -139,12 +141,13 @@ class CurvePoint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassFacts:
-    """The rates of the samples with one label."""
+    """The rates of the samples with one label; `evasion`: of one direction, those right before that an attack broke."""
 
     label: int
     name: str
     clean: Rate
     robust: Rate
+    evasion: Rate | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,7 +180,8 @@ class ThreatFacts:
         control: Samples (right before) that plain noise of the same radius breaks.
         statuses: Status -> samples.
         oblivious, defense_aware: Samples (right before) that replayed inputs break which were made without the defense,
-            and that only attacks on the defended model break; `valid`: Broken rows of a table that its schema allows.
+            and that only attacks on the defended model break; `valid`: Successes in a table, possible rows or not,
+            that its schema allows: no other counts as broken.
     """
 
     literal: str

@@ -305,18 +305,21 @@ def _search(bench: Bench, keys: Sequence[str], attack: Attack, threat: Threat) -
         attack, bench.model, x, y, threat, seed=bench.seed, ids=[number_of(key) for key in keys], batch=bench.batch
     )
     spent = int(out.queries.sum() + out.checks.sum()) + len(keys)
-    won = out.success.nonzero()[:, 0]
-    held = [i for i, s in enumerate(out.status) if s == "unbroken"]
+    rows, extra = _measured(bench, keys, x, y, out)
+    won = [i for i, row in enumerate(rows) if row.status == "broken"]
+    held = [i for i, row in enumerate(rows) if row.status in ("unbroken", "rejected") and row.valid is None]
     arrays = {
-        "adversarial": {keys[i]: out.adversarial[i].cpu().numpy() for i in won.tolist()},
+        "adversarial": {keys[i]: out.adversarial[i].cpu().numpy() for i in won},
         "strongest": {keys[i]: out.strongest[i].cpu().numpy() for i in held},
     }
-    rows, extra = _measured(bench, keys, x, y, out)
     return Answers(rows, arrays, spent + extra)
 
 
 def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outcome) -> tuple[list[SearchRow], int]:
-    """The rows of a search, with labels, distances and image metrics of what broke, and the forwards that took."""
+    """The rows of a search, with labels, distances and image metrics of what broke, and the forwards that took.
+
+    What is claimed with a row that the schema forbids breaks nothing: it is unbroken, and `valid` is false.
+    """
     scored = bench.model.scores is not None
     strongest, flagged = _scores(bench, out.strongest)
     rejected = flagged & (strongest.argmax(1) != y) & torch.tensor([s == "unbroken" for s in out.status])
@@ -336,12 +339,14 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
         )
     rows = []
     for i, key in enumerate(keys):
-        broken = out.status[i] == "broken"
+        claimed = out.status[i] == "broken"
+        fine = None if possible is None or not claimed else bool(possible[i])
+        broken = claimed and fine is not False
         number = bool(loss[i].isfinite()) and scored
         rows.append(
             SearchRow(
                 key=key,
-                status="rejected" if rejected[i] else out.status[i],
+                status="rejected" if rejected[i] else "unbroken" if claimed and not broken else out.status[i],
                 margin=float(out.margin[i]),
                 loss=float(loss[i]) if number else None,
                 adversarial_label=int(found[i].argmax()) if broken else None,
@@ -356,7 +361,7 @@ def _measured(bench: Bench, keys: Sequence[str], x: Tensor, y: Tensor, out: Outc
                 psnr=float(noise[i]) if broken and image else None,
                 ssim=float(like[i]) if broken and image else None,
                 reason=NAN if out.status[i] == "error" else told[i],
-                valid=bool(possible[i]) if broken and possible is not None else None,
+                valid=fine,
             )
         )
     return rows, forwards

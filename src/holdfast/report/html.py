@@ -36,6 +36,7 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
     digest = hashlib.sha256(to_json(summary).encode("utf-8", "backslashreplace")).hexdigest()
     summary = cleaned(summary)
     style, script = asset("report.css"), asset("report.js")
+    cards = gallery(summary, samples, examples, run)
     return (
         _template().render(
             summary=summary,
@@ -47,7 +48,8 @@ def render(summary: Summary, samples: pa.Table, examples: Examples | None, run: 
             style=Markup(style),
             script=Markup(script),
             policy=policy(script),
-            gallery=gallery(summary, samples, examples, run),
+            gallery=cards,
+            changed=any(card.change for card in cards.cards),
             attributed=attributed(summary, samples),
             findings=summary.findings[:FINDINGS],
             headline=(summary.rates.empirical_robust_accuracy, summary.rates.clean_accuracy),

@@ -99,7 +99,9 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
         f"## {quoted(threat.literal, 120)}",
         "",
         f"{quoted(threat.words)}; the attacker {quoted(words.sight(threat))}. "
-        f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}.",
+        f"Not broken, at most: {words.rate(threat.empirical_robust_accuracy)}."
+        + f" Evasion rate: {words.rate(threat.success_rate)}." * bool(summary.data.direction)
+        + f" {words.possible(threat)}." * (threat.valid is not None),
         "",
     ]
     lines += table(
@@ -123,10 +125,13 @@ def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
         )
     weakest = words.weakest(threat)[:CLASSES]
     if weakest:
-        left = len(threat.per_class) - len(weakest)
+        left, more = len(threat.per_class) - len(weakest), ("evasion rate",) * bool(summary.data.direction)
         lines += table(
-            ("class, weakest first", "not broken, at most", "clean accuracy"),
-            [(quoted(c.name, words.NAME), words.rate(c.robust), words.rate(c.clean)) for c in weakest],
+            ("class, weakest first", "not broken, at most", "clean accuracy", *more),
+            [
+                (quoted(c.name, words.NAME), *(words.rate(r) for r in (c.robust, c.clean, c.evasion)[: 2 + len(more)]))
+                for c in weakest
+            ],
         )
         lines += [f"{left} more classes are in summary.json.", ""] if left else []
     return lines

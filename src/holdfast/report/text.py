@@ -52,7 +52,7 @@ def _lines(summary: Summary) -> list[tuple[str, str]]:
             ("", ""),
         ]
     for threat in summary.threats:
-        lines += [(line, "") for line in _threat(threat)]
+        lines += [(line, "") for line in _threat(summary, threat)]
     lines += [(line, "") for line in _together(summary)]
     replayed = words.replayed(summary)
     lines += [*_wrapped(replayed, ""), ("", "")] if replayed else []
@@ -101,7 +101,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _threat(threat: ThreatFacts) -> list[str]:
+def _threat(summary: Summary, threat: ThreatFacts) -> list[str]:
     rate = words.rate(threat.empirical_robust_accuracy)
     rows: list[Sequence[str]] = [
         (
@@ -121,6 +121,11 @@ def _threat(threat: ThreatFacts) -> list[str]:
     if len(threat.per_class) > 1:
         told = "; ".join(f"{short(c.name, 24)} {words.rate(c.robust)}" for c in weakest)
         lines += [line for line, _ in _wrapped(f"weakest classes: {told}", "", "  ", "  ")]
+    lines += [line for line, _ in _wrapped(words.possible(threat), "", "  ", "  ")]
+    if summary.data.direction:
+        by_class = "; ".join(f"{short(c.name, 24)} {words.rate(c.evasion)}" for c in weakest)
+        told = f"evasion rate: {words.rate(threat.success_rate)}" + f"; {by_class}" * (len(threat.per_class) > 1)
+        lines += [line for line, _ in _wrapped(told, "", "  ", "  ")]
     return [line.replace("\u00a0", " ").replace("\u202f", " ") for line in lines] + [""]
 
 

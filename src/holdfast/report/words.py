@@ -47,6 +47,11 @@ RECIPE = (
     "largest change, the smallest of each attack and of each class; then up to twelve that held, those nearest to "
     "breaking first."
 )
+CHANGES = "Of a row that broke, what changed is told in words, the value before and the value after."
+HIDDEN = (
+    "The rows of these data stay out of reports. The same audit with --show-rows says what changed in those that broke "
+    "(in Python: dataclasses.replace(data, shared=True))."
+)
 CURVE = (
     "Each point counts the samples that no change of at most this size broke. Below the radius of the threat only the "
     "first attack of the plan searched, and only the samples that broke: a looser upper bound there."
@@ -97,6 +102,12 @@ GLOSSARY = (
         "all samples that are not invalid",
     ),
     ("success rate", "Samples that an attack broke.", "samples that were right before the attack"),
+    (
+        "evasion rate",
+        "Where one direction alone is audited, the success rate: samples of the classes to hide that an attack carried "
+        "into the wanted class.",
+        "samples of those classes that were right before the attack",
+    ),
     ("tried / broke", "Samples an attack was run on, and those it broke that earlier attacks had not.", ""),
     (
         "interval",
@@ -335,6 +346,24 @@ def stages(threat: ThreatFacts) -> list[str]:
         differ = [key for key in attack.config if any(other.get(key) != attack.config[key] for other in kin)]
         told.append(" ".join([attack.name, *(f"{key}={attack.config[key]}" for key in differ)]))
     return told
+
+
+def success(summary: Summary) -> str:
+    """What the success rate is called: of one direction alone it is the evasion rate."""
+    return (
+        f"evasion rate: {short(summary.data.direction, 80)}"
+        if summary.data.direction
+        else "success rate of the attacks"
+    )
+
+
+def possible(threat: ThreatFacts) -> str:
+    """How many successes in a table are rows that the schema allows, in words; empty where there are none."""
+    if threat.valid is None:
+        return ""
+    k, n = threat.valid.k, threat.valid.n
+    rest = "impossible ones are never asked about" if k == n else "the others count as not broken"
+    return f"{k} of {n} successes are possible rows; {rest}"
 
 
 def weakest(threat: ThreatFacts) -> list[ClassFacts]:
