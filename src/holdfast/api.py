@@ -38,6 +38,7 @@ from holdfast.evaluation.gate import Gate
 from holdfast.evaluation.policy import read as read_policy
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
+from holdfast.learning.precision import Precision
 from holdfast.models.estimators import is_estimator
 from holdfast.models.model import Model
 from holdfast.models.settle import wrapped
@@ -256,6 +257,7 @@ def harden(
     suite: str = "quick",
     limit: int | None = 500,
     batch: int = 128,
+    precision: Precision = "auto",
     evade: str = "",
     seed: int = 0,
     trust: str | None = None,
@@ -274,6 +276,7 @@ def harden(
     suite: str = "quick",
     limit: int | None = 500,
     batch: int = 128,
+    precision: Precision = "auto",
     evade: str = "",
     seed: int = 0,
     trust: str | None = None,
@@ -291,6 +294,7 @@ def harden(
     suite: str = "quick",
     limit: int | None = 500,
     batch: int = 128,
+    precision: Precision = "auto",
     evade: str = "",
     seed: int = 0,
     trust: str | None = None,
@@ -310,11 +314,11 @@ def harden(
         suite: Of the audits.
         limit: Samples of the audits, a seeded random subset.
         batch: Of a network: samples in a training step.
+        precision: Of a network: "float32", "bfloat16", or "auto" for bfloat16 where processor and network stand it.
         evade: Of an estimator: one direction alone, `"fraud:legitimate"`; the first class is attacked and audited.
         seed: Of everything random.
         trust: The file, where `model` is one and opening it runs code.
-        out: A folder for audits, checkpoints and an estimator's file, with which the same call continues; a temporary
-            one unless given.
+        out: A folder for audits, checkpoints and an estimator's file, where the same call continues; else temporary.
         on_event: Told of progress; may raise `hf.Stop`.
 
     Returns:
@@ -328,8 +332,7 @@ def harden(
     under, known = assumed(threat, data)
     opened = opened_for(known, model, trust)
     given, name, cut = inside(opened)
-    estimator = is_estimator(given)
-    misplaced(estimator, epochs, evade)
+    misplaced(estimator := is_estimator(given), epochs, evade, precision)
     with contextlib.ExitStack() as stack:
         temporary = out or stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-"))
         asked |= {"threat": under, "on_event": on_event, "out": pathlib.Path(temporary)}
@@ -337,7 +340,7 @@ def harden(
         if estimator:
             found = harden_estimator(given, known, evade=evade, name=name, keep=bool(out), threshold=cut, **asked)
         else:
-            found = hardened(as_model(opened, known), known, epochs=epochs, batch=batch, **asked)
+            found = hardened(as_model(opened, known), known, epochs=epochs, batch=batch, precision=precision, **asked)
     made = found.estimator if isinstance(found, HardenedEstimator) else found.net
     return made, found if out is not None else dataclasses.replace(found, before=None, after=None)
 

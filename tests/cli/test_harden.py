@@ -11,14 +11,19 @@ from torch import nn
 
 import holdfast as hf
 from holdfast.cli.main import main
-from holdfast.core.errors import IntegrityError, UsageError
+from holdfast.core.errors import IntegrityError, ParameterError, UsageError
 from holdfast.core.progress import BatchDone, Note
 from holdfast.data import load
 from holdfast.data.dataset import Splits
 from holdfast.evaluation.defending import harden as hardening
 from holdfast.evaluation.defending import recipe
+from holdfast.evaluation.store import Folder
+from holdfast.learning import precision
+from holdfast.learning import train as training
+from holdfast.learning.attacked import attacked
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model
+from holdfast.models.networks import build
 from holdfast.models.source import source_of
 
 QUICK = {"suite": "pgd(steps=2)", "limit": 12}
@@ -93,6 +98,69 @@ def test_the_same_call_continues_and_another_is_refused(net, digits, tmp_path, m
     assert one.comparison == two.comparison
     with pytest.raises(IntegrityError, match="^HF416 "):
         hf.harden(net, digits, **{**asked, "threat": "linf:0.2"})
+
+
+@pytest.fixture
+def pictures():
+    """A network with convolutions and batch norms."""
+    torch.manual_seed(0)
+    return build("cnn", shape=(1, 8, 8), classes=10, width=4).eval()
+
+
+def trained(net, data, folder, **more):
+    """What hardening gives, and what the trainings computed in."""
+    seen = []
+
+    def asked(like, space, x, bfloat16):
+        seen.append(bfloat16)
+        return attacked(like, space, x, bfloat16)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "attacked", asked)
+        made, found = hf.harden(net, data, threat="linf:0.1", recipe=ONE, epochs=1, out=folder, **more, **QUICK)
+    return made.state_dict(), found, set(seen)
+
+
+def test_a_network_that_stands_bfloat16_is_trained_in_it_and_judged_as_it_is(pictures, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "_processor", lambda: True)
+    fast, found, in_bfloat16 = trained(pictures, digits, tmp_path / "fast")
+    assert in_bfloat16 == {True}
+    assert found.choice.precision == "bfloat16"
+    assert "in bfloat16 as it trains" in found.choice.text
+    assert {value.dtype for name, value in fast.items() if "num" not in name} == {torch.float32}
+    assert {Folder(path).summary.provenance.precision for path in (found.before, found.after)} == {"float32"}
+    again, _, _ = trained(pictures, digits, tmp_path / "again")
+    assert same(fast, again), "to the same bits"
+    slow, other, in_bfloat16 = trained(pictures, digits, tmp_path / "slow", precision="float32")
+    assert in_bfloat16 == {False}
+    assert other.choice.precision == "float32"
+    assert not same(fast, slow)
+    with pytest.raises(IntegrityError, match="^HF416 "):
+        trained(pictures, digits, tmp_path / "fast", precision="float32")
+
+
+def test_a_folder_keeps_the_precision_it_was_begun_in(pictures, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "_processor", lambda: False)
+    slow, found, _ = trained(pictures, digits, tmp_path / "h")
+    assert found.choice.precision == "float32"
+    choice = tmp_path / "h" / "choice.json"
+    values = json.loads(choice.read_text())
+    del values["precision"]  # as folders were written before there was a choice
+    choice.write_text(json.dumps(values))
+    monkeypatch.setattr(precision, "_processor", lambda: True)
+    (tmp_path / "h" / "checkpoint.pt").unlink()
+    again, _, in_bfloat16 = trained(pictures, digits, tmp_path / "h")
+    assert in_bfloat16 == {False}
+    assert same(slow, again)
+
+
+def test_another_precision_and_one_for_an_estimator_are_one_clear_line(pictures, digits, tmp_path):
+    with pytest.raises(ParameterError, match="^HF001 .*'precision' parameter"):
+        trained(pictures, digits, tmp_path / "h", precision="half")
+    from sklearn.tree import DecisionTreeClassifier
+
+    with pytest.raises(UsageError, match="^HF834 .*precision='bfloat16' for an estimator"):
+        hf.harden(DecisionTreeClassifier(), digits, threat="linf:0.1", precision="bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +260,8 @@ def test_the_command_writes_a_model_with_its_card(tmp_path, capsys):
     assert values["runs"][1]["model"].endswith("hardened")
     assert f"Model: {file}" in told
     card = json.loads((tmp_path / "h.card.json").read_text())
-    assert card["hardened"] == {"from": "digits-mlp", "recipe": ONE, "epochs": 1, "threat": "linf:0.1"}
+    wanted = {"from": "digits-mlp", "recipe": ONE, "epochs": 1, "threat": "linf:0.1", "precision": "float32"}
+    assert card["hardened"] == wanted
     found = load_model(file)
     assert found.stages == load_model("digits-mlp").stages
     assert main(["recheck", str(tmp_path / "h.runs" / "after"), str(file), "digits", "-qq"]) == 0

@@ -172,6 +172,17 @@ def test_the_example_reads_and_what_is_written_reads_back(tmp_path):
     assert read(SMALL, tmp_path).identity() == dataclasses.replace(read(SMALL, tmp_path), title="other").identity()
 
 
+def test_a_later_field_at_its_default_leaves_the_identity_of_older_folders(tmp_path):
+    """The digests are those that were written before `precision` was there."""
+    found = read(SMALL, tmp_path)
+    assert found.digest() == "233cd96537ff7593494537ddd430f340"
+    assert protocols.read(EXAMPLE).digest() == "741dbbc7206112c97d671d355bf061b4"
+    faster = read(SMALL + "base: {precision: auto}\n", tmp_path)
+    assert faster.digest() != found.digest()
+    assert (found.base.learner().precision, faster.base.learner().precision) == ("float32", "auto")
+    assert read(protocols.write(faster), tmp_path) == faster
+
+
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + SMALL
 
 
@@ -192,6 +203,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + SMALL
         (SMALL + "samples: -1\n", "HF833", "samples"),
         (SMALL + "samples: many\n", "HF833", "samples"),
         (SMALL + "base: {network: cn}\n", "HF833", "did you mean cnn?"),
+        (SMALL + "base: {precision: bfloat16}\n", "HF833", "base precision"),
         (SMALL + "other_threats: ['l3:1']\n", "HF833", "Unknown threat"),
         (SMALL + "other_threats: ['linf:1/10']\n", "HF833", "twice"),
         (SMALL + "other_threats: ['l2:inf']\n", "HF833", "Seen l2:inf"),

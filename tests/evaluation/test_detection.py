@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import pathlib
+import runpy
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ from holdfast.core.errors import DataError, ParameterError, ThreatError
 from holdfast.data.dataset import Dataset
 from holdfast.defenses.fitting import Flag
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
-from holdfast.evaluation.detection import detection
-from holdfast.evaluation.metrics.detection import at_rate, auroc, caught
+from holdfast.evaluation.detection import Detection, Unseen, detection
+from holdfast.evaluation.metrics.detection import Auroc, at_rate, auroc, caught
+from holdfast.evaluation.statistics import rate
 from holdfast.models.stage import Stage
 from laws.oracles import torch_model
 
@@ -145,3 +148,41 @@ def test_without_success_there_is_no_area_and_without_a_detector_no_judgment():
         hf.detection(model, BitDepth(), part, "linf:0.1")
     with pytest.raises(DataError, match="HF120"):
         hf.detection(model, stage, part.take([]), "linf:0.1")
+
+
+def test_the_table_of_all_detectors_has_areas_beside_joint_robust_accuracy_and_rejects():
+    """A detector of `benchmarks/detectors.py` whose every figure is another one."""
+    shares = [rate(k, 200, "samples") for k in range(1, 12)]
+    areas = [Auroc(point=p, low=0.1, high=0.9, attacked=5, clean=5) for p in (0.5, 0.625, 0.75)]
+    unseen = tuple(
+        Unseen(
+            attack="a", broken=shares[0], area=area, rejected=None, at=dict(zip((0.01, 0.05), shares[k:], strict=False))
+        )
+        for k, area in enumerate(areas, 1)
+    )
+    found = Detection(
+        detector="d",
+        threat="linf:1/5",
+        clean=shares[0],
+        accepted=shares[0],
+        rejected={"clean": shares[5], "noise": shares[6]},
+        undefended=shares[0],
+        unseen=(*unseen[:2], dataclasses.replace(unseen[2], area=None, at={})),
+        joint=shares[7],
+        fooled=shares[8],
+    )
+    study = runpy.run_path(str(pathlib.Path(__file__).parents[2] / "benchmarks" / "detectors.py"))
+    head, _, line = (row.strip("| ").split(" | ") for row in study["table"]({"d": found}).splitlines())
+    told = {name: value.split(" ")[0] for name, value in zip(head, line, strict=True)}
+    assert told == {
+        "detector": "d",
+        "area, PGD": "0.500",
+        "area, APGD": "0.625",
+        "area, Square": "-",
+        "caught at 1 %": "1.0",
+        "caught at 5 %": "1.5",
+        "rejects clean": "3.0",
+        "noise": "3.5",
+        "joint: right and accepted": "4.0",
+        "wrong and accepted": "4.5",
+    }

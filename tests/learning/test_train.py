@@ -182,9 +182,12 @@ def test_start_continues_from_a_model_and_leaves_it_alone():
 
 def test_bfloat16_learns_too():
     data = toy()
-    model = dataclasses.replace(TINY, epochs=10, precision="bfloat16").fit(data)
+    narrow = dataclasses.replace(TINY, epochs=10, precision="bfloat16")
+    model = narrow.fit(data)
     assert (model.predict(data.x) == data.y).double().mean() > 0.9
     assert model.scores(data.x).dtype == torch.float32
+    assert same(model, narrow.fit(data)), "to the same bits"
+    assert not same(model, dataclasses.replace(narrow, precision="float32").fit(data))
 
 
 def test_one_class_teaches_nothing_and_is_refused():

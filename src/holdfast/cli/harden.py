@@ -39,6 +39,14 @@ Out = Annotated[
         "-o", "--out", metavar="OUT", help="Of a network a .safetensors file, of a table a folder; the same continues."
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="Of a network's training: float32, bfloat16, or auto, the faster that serves.",
+    ),
+]
 Size = Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Of a network: samples in a training step.")]
 
 
@@ -52,6 +60,7 @@ def command(
     suite: options.Suite = "quick",
     limit: options.Limit = 500,
     batch: Size = 128,
+    precision: Precision = "auto",
     evade: options.Evade = "",
     threshold: options.Threshold = "",
     profile: options.Profile = "",
@@ -84,7 +93,7 @@ def command(
     given = estimator_of(source)
     if given is None and splits.test.schema is not None:  # networks are trained on codes inside their bounds
         source = load_model(model, trust, limits or splits.test.bounds, *cut)
-    misplaced(given is not None, epochs, evade)
+    misplaced(given is not None, epochs, evade, precision)
     under = threat or default_threat(splits.test, profile)
     question: dict[str, str | bool] = {"--threat": under, "--evade": evade, "--threshold": threshold}
     question |= {"--profile": profile, "--bounds": bounds, "--schema": schema, "--label": label}
@@ -96,7 +105,7 @@ def command(
     with options.log_file(log) as lines, Show(-1 if quiet else max(verbose, 1), lines) as show:
         asked["on_event"] = announced(show, bool(quiet))
         if given is None:
-            return told.network(epochs=epochs, batch=batch, **asked)
+            return told.network(epochs=epochs, batch=batch, precision=precision, **asked)
         return told.estimator(given, evade=evade, **asked)
 
 
@@ -220,6 +229,7 @@ def written(found: "Hardened", model: str, file: pathlib.Path, threat: str) -> s
     card = card_beside(model)
     if card is not None and card.network:
         told = {"from": model, "recipe": found.choice.recipe, "epochs": found.choice.epochs, "threat": threat}
+        told["precision"] = found.choice.precision
         cut = "" if found.model.threshold is None else found.model.threshold.text(card.class_names)
         save_model(found.net, file, dataclasses.replace(card, threshold=cut, more={**card.more, "hardened": told}))
         return ""

@@ -29,7 +29,7 @@ from holdfast.learning.judging import Alarm, Alert, Judged, present
 from holdfast.learning.learner import Learner, enough
 from holdfast.learning.norms import estimate, norms
 from holdfast.learning.objective import CrossEntropy, Objective, Step
-from holdfast.learning.precision import Precision, wants_bfloat16
+from holdfast.learning.precision import Precision, narrow, wants_bfloat16
 from holdfast.learning.processes import Processes, processes
 from holdfast.learning.schedule import scheduled
 from holdfast.learning.state import State, begin
@@ -83,7 +83,9 @@ class Train(Learner):
         judge: A function (model, validation part) -> score, or a `learning.judging.Judged`; accuracy unless given.
         alarms: Functions of all judgments so far that may tell something, or end the training.
         checkpoint: File to continue from and write after every epoch, or a folder where each training has its own.
-        precision: "bfloat16", or "auto" for bfloat16 where the processor has instructions for it.
+        precision: Of the layers' products, in the steps and in the copy that attacks ask (weights, losses and judgments
+            stay float32): "float32", "bfloat16", or "auto" for bfloat16 where the processor has instructions for it,
+            which is then part of what the result depends on.
         device: Where to train; the model comes back on the CPU. "accelerate" for the processes that accelerate or
             torchrun has started, which share out the rows of each batch (`learning.processes`); their number does not
             enter a checkpoint's identity.
@@ -326,11 +328,7 @@ class _Work:
 
     def _logits(self, net: nn.Module, x: Tensor) -> Tensor:
         ask = Normalized(net, self.mean, self.std)
-        if not self.fast:
-            return ask(x)
-        x = x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            return ask(x)
+        return narrow(ask, x) if self.fast else ask(x)
 
     def model(self, net: nn.Module, weights: dict[str, Tensor] | None = None) -> Model:
         """A settled model on the CPU."""

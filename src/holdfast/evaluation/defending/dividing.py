@@ -69,7 +69,7 @@ def assumed(threat: str | Threat | Profile, data: Dataset | Splits) -> tuple[str
     return known.threat, profiled(data, known) if isinstance(data, Splits) else under_profile(data, known)
 
 
-def misplaced(estimator: bool, epochs: int, evade: str) -> None:
+def misplaced(estimator: bool, epochs: int, evade: str, precision: str) -> None:
     """Refuse what means nothing for this kind of model.
 
     Raises:
@@ -81,6 +81,13 @@ def misplaced(estimator: bool, epochs: int, evade: str) -> None:
             "Epochs are passes of a network over its data",
             seen=f"epochs={epochs} for an estimator",
             fix="recipe='adversarial_rounds(rounds=3)'",
+        )
+    if estimator and precision != "auto":
+        raise UsageError(
+            "HF834",
+            "A precision is chosen for the training of a network",
+            seen=f"precision={precision!r} for an estimator",
+            fix="leave it away",
         )
     if evade and not estimator:
         raise UsageError(

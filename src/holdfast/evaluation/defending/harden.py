@@ -29,6 +29,7 @@ from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding
 from holdfast.learning.inner import training_of
 from holdfast.learning.learner import Learner, enough
+from holdfast.learning.precision import Precision, stands
 from holdfast.learning.train import Train
 from holdfast.models.deciding import at_threshold
 from holdfast.models.model import Model
@@ -39,7 +40,7 @@ from holdfast.models.wrap import wrap
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
-BEFORE, AFTER = "before", "after"
+BEFORE, AFTER, CHECKPOINT = "before", "after", "checkpoint.pt"
 RATE = 0.05  # highest learning rate: half of that of a training from the start
 
 
@@ -79,6 +80,7 @@ def harden(
     suite: str = "quick",
     limit: int | None = 500,
     batch: int = 128,
+    precision: Precision = "auto",
     seed: int = 0,
     on_event: Listener = silent,
     command: str = "",
@@ -96,6 +98,7 @@ def harden(
         suite: Of the audits.
         limit: Samples of the audits, a seeded random subset.
         batch: Samples in a training step.
+        precision: Of the training, as `holdfast.Train` has it; "auto" is bfloat16 only where the network stands it too.
         seed: Of everything random.
         on_event: Told of progress; may raise `holdfast.Stop`.
         command: The command line that led here.
@@ -103,7 +106,7 @@ def harden(
     Raises:
         ThreatError: HF307, HF308 a threat that does not fit the model's space.
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 a model that cannot be trained on.
-        ModelError: HF220 data of one class.
+        ModelError, ParameterError: HF220 data of one class; HF001 another precision.
         IntegrityError: HF401 another process writes, HF416 a folder of another hardening.
     """
     under, seconds, recipe = parse(threat), seconds_of(budget), plain(recipe)
@@ -111,20 +114,19 @@ def harden(
     enough(train)
     start = _trainable(settle(model, train.x))
     belongs(under, start.space)
-    of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, checkpoint=str(out / "checkpoint.pt"))
+    of = Train(start=start, epochs=max(epochs, 1), batch=batch, rate=RATE, precision=precision)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     with Lock(out / "lock"), Interrupt(on_event) as interrupt, stoppable(interrupt, "The checkpoint is kept"):
         told = Inside(interrupt)
         choice = _choice(out, start, train, under, recipe, seconds, epochs, seed, of, told)
         told(Note(choice.text))
-        learner = learner_of(choice.recipe, dataclasses.replace(of, epochs=choice.epochs), under)
+        of = dataclasses.replace(of, epochs=choice.epochs, precision=choice.precision, checkpoint=str(out / CHECKPOINT))
         watch = _Watch(told, choice)
-        made = _trained(learner, start, train, seed, watch)
+        made = _trained(learner_of(choice.recipe, of, under), start, train, seed, watch)
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
-    compared = compare([before, after])
-    found = after.summary.findings
+    compared, found = compare([before, after]), after.summary.findings
     return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found)
 
 
@@ -180,10 +182,14 @@ def _trainable(model: Model) -> Model:
 
 
 def _inside(model: Model) -> nn.Module:
+    return _asked(model).net
+
+
+def _asked(model: Model) -> Normalized:
     source = source_of(model)
     if source is None or not isinstance(source.ask, Normalized):
         raise UsageError("HF835", "The recipe gave back no single network", seen=repr(model), expected="another recipe")
-    return source.ask.net
+    return source.ask
 
 
 def _choice(
@@ -200,21 +206,22 @@ def _choice(
 ) -> Choice:
     """The choice of this folder, made once: measuring again may choose otherwise, and nothing could continue."""
     shape, dtype = tuple(train.x.shape[1:]), train.x.dtype
-    wanted = digest(
-        [fingerprint(start, shape, dtype), list(train.digests), threat.literal, recipe, seconds, epochs, seed, of.batch]
-    )
+    asked = [] if of.precision == "auto" else [of.precision]  # as it was said before there was a choice
+    who = [fingerprint(start, shape, dtype), list(train.digests), threat.literal]
+    wanted = digest([*who, recipe, seconds, epochs, seed, of.batch, *asked])
     path, kept = out / "choice.json", out / "asked.txt"
     if path.is_file():
         if not kept.is_file() or kept.read_text(encoding="utf-8") != wanted:
             raise IntegrityError(
                 "HF416",
                 f"'{out}' belongs to another hardening",
-                seen="another model, data, threat, recipe, budget or seed",
+                seen="another model, data, threat, recipe, budget, precision or seed",
                 expected="those it was begun with",
                 fix="give another file with -o",
             )
         found: Choice = adapter(Choice).validate_json(path.read_bytes())
         return found
+    of = dataclasses.replace(of, precision=stands(of.precision, _asked(start), start.space, train.x[:1]))
     made = chosen(recipe, of, train, threat, seconds=seconds, epochs=epochs, seed=seed, on_event=on_event)
     write_atomic(kept, wanted.encode())
     write_atomic(path, to_json(made).encode())

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -47,6 +47,8 @@ class Base:
         width, depth: Of the network; 0 for its defaults.
         samples: A seeded random subset of the training part; 0 for all of it.
         epochs, batch, rate, augment, patience: As `holdfast.Train` has them.
+        precision: "float32", or "auto" to train in bfloat16 where the processor has instructions for it: faster, but
+            then another kind of processor trains other weights. Everything is judged in float32.
     """
 
     __pydantic_config__ = _STRICT
@@ -60,6 +62,7 @@ class Base:
     rate: Annotated[float, pydantic.Field(gt=0, le=100, allow_inf_nan=False)] = 0.1
     augment: Annotated[str, pydantic.Field(max_length=200)] = ""
     patience: Size = 0
+    precision: Literal["float32", "auto"] = "float32"
 
     def learner(self) -> Train:
         """The training."""
@@ -116,8 +119,13 @@ class Protocol:
         return tuple(chain(text, self.base.learner(), self.under) for text in self.defenses)
 
     def identity(self) -> dict[str, Any]:
-        """What every number depends on, as plain values: all but the title and which defenses are compared."""
+        """What every number depends on, as plain values: all but the title and which defenses are compared.
+
+        Fields that came later are told where they are not at their defaults, so that older folders go on.
+        """
         values = dump(self)
+        if self.base.precision == "float32":
+            del values["base"]["precision"]
         aside = ("defenses", "title", *(() if self.threshold else ("threshold",)))
         return {key: plain(values[key]) for key in values if key not in aside}
 

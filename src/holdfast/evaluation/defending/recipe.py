@@ -1,6 +1,7 @@
 """Which trained defense hardens a model, and for how many epochs: asked for, or chosen by what a step costs here."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,7 @@ from holdfast.data.dataset import Dataset
 from holdfast.evaluation.defending.chain import catalog, chain
 from holdfast.learning.inner import resting_on, training_of
 from holdfast.learning.learner import Learner, few
+from holdfast.learning.precision import Precision
 from holdfast.learning.train import Train
 from holdfast.threats.threats import Linf, Threat
 
@@ -25,6 +27,7 @@ RULE = (
     f"of the recipes of which {ENOUGH} epochs fit into {SAFE:.0%} of the budget, the one that spends most on an epoch; "
     f"where none fits so often, the one whose epoch is cheapest; as many epochs as fit, at most {LONG}"
 )
+BFLOAT16 = " It multiplies in bfloat16 as it trains, and is audited in the model's own precision."
 UNPLANNED = {
     "curriculum_adversarial_training": "its epochs grow dearer as they go on",
     "multi_norm": "it withstands other threats beside the one asked for",
@@ -51,6 +54,7 @@ class Choice:
         budget: Seconds the training may take; 0 for no limit.
         epoch_seconds: Recipe -> seconds of an epoch, as measured; empty where nothing was.
         text: Why, in a sentence.
+        precision: "float32", or "bfloat16" for the layers' products while it trains.
     """
 
     recipe: str
@@ -58,6 +62,7 @@ class Choice:
     budget: float
     epoch_seconds: Mapping[str, float]
     text: str
+    precision: Precision = "float32"
 
 
 def plain(recipe: str | Learner) -> str:
@@ -143,7 +148,7 @@ def chosen(
 
     Args:
         recipe: A text, or "auto" for the rule of this module.
-        of: The training that recipes are put on, with the model to start from.
+        of: The training that recipes are put on, with the model to start from and the precision to keep.
         data: To learn from.
         threat: What the model shall withstand.
         seconds: Budget of the training.
@@ -153,12 +158,13 @@ def chosen(
         on_event: Told what was measured.
     """
     began, costs = clock(), dict[str, float]()
+    told = BFLOAT16 if of.precision == "bfloat16" else ""
+    kept = functools.partial(Choice, precision=of.precision)
     if recipe != AUTO and epochs:
         text = str(chain(recipe, of, threat))
         learner_of(recipe, of, threat)
-        return Choice(
-            recipe=text, epochs=epochs, budget=0.0, epoch_seconds={}, text=f"{text}, {_many(epochs)}, as asked."
-        )
+        why = f"{text}, {_many(epochs)}, as asked.{told}"
+        return kept(recipe=text, epochs=epochs, budget=0.0, epoch_seconds={}, text=why)
     for name in automatic() if recipe == AUTO else (recipe,):
         if costs and clock() - began > LOOK * seconds:
             on_event(Note(f"{name}: not measured, {LOOK:.0%} of the budget went into the recipes before it"))
@@ -177,8 +183,8 @@ def chosen(
     count = epochs or max(1, min(LONG, int(plan / costs[best]) if costs[best] > 0 else LONG))
     measured = ", ".join(f"{name} {each:.2g} s" for name, each in costs.items())
     why = f" Rule: {RULE}." if recipe == AUTO else ""
-    told = f"{best}, {_many(count)}: an epoch takes {measured}; the budget is {seconds:.0f} s.{why}"
-    return Choice(recipe=best, epochs=count, budget=seconds, epoch_seconds=costs, text=told)
+    text = f"{best}, {_many(count)}: an epoch takes {measured}; the budget is {seconds:.0f} s.{why}{told}"
+    return kept(recipe=best, epochs=count, budget=seconds, epoch_seconds=costs, text=text)
 
 
 def pick(costs: Mapping[str, float], plan: float) -> str:

@@ -31,6 +31,7 @@ from holdfast.evaluation.statistics import rate
 from holdfast.evaluation.store import Folder
 from holdfast.learning.checkpoints import kept
 from holdfast.learning.learner import Learner, few
+from holdfast.learning.precision import wants_bfloat16
 from holdfast.learning.train import Train
 from holdfast.models.deciding import at_threshold
 from holdfast.models.model import Model
@@ -38,6 +39,7 @@ from holdfast.models.threshold import threshold_of
 from holdfast.threats.threats import Threat
 
 BARE = "undefended"
+BFLOAT16 = "it and the trained defenses multiplied in bfloat16 as they learned, and are judged in float32"
 CANNOT = (DataError, MissingExtra, ModelError, ParameterError, ThreatError)  # of one defense: the others go on
 
 
@@ -267,7 +269,9 @@ def _trained(
     if chain is not None and chain.learner is None:
         return _bare(work), None, ()
     made, spent, notes = _learned(work, place, chain, tell)
-    cut = work.protocol.threshold
+    precision, cut = work.protocol.base.precision, work.protocol.threshold
+    if chain is None and wants_bfloat16(precision, work.parts.train.x.device):
+        notes = (*notes, f"{BFLOAT16} (base: precision: {precision}).")
     return at_threshold(made, cut, work.parts.train.classes) if cut else made, spent, notes
 
 
