@@ -14,30 +14,56 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 FEATURES = 3
 WRITTEN = (
-    "tree", "forest", "forest, missing", "boosting", "boosting, 3", "xgboost", "xgboost, missing", "xgboost, named",
-    "lightgbm", "lightgbm, missing", "lightgbm, named, 3",
+    "tree", "extra tree", "forest", "forest, missing", "extra trees", "boosting", "boosting, 3", "histogram",
+    "histogram, 3", "xgboost", "xgboost, missing", "xgboost, named", "lightgbm", "lightgbm, missing",
+    "lightgbm, named, 3", "catboost", "catboost, missing", "catboost, missing above", "catboost, one against all",
 )  # fmt: skip
+NAMED = {case.name: case for case in CASES}
 
 
-def written(case):
-    """The ONNX model that the converters of a library make."""
-    fitted = case.fitted()
-    if case.library == "sklearn":
-        return pytest.importorskip("skl2onnx").to_onnx(fitted, np.zeros((1, 5), np.float32))
-    tools = pytest.importorskip("onnxmltools")
-    from onnxmltools.convert.common.data_types import FloatTensorType
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """The ONNX model that the converters of a library make of a case, or CatBoost's own export."""
 
-    convert = getattr(tools, f"convert_{case.library}")
-    return convert(fitted, initial_types=[("x", FloatTensorType([None, 5]))])
+    def convert(case):
+        fitted = case.fitted()
+        if case.library == "catboost":
+            fitted.save_model(str(tmp_path / "model.onnx"), format="onnx")
+            return onnx.load(tmp_path / "model.onnx")
+        if case.library == "sklearn":
+            return of_sklearn(fitted, monkeypatch)
+        tools = pytest.importorskip("onnxmltools")
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        return getattr(tools, f"convert_{case.library}")(fitted, initial_types=[("x", FloatTensorType([None, 5]))])
+
+    return convert
+
+
+def of_sklearn(fitted, monkeypatch):
+    """The model of skl2onnx, which hands on the booleans of histogram boosting where ONNX takes whole numbers alone."""
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from skl2onnx.operator_converters import random_forest
+
+    name, key = "add_tree_to_attribute_pairs_hist_gradient_boosting", "nodes_missing_value_tracks_true"
+    add = getattr(random_forest, name)
+
+    def whole(pairs, *given, **named):
+        add(pairs, *given, **named)
+        pairs[key] = [int(one) for one in pairs[key]]
+
+    monkeypatch.setattr(random_forest, name, whole)
+    return skl2onnx.to_onnx(fitted, np.zeros((1, 5), np.float32))
 
 
 def asked(model, x):
     return model.labels.source.ask(torch.from_numpy(x)).numpy().astype(np.float64)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.name in WRITTEN], ids=lambda case: case.name)
+@pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.filterwarnings("ignore")
-def test_the_arrays_answer_as_onnxruntime_on_10_000_rows(case):
+def test_the_arrays_answer_as_onnxruntime_on_10_000_rows(name, written):
+    case = NAMED[name]
     seen = torch.from_numpy(np.nan_to_num(case.data()[0])).float()
     model = settle(wrap(written(case), (-9, 9)), seen)
     trees = model.trees()
@@ -48,6 +74,19 @@ def test_the_arrays_answer_as_onnxruntime_on_10_000_rows(case):
     assert trees.library == "ONNX"
     assert model.module is None
     assert model.seen_as("scores").trees is None
+
+
+@pytest.mark.parametrize(
+    ("name", "behind"), [("adaboost", "Div"), ("adaboost, 4", "Div"), ("boosting, exponential", "Mul")]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_graphs_that_reckon_with_the_answers_of_trees_are_no_one_ensemble(name, behind, written):
+    case = NAMED[name]
+    model = wrap(written(case), (-9, 9))
+    assert len(model.predict(torch.from_numpy(case.data(n=9)[0]).float())) == 9
+    with pytest.raises(ModelError, match=f"HF270.*ONNX.*Seen {behind} behind the trees") as refused:
+        model.trees()
+    assert "\n" not in str(refused.value)
 
 
 def grown(draw, modes, depth=4, trees=3):
@@ -192,10 +231,10 @@ def test_version_5_with_sets_of_values():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_exact_distances_on_onnx_are_those_of_the_library():
+def test_exact_distances_on_onnx_are_those_of_the_library(written):
     from holdfast.attacks.trees.exact import exact_distance
 
-    case = next(case for case in CASES if case.name == "forest")
+    case = NAMED["forest"]
     fitted = case.fitted()
     x, y = case.data(n=12, seed=4)
     x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
