@@ -21,16 +21,26 @@ def test_blocks_are_halved_down_to_single_values():
 
 
 def test_the_first_corner_and_the_first_turns_by_hand():
-    """<w, x> > 2 with w = (4, 4, -1, -1): all up needs 1.5 at most 1, then the second half down, then singles."""
-    w = torch.tensor([[4.0, 4.0, -1.0, -1.0]], dtype=torch.float64)
+    """<w, x> > -2 with w = (-4, -4, 1, 1): all down at first, then the first half up, which is no help, the second."""
+    w = torch.tensor([[-4.0, -4.0, 1.0, 1.0]], dtype=torch.float64)
     x = torch.full((1, 4), 0.5, dtype=torch.float64)
-    model, y = linear(w, -4.0), torch.zeros(1, dtype=torch.long)
+    model, y = linear(w, 2.0), torch.zeros(1, dtype=torch.long)
     first = run(RayS(steps=1, halvings=20), model, x, y, Linf())
-    assert first.distance("linf").item() == pytest.approx(1 / 6, abs=1e-5)  # 3 + 6 r = 4
-    assert int(first.queries) == 1 + 21
-    third = run(RayS(steps=3, halvings=20), model, x, y, Linf())
-    assert third.distance("linf").item() == pytest.approx(1 / 10, abs=1e-5)  # 3 + 10 r = 4
-    assert int(third.queries) == 1 + 21 + 1 + 21
+    assert first.distance("linf").item() == pytest.approx(1 / 6, abs=1e-5)  # -3 + 6 r = -2
+    assert int(first.queries) == 1 + 20 + 1
+    second = run(RayS(steps=2, halvings=20), model, x, y, Linf())
+    assert second.distance("linf").item() == pytest.approx(1 / 10, abs=1e-5)  # -3 + 10 r = -2
+    assert int(second.queries) == 1 + 20 + 1 + 1 + 20
+
+
+def test_turns_that_change_nothing_do_not_keep_a_row_going():
+    """Three values count, thirteen do not: their turns reach the goal at the same radius, and no nearer."""
+    w = torch.zeros(1, 16, dtype=torch.float64)
+    w[0, :3] = torch.tensor([-4.0, 3.0, -2.0])
+    x = torch.full((1, 16), 0.5, dtype=torch.float64)
+    out = run(RayS(halvings=20), linear(w, -0.5 * w.sum() - 1.0), x, torch.zeros(1).long(), Linf())
+    assert out.distance("linf").item() == pytest.approx(1 / 9, abs=1e-5)
+    assert int(out.queries) < 5000 / 5
 
 
 def test_it_finds_the_best_corner_of_a_line_and_ends():

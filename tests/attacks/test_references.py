@@ -12,13 +12,14 @@ import torch
 import holdfast as hf
 from attacks import references_bounded as bounded
 from attacks import references_minimal as minimal
-from attacks import references_square
+from attacks import references_rays, references_square
 from attacks.references import compare
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.carlini_wagner import CarliniWagner
 from holdfast.attacks.evasion.ddn import Ddn
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.evasion.ray_s import RayS
 from holdfast.attacks.evasion.square import Square, _shift, shrink, window
 from holdfast.attacks.halving import checkpoints
 from holdfast.geometry.draw import Draw
@@ -154,6 +155,17 @@ FAB = {
     "worth": (FabT(steps=1, targets=1, extra=1.00012), L2(), {"seed": 0, "lead": 1e-6}),
     "not-worth": (FabT(steps=1, targets=1, extra=1.00008), L2(), {"seed": 0, "lead": 1e-6}),
 }
+RAYS = {
+    "defaults": (RayS(), Linf(), {"seed": 0}),
+    "image": (RayS(steps=150), Linf(), {"seed": 3, "shape": (2, 3, 5)}),
+    "parameters": (RayS(steps=40, halvings=14, tries=3), Linf(), {"seed": 1, "shape": (20,)}),
+    "no-corner-at-first": (RayS(tries=1), Linf(), {"seed": 0, "lead": 3.0}),
+    "far-corner-as-it-is": (RayS(tries=1, halvings=1), Linf(), {"seed": 0, "lead": 3.5}),
+    "uneven-box": (RayS(), Linf(), {"seed": 1, "bounds": UNEVEN}),
+    "unreachable": (RayS(), Linf(), {"seed": 0, "lead": 100.0}),
+    "one-value": (RayS(), Linf(), {"seed": 2, "shape": (1,)}),
+    "one-halving": (RayS(halvings=1), Linf(), {"seed": 4}),
+}
 SQUARE = {
     "linf": (Square(steps=60, restarts=2), Linf(0.2), {"seed": 0, "shape": (2, 7, 6)}),
     "linf-schedule": (Square(steps=200, area=1.0), Linf(0.2), {"seed": 0, "shape": (1, 12, 5)}),
@@ -214,6 +226,11 @@ def test_carlini_wagner_same_points(attack, threat, named):
 @table(FAB)
 def test_fab_t_same_points(attack, threat, named):
     compare(attack, minimal.fab_t, threat, *scene(**named), perturb=True)
+
+
+@table(RAYS)
+def test_ray_s_same_points(attack, threat, named):
+    compare(attack, references_rays.ray_s, threat, *scene(**named), perturb=True)
 
 
 @table(SQUARE)

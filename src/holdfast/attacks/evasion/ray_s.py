@@ -1,6 +1,7 @@
 """RayS, Chen and Gu, KDD 2020, arXiv:2006.12792."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from typing import ClassVar
@@ -19,20 +20,22 @@ class RayS(Attack):
     """Search the corners of a cube for the one in whose direction the boundary is nearest, turning blocks of signs.
 
         t <- d with the signs of the next block turned
-        d, radius <- t, bisect(radius) if x0 + radius * t, cut by the box, reaches the goal
+        d, radius <- t, bisect(radius) if x0 + radius * t, cut by the box, reaches the goal and bisecting shortens it
 
-    After the first corner itself the blocks are the input's halves, quarters and so on in the order of its values, down
-    to single values, which are gone through until no turn helps a row any more.
+    The search begins at the corner of the lowest values; then the blocks are the input's halves, quarters and so on in
+    the order of its values, down to single values, which are gone through until no turn helps a row any more.
 
-    Cost: queries only, no gradients: 1 + `halvings` a step that helps, 1 for any other, and the start.
+    Cost: queries only, no gradients: 1 + `halvings` a step that reaches the goal, 1 for any other, and at most `tries`
+    + `halvings` for the start.
 
     Deviations: the radius is bisected a fixed number of times and not to a length of 0.001. Where the corner of the
-    highest values, at which the paper begins, does not reach the goal, random corners are tried, because no single turn
-    may reach it either.
+    lowest values, the paper's first question, does not reach the goal, random corners are tried before blocks of the
+    highest one are turned, because no single turn may reach it either. A row ends where the paper goes on until its
+    queries are spent, asking the same again.
 
     Args:
         steps: Blocks turned.
-        halvings: Bisections of the radius after a turn that helps.
+        halvings: Bisections of the radius after a turn that reaches the goal.
         tries: Corners of the box tried for a start.
     """
 
@@ -47,30 +50,31 @@ class RayS(Attack):
     def search(self, probe: Probe) -> None:
         """Turn the signs of one block after another."""
         x0, region, size = probe.x0, probe.region, probe.x0[0].numel()
-        radius = (region.high - region.low).flatten(1).amax(1)
-        d = self._start(probe, radius)
+        width = (region.high - region.low).flatten(1).amax(1)
+        d, found = self._start(probe, width)
+        radius = torch.where(found, self._bisect(probe, d, width, found), torch.inf)
         idle = torch.zeros_like(radius)
-        for i, block in zip(probe.steps(self.steps), blocks(size), strict=False):
+        for _, block in zip(probe.steps(self.steps), itertools.islice(blocks(size), 1, None), strict=False):
             t = d.flatten(1).clone()
-            t[:, block] *= -1 if i else 1
-            t = t.reshape(d.shape)
-            hit = probe.margin(region.project(x0 + expand(radius, x0) * t)) < 0
-            shorter = self._bisect(probe, t, radius, hit)
-            d, radius = pick(hit, t, d), torch.where(hit, shorter, radius)
-            alone = block.stop - block.start == 1
-            idle = torch.where(hit, 0, idle + alone)
-            probe.finish(idle > size)
+            t[:, block] *= -1
+            t, far = t.reshape(d.shape), torch.minimum(radius, width)
+            hit = probe.margin(region.project(x0 + expand(far, x0) * t)) < 0
+            shorter = self._bisect(probe, t, far, hit)
+            better = hit & (shorter < radius)
+            d, radius = pick(better, t, d), torch.where(better, shorter, radius)
+            idle = torch.where(better, 0, idle + (block.stop - block.start == 1))
+            probe.finish(idle >= size)
 
-    def _start(self, probe: Probe, width: Tensor) -> Tensor:
-        """Signs of a corner of the box that reaches the goal, where one is found; the highest is tried first."""
+    def _start(self, probe: Probe, width: Tensor) -> tuple[Tensor, Tensor]:
+        """Signs of a corner of the box, and whether it reaches the goal; where none is found those of the highest."""
         d, found = torch.ones_like(probe.x0), torch.zeros_like(probe.alive)
         for i in probe.steps(self.tries):
-            t = probe.draw.signs(*d.shape[1:], only=~found) if i else d
-            hit = probe.margin(probe.region.project(probe.x0 + expand(width, d) * t), only=~found) < 0
-            d, found = pick(hit & ~found, t, d), found | hit
+            t = probe.draw.signs(*d.shape[1:], only=~found) if i else -d
+            hit = ~found & (probe.margin(probe.region.project(probe.x0 + expand(width, d) * t), only=~found) < 0)
+            d, found = pick(hit, t, d), found | hit
             if found[probe.alive].all():
                 break
-        return d
+        return d, found
 
     def _bisect(self, probe: Probe, d: Tensor, radius: Tensor, hit: Tensor) -> Tensor:
         """The least radius in the direction `d` that reaches the goal, where `radius` does: `(batch,)`."""
@@ -83,7 +87,7 @@ class RayS(Attack):
 
     def passes(self) -> int:
         """Questions a search asks for a row at most."""
-        return self.tries + self.steps * (1 + self.halvings)
+        return self.tries + self.halvings + self.steps * (1 + self.halvings)
 
 
 def blocks(size: int) -> Iterator[slice]:
