@@ -38,6 +38,8 @@ def test_quick_is_three_cheap_stages():
 
 
 CHECK = "square(steps=2000, hope=4.0)"
+CORNERS = "pgd(step=1.0, random_start=False)"
+CLIMB = "apgd(steps=20, loss='dlr', targets=3)"
 BLOCKS = "local_search(rounds=60, short=5, hope=1.5)"
 
 
@@ -47,14 +49,16 @@ BLOCKS = "local_search(rounds=60, short=5, hope=1.5)"
         (FULL, "linf:0.1", ["local_search", CHECK], False),
         (FULL, "l2:1", ["ddn(steps=50)", BLOCKS, "fab_t(steps=60, hope=1.3)", CHECK], False),
         (FULL, "l2:1,knowledge=scores", [CHECK], True),
-        (FULL, "l1:1", [CHECK], True),
-        (FULL, "l0:2", ["pgd(step=1.0, random_start=False)", "jsma"], True),
+        (FULL, "l1:1", [CLIMB, "pdpgd(steps=150)", "fab_t(steps=60, hope=1.3)", CHECK], False),
+        (FULL, "l0:2", [CORNERS, "sigma_zero", "pdpgd", "pointwise(restarts=2)"], False),
+        (FULL, "l0:2,knowledge=scores", ["pointwise(restarts=2)"], True),
+        (shown(), "l0:2", ["pointwise(restarts=2)"], False),
         (shown(scores=lambda x: x), "linf:0.1", [CHECK], False),
         (shown(scores=lambda x: x), "l2:1", [CHECK], False),
         (shown(), "l2:1", ["hop_skip_jump(steps=5)"], False),
     ],
 )
-def test_frugal_has_a_plan_of_its_own_under_l2_and_ends_without_gradients(model, literal, expected, left):
+def test_frugal_has_a_plan_for_each_norm_and_ends_without_gradients(model, literal, expected, left):
     """What a threat leaves out is said of the threat; what the model does not show, in the suite's note."""
     suite, threat = adapted(resolve("frugal"), model), parse(literal)
     assert [describe(a) for a in suite.serving(threat).attacks] == expected
@@ -83,7 +87,7 @@ def test_each_searcher_of_a_curve_is_named():
     model = hf.wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), bounds=(0, 1))
     run = hf.audit(model, (x, model.predict(x)), threat=["linf:0.001", "l1:0.01"], suite="frugal")
     (line,) = [line for line in run.summary.limits if line.startswith("The curve below")]
-    assert "square(steps=2000, hope=4.0)" in line
+    assert CLIMB in line
     assert "local_search(targets=1, ways=1, rounds=0)" in line
 
 
@@ -113,7 +117,8 @@ def test_two_norms_in_one_run_have_each_their_plan_and_the_report_says_what_sear
     [
         (FULL, "linf:0.1", ["apgd", "apgd(loss='dlr', targets=9)", "fab_t", "square"], False),
         (FULL, "l1:1", ["apgd", "apgd(loss='dlr', targets=9)", "fab_t", "square"], False),
-        (FULL, "l0:3", ["pgd(step=1.0, random_start=False)", "jsma"], True),
+        (FULL, "l0:3", [CORNERS, "jsma", "sigma_zero(steps=1000)", "pointwise"], True),
+        (shown(), "l0:3", ["pointwise"], True),
         (FULL, "linf:0.1,knowledge=scores", ["square"], True),
         (FULL, "linf:0.1,knowledge=labels", ["hop_skip_jump"], True),
         (shown(scores=lambda x: x), "linf:0.1", ["square"], True),

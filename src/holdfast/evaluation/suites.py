@@ -151,7 +151,7 @@ def adapted(suite: Suite, model: Model, threats: Sequence[Threat] = (), x: Tenso
         notes += [f"The model draws random numbers: gradients are means of {PASSES} passes."] if sloping else []
     substitutes = shown(suite.substitutes)
     if not stages:
-        stages, substitutes, plans = substitutes, (), []
+        stages, substitutes, plans = substitutes, (), [(p, plan) for p, plan in plans if plan]
     critics = {t.literal: published(model, t) for t in threats}
     notes += aware(model, tuple(dict.fromkeys(a for found in critics.values() for a in found)))
     return dataclasses.replace(
@@ -309,10 +309,15 @@ def _named() -> dict[str, Suite]:
     # known to come near.
     search = attacks.LocalSearch(rounds=60, short=5, hope=1.5)
     frugal_l2 = (attacks.Ddn(steps=50), search, attacks.FabT(steps=60, hope=1.3), checked)
+    # Under L1 and L0 nothing is disturbed: short climbs, nearest points by other ways, then a check without gradients.
+    climb = attacks.Apgd(steps=20, loss="dlr", targets=3)
+    frugal_l1 = (climb, attacks.Pdpgd(steps=150), attacks.FabT(steps=60, hope=1.3), checked)
+    corners = attacks.Pgd(step=1.0, random_start=False)
+    frugal_l0 = (corners, attacks.SigmaZero(), attacks.Pdpgd(), attacks.Pointwise(restarts=2))
     greedy = attacks.GraphSearch(steps=6, width=1, samples=300)
     beam = attacks.GraphSearch(steps=10, width=8, samples=1000)
     glance = attacks.Capgd(steps=10, restarts=1)
-    sparse = (attacks.Pgd(step=1.0, random_start=False), attacks.Jsma())
+    sparse = (corners, attacks.Jsma())
     return {
         "quick": Suite(
             "quick",
@@ -326,9 +331,9 @@ def _named() -> dict[str, Suite]:
         "frugal": Suite(
             "frugal",
             frugal,
-            substitutes=(*sparse, attacks.HopSkipJump(steps=5)),
+            substitutes=(attacks.HopSkipJump(steps=5),),
             adapts=True,
-            plans=((2.0, frugal_l2),),
+            plans=((2.0, frugal_l2), (1.0, frugal_l1), (0.0, frugal_l0)),
             curve=attacks.LocalSearch(targets=1, ways=1, rounds=0),
             tables=(glance, greedy, dataclasses.replace(greedy, width=4)),
             unscored=(attacks.HopSkipJumpTable(steps=3),),
@@ -337,7 +342,7 @@ def _named() -> dict[str, Suite]:
         "standard": Suite(
             "standard",
             standard,
-            substitutes=(*sparse, attacks.HopSkipJump()),
+            substitutes=(*sparse, attacks.SigmaZero(steps=1000), attacks.Pointwise(), attacks.HopSkipJump()),
             adapts=True,
             tables=(attacks.Capgd(), attacks.CarliniWagnerTable(), greedy, beam),
             unscored=(attacks.HopSkipJumpTable(),),
