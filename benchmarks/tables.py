@@ -5,16 +5,19 @@
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden              # before and after, three quarters
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --harden --suite standard --data clamp_pe --models lightgbm
     HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --profile             # each set's own attacker
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/tables.py --profile --harden --samples 50  # one table, two hours
 
 The attacker holds a row of the first class of each direction below, and wants it taken for the second; the schema says
 which columns move and how, and `--features` how many; with `--profile` both come from the profile that knows the set.
 What the schemas assume is in data/tables/known.py. Classifiers are fitted on at most `--rows` rows with their
-libraries' own settings. Every cell is an audit in a run folder of its own: the same command continues. `--harden` adds
-the same audit of a classifier that has been through `--rounds` rounds of adversarial rows (Kantchelian, Tygar and
-Joseph 2016), each a greedy search from `--attacked` training rows of the class that hides, and its accuracy on both
-classes; what a classifier learned is learned again where the cell is not finished, its line is kept beside the run.
-`--suite standard` adds searches that the rounds have not seen. `possible` is the share of adversarial rows that the
-schema allows. Rows of the test part that also stand in the training part are counted by `hf.data.load`, and left in.
+libraries' own settings. Every cell is an audit in a run folder of its own: the same command continues. What a
+classifier learned is learned again where the cell is not finished; where it is, its line, kept beside the run, is all
+that is read. `--harden` adds the same audit of a classifier that has been through `--rounds` rounds of adversarial rows
+(Kantchelian, Tygar and Joseph 2016), each a greedy search from `--attacked` training rows of the class that hides, and
+prints one table in Markdown, a line for each classifier, every figure before -> after. `accuracy` is that on both
+classes, `possible` the share of adversarial rows that the schema allows, a dash where no row was broken.
+`--suite standard` adds searches that the rounds have not seen. Rows of the test part that also stand in the training
+part are counted by `hf.data.load`, and left in.
 """
 
 import argparse
@@ -173,8 +176,50 @@ def line(data: str, name: str, given: argparse.Namespace, hard: bool) -> str:
     return told
 
 
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What a line says, in percent: accuracy on both classes, recall alone and under attack, possible rows."""
+
+    accuracy: str
+    recall: str
+    held: str
+    possible: str
+
+    @classmethod
+    def of(cls, told: str) -> "Cell":
+        """The figures of a line as `line` writes it."""
+        words = told.replace("%", "").split()
+        accuracy, recall, held, low, high, possible = words[3:9]
+        return cls(accuracy, recall, f"{held} {low} {high}", possible)
+
+
+COLUMNS = ("data", "classifier", "accuracy", "recall", "recall under attack [95 %]", "possible")
+NAMES = {
+    "nsl_kdd": "NSL-KDD",
+    "clamp_pe": "ClaMP",
+    "phishing_websites": "phishing",
+    "adult": "Adult",
+    "german_credit": "German credit",
+    "heart_disease_sites": "heart disease",
+    "logistic": "logistic regression",
+    "mlp": "MLP",
+    "forest": "random forest",
+    "histogram": "HistGradientBoosting",
+    "xgboost": "XGBoost",
+    "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+}
+
+
+def row(data: str, name: str, given: argparse.Namespace) -> str:
+    """A line of the table, each figure before -> after the rounds."""
+    cells = [dataclasses.astuple(Cell.of(line(data, name, given, hard))) for hard in (False, True)]
+    changes = [f"{before} → {after}" for before, after in zip(*cells, strict=True)]
+    return f"| {' | '.join([NAMES.get(data, data), NAMES[name], *changes])} |"
+
+
 def main() -> None:
-    """A line for each cell."""
+    """A line for each cell, or for each pair of them before and after the rounds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
@@ -189,16 +234,18 @@ def main() -> None:
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/tables"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        f"{'profile' if given.profile else f'table:features={given.features}':29s}"
-        + "accuracy  recall  recall under attack  possible  learned + audited"
-    )
-    for data in given.data:
-        for name, hard in itertools.product(given.models, (False, True) if given.harden else (False,)):
-            try:
-                print(line(data, name, given, hard), flush=True)
-            except ModuleNotFoundError as missing:
-                print(f"{data:20s} {name:10s} not installed: {missing.name}", flush=True)
+    if given.harden:
+        print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+    else:
+        print(
+            f"{'profile' if given.profile else f'table:features={given.features}':29s}"
+            + "accuracy  recall  recall under attack  possible  learned + audited"
+        )
+    for data, name in itertools.product(given.data, given.models):
+        try:
+            print(row(data, name, given) if given.harden else line(data, name, given, hard=False), flush=True)
+        except ModuleNotFoundError as missing:
+            print(f"{data:20s} {name:10s} not installed: {missing.name}", flush=True)
 
 
 if __name__ == "__main__":

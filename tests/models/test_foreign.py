@@ -157,15 +157,6 @@ def test_the_door_asks_a_child_first_and_passes_on_its_line(tmp_path, monkeypatc
     assert len(asked) == 1
 
 
-def test_an_oversized_file_is_refused_by_its_size(tmp_path, monkeypatch):
-    path = tmp_path / "large.ubj"
-    path.touch()
-    with path.open("r+b") as file:
-        file.truncate(foreign.LARGEST + 1)
-    monkeypatch.setattr(foreign, "look", None)
-    one_line(lambda: load_model(path), f"HF212.*{foreign.LARGEST + 1} bytes")
-
-
 # ONNX
 
 

@@ -14,6 +14,7 @@ import torch
 from holdfast.core.errors import HoldfastError
 from holdfast.models import files
 from holdfast.models.files import load_model
+from holdfast.models.keras import file as keras_file
 from models.keras_cases import SHAPE, conv_net, keras, layers, weighted
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -177,6 +178,16 @@ def test_archives_that_are_not_whole(sound, tmp_path, unopened):
     ended("HF292", path, "unpack to more")
     ended("HF292", rewritten(sound, path, members={"assets/words.txt": b"a"}), "assets/words.txt")
     ended("HF292", rewritten(sound, path, members={"model.weights.h5": None}), "model.weights.h5")
+
+
+def test_oversized_files_are_refused_unread(sound, tmp_path, monkeypatch, unopened):
+    large = tmp_path / "large.keras"
+    large.touch()
+    os.truncate(large, 3 << 30)
+    ended("HF292", large, "no whole archive")
+    monkeypatch.setattr(keras_file, "LARGEST", 100)
+    monkeypatch.setattr(keras_file, "check_names", None)
+    ended("HF292", sound, "bytes declared")
 
 
 def h5(fill, other):

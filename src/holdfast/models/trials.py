@@ -112,6 +112,8 @@ def catboost(path: str) -> Facts:
         raise unreadable(file, "no CatBoost model: it does not begin with CBM1")
     try:
         model = library.CatBoostClassifier().load_model(str(file), format="cbm")
+        if not model.is_fitted():  # what was damaged is where its trees begin
+            raise unreadable(file, "no CatBoost model: it holds no trees")
         features = len(model.feature_names_)
         if features > WIDEST:
             raise unsound(file, f"{features} numbers in a row")
