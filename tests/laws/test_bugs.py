@@ -71,6 +71,7 @@ def test_b04_projection_is_the_convex_program_and_idempotent(threat):
     x0, far = corners(4, 6), torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     region = threat.around(x0)
     got = region.project(x0 + far)
+    assert region.contains(got).all()  # or the input itself would be nearest to itself
     assert torch.allclose(region.project(got), got, atol=1e-9)
     for i in range(4):
         a, b = x0[i].numpy(), (x0 + far)[i].numpy()
