@@ -10,7 +10,7 @@ WORKERS ?= 2
 # Where bytecode is not kept, each of hundreds of processes compiles the libraries anew: five seconds of every audit.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants kill masking slow bench-env keras-test clean
+.PHONY: help venv demo test lint format types contracts stubs docs laws law-table mutants planted kill masking slow bench-env keras-test clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -59,6 +59,9 @@ law-table: $(STAMP) ## attack x law, with the number of tests in each cell
 
 mutants: $(STAMP) ## 50 seeded mutants of the mathematics, and which survive; an hour
 	$(BIN)/python tools/mutants.py --count 50 --seed 0 -o runs/mutants.json
+
+planted: $(STAMP) ## each bug of the tests test_bNN_ planted, and whether its test fails; minutes
+	$(BIN)/python tools/planted.py --jobs $(WORKERS)
 
 kill: $(STAMP) ## runs killed at every seeded point
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'kill or not kill' tests/evaluation/test_kill.py

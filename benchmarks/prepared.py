@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 HOLDFAST_DATA=... .venv/bin/python benchmarks/prepared.py             # a ResNet-18 of width 16
     OMP_NUM_THREADS=1 HOLDFAST_DATA=... .venv/bin/python benchmarks/prepared.py --network preact18 --width 8
     ... --compile                                # one row more: takes minutes, needs a C++ compiler
+    ... --batches 10 40 90 360                   # instead: rows a second of gradients of so many rows at once
 
 The first table is one gradient with respect to a batch of German road signs. The loop of a textbook calls
 `loss.backward()`, which fills the gradients of the weights too; all others ask for the inputs' alone. `cosine` is that
@@ -36,7 +37,7 @@ from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
 from holdfast.models.folded import folded
 from holdfast.models.model import Model
-from holdfast.models.prepared import ChannelsLast, piece_of
+from holdfast.models.prepared import ChannelsLast, piece_of, prepared
 from holdfast.models.settle import settle
 from holdfast.models.source import source_of
 from holdfast.report.bench import page
@@ -53,7 +54,7 @@ Way = Callable[[], Tensor]
 
 
 def main() -> None:
-    """All three tables."""
+    """All three tables, or how a gradient grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=("resnet18", "preact18", "cnn", "vgg11"), default="resnet18")
     parser.add_argument("--width", type=int, default=16)
@@ -61,11 +62,17 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--attack", default="pgd(steps=40)")
     parser.add_argument("--compile", action="store_true", help="the copy through torch.compile too")
+    parser.add_argument("--batches", type=int, nargs="+", default=[], help="only how a gradient's cost grows with rows")
+    parser.add_argument("--model", type=pathlib.Path, help="a model's file, instead of a network trained here")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/prepared"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = network(options.network, options.width, options.runs)
+    model = load_model(options.model) if options.model else network(options.network, options.width, options.runs)
     test = hf.data.load("gtsrb").test
+    if options.batches:
+        part = test.sample(max(options.batches), 0)
+        growth(settle(model, part.x), part.x, options.batches, options.repeat)
+        return
     part = test.sample(options.batch, 0)
     with model.borrowed():
         gradients(ways(model, part.x, part.y, options.compile), options.repeat)
@@ -146,6 +153,35 @@ def gradients(found: dict[str, Way], repeat: int) -> None:
         own = statistics.median(seconds[name])
         near = float(cosine_similarity(exact, way().flatten(), dim=0))
         table.add_row(name, f"{own * 1e3:.1f}", f"{own / base:.3f}", f"{near:.4f}")
+    Console(width=110).print(table)
+
+
+def growth(model: Model, x: Tensor, batches: list[int], repeat: int) -> None:
+    """Processor time of a gradient on the copy, as an attack asks for it, of the first rows; sizes take turns."""
+    y = model.predict(x)
+    with model.borrowed():
+        swift = prepared(model, x).swift
+        if swift is None:
+            raise SystemExit("this network has no copy")
+        spent: dict[int, list[float]] = {rows: [] for rows in batches}
+        for turn in range(repeat + 1):
+            for rows, own in spent.items():
+                passes = max(1, max(batches) // rows)  # about as long for each size
+                pieces = list(
+                    zip(x[:rows].split(swift.piece or rows), y[:rows].split(swift.piece or rows), strict=True)
+                )
+                began = time.process_time()
+                for _ in range(passes):
+                    for a, b in pieces:
+                        slope(swift.ask, a, b)
+                if turn:  # the first warms up
+                    own.append((time.process_time() - began) / passes / rows)
+    table = Table("rows at once", "processor ms a row", "rows a second", f"over those with {batches[0]}")
+    first = spent[batches[0]]
+    for rows, own in spent.items():
+        each = statistics.median(own)
+        ratio = statistics.median(a / b for a, b in zip(first, own, strict=True))
+        table.add_row(str(rows), f"{each * 1e3:.3f}", f"{1 / each:.0f}", f"{ratio:.2f}")
     Console(width=110).print(table)
 
 

@@ -91,28 +91,6 @@ def test_b13_the_state_of_one_search_does_not_leak_into_another_row_or_run():
     assert torch.allclose(mixed.adversarial[1], first.adversarial[0], atol=1e-9)
 
 
-def ellipsoid(n=6):
-    """Inputs outside an ellipsoid of class 1, and how far they are from it, by bisection on the multiplier."""
-    away = torch.randn(n, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    away, bent, level = 0.3 * away / away.norm(dim=1, keepdim=True), torch.logspace(0, 2, 8, dtype=torch.float64), 0.1
-    low, high = torch.zeros(n, 1, dtype=torch.float64), torch.full((n, 1), 1e6, dtype=torch.float64)
-    for _ in range(100):
-        t = (low + high) / 2
-        outside = (bent * (away / (1 + t * bent)).square()).sum(1, keepdim=True) > level
-        low, high = torch.where(outside, t, low), torch.where(outside, high, t)
-    least = (away - away / (1 + low * bent)).norm(dim=1)
-    return torch_model(lambda z: level - ((z - 0.5).square() * bent.to(z)).sum(1, keepdim=True), 2), 0.5 + away, least
-
-
-def test_b13_gradients_do_not_add_up_from_step_to_step():
-    """On a plane a sum of gradients points where each does; here it overshoots: a quarter too far, or nothing found."""
-    model, x, least = ellipsoid()
-    out = run(CarliniWagner(steps=100), model, x, model.labels(x), L2())
-    assert out.status == ("broken",) * 6
-    assert (out.distance("l2") >= least * (1 - 1e-9)).all()
-    assert (out.distance("l2") / least).median() < 1.01
-
-
 def test_confidence_goes_beyond_the_boundary():
     model, x = setting()
     y = model.labels(x)

@@ -164,6 +164,19 @@ class Spheres:
         return best
 
 
+def ellipsoid(n: int = 6) -> tuple[Model, Tensor, Tensor]:
+    """Inputs outside an ellipsoid of class 1, and how far they are from it, by bisection on the multiplier."""
+    away = torch.randn(n, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    away, bent, level = 0.3 * away / away.norm(dim=1, keepdim=True), torch.logspace(0, 1, 8, dtype=torch.float64), 0.1
+    low, high = torch.zeros(n, 1, dtype=torch.float64), torch.full((n, 1), 1e6, dtype=torch.float64)
+    for _ in range(100):
+        t = (low + high) / 2
+        outside = (bent * (away / (1 + t * bent)).square()).sum(1, keepdim=True) > level
+        low, high = torch.where(outside, t, low), torch.where(outside, high, t)
+    least = (away - away / (1 + low * bent)).norm(dim=1)
+    return torch_model(lambda z: level - ((z - 0.5).square() * bent.to(z)).sum(1, keepdim=True), 2), 0.5 + away, least
+
+
 class Poisoned(Probe):
     """Answers about dead rows are not numbers: whoever used one would show it."""
 

@@ -1,5 +1,6 @@
-"""Mistakes that well-known tools shipped, each with the test that would have caught it (B3 to B8, B10)."""
+"""Mistakes that well-known tools shipped, each with the test that would have caught it (B2 to B8, B10, B13)."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.optimize import minimize
 from cases.evasion import CASES
 from holdfast.attacks import losses
 from holdfast.attacks.evasion.pgd import Pgd
+from holdfast.attacks.outcome import TENSORS
 from holdfast.attacks.run import run
 from holdfast.defenses.preprocessing.bit_depth import BitDepth
 from holdfast.defenses.preprocessing.gaussian_smoothing import GaussianSmoothing
@@ -20,9 +22,32 @@ from holdfast.models.wrap import wrap
 from holdfast.threats.goals import Target, Wrong
 from holdfast.threats.space import space_of
 from holdfast.threats.threats import L0, L1, L2, Linf
-from laws.oracles import corners, drop, linear, setting, torch_model, weights
+from laws.oracles import alone, corners, drop, ellipsoid, linear, setting, torch_model, weights
 
 BOUNDED = pytest.mark.parametrize("case", [c for c in CASES if not c.attack.minimal], ids=str)
+
+
+@pytest.mark.parametrize("case", [c.brief for c in CASES], ids=map(str, CASES))
+def test_b02_a_row_without_gradient_changes_nothing_for_the_others(case):
+    """Norms, momentum, means and steps of a batch instead of a row: 0 / 0 of one row would reach the others."""
+    model, x, _ = setting(n=4)
+    x[0, :3] = 1.0
+    x[1:, :3] *= 0.2
+    flat = torch.nn.functional.one_hot(model.labels(x[:1]), 3)
+
+    def scores(z):
+        return torch.where((z[:, :3] > 0.5).all(1, keepdim=True), flat.to(z), model.module(z))
+
+    bent = alone(torch_model(scores, 3, model.space))
+    y, others = bent.labels(x), torch.arange(1, 4)
+    threat = dataclasses.replace(case.threat, queries=100)
+    company = run(case.attack, bent, x, y, threat, perturb=True)
+    apart = run(case.attack, bent, x[1:], y[1:], threat, perturb=True, ids=others)
+    assert company.zero_gradients[0] > 0 or (company.gradients == 0).all()
+    for name in TENSORS:
+        assert torch.equal(getattr(company, name)[1:].nan_to_num(-1), getattr(apart, name).nan_to_num(-1)), name
+    for points in (company.adversarial, company.strongest, company.margin):
+        assert torch.isfinite(points).all()
 
 
 @BOUNDED
@@ -46,6 +71,7 @@ def test_b04_projection_is_the_convex_program_and_idempotent(threat):
     x0, far = corners(4, 6), torch.randn(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     region = threat.around(x0)
     got = region.project(x0 + far)
+    assert region.contains(got).all()  # or the input itself would be nearest to itself
     assert torch.allclose(region.project(got), got, atol=1e-9)
     for i in range(4):
         a, b = x0[i].numpy(), (x0 + far)[i].numpy()
@@ -206,3 +232,17 @@ def test_b10_every_stage_that_is_switched_off_changes_the_answer_and_the_gradien
         other, bent = asked(CHAIN[:k] + CHAIN[k + 1 :])
         assert (other - scores).abs().max() > 1e-3
         assert (bent - slope).abs().max() > 1e-3
+
+
+HEAPS = ("FabT", "Alma", "DeepFool", "CarliniWagner", "Lbfgs", "Pdpgd", "SuperDeepFool")
+"""Of the nearest points that gradients lead to those that a sum of them misses: FMN's step has a length of its own."""
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.curved and type(c.attack).__name__ in HEAPS], ids=str)
+def test_b13_gradients_do_not_add_up_from_step_to_step(case):
+    """On a plane a sum of gradients points where each does; here it overshoots: a tenth too far, or nothing found."""
+    model, x, least = ellipsoid()
+    out = run(case.attack, model, x, model.labels(x), L2(math.inf))
+    assert out.status == ("broken",) * 6
+    assert (out.distance("l2") >= least * (1 - 1e-9)).all()
+    assert (out.distance("l2") / least).median() < 1.03
