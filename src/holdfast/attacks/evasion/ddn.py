@@ -55,10 +55,10 @@ class Ddn(Attack):
         width = (region.high - region.low).flatten(1).amax(1)
         radius, most = self.norm * width, region.farthest()
         warm = _over(probe.clean.abs().mean(1), torch.ones_like(radius))
-        cold = _over(probe.clean.amin(1).abs(), warm)
+        cooling = (_over(probe.clean.amin(1).abs(), warm) / warm).log()  # torch's own power would see a row's place
 
         for i in probe.steps(self.steps):
-            scale = warm * (cold / warm) ** min(1.0, 2 * i / self.steps)
+            scale = warm * torch.exp(min(1.0, 2 * i / self.steps) * cooling)
             g, _, margin = probe.slope(x, _odds(scale))
             flat = (g == 0).flatten(1).all(1)
             g = pick(flat, probe.draw.normal(*x.shape[1:], only=flat), g)
