@@ -6,6 +6,7 @@ its list, is loaded by all of them, and hangs or crashes when it is asked. So th
 
 import json
 import math
+import os
 import pathlib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,7 +102,7 @@ def lightgbm(path: str) -> Facts:
 
 
 def catboost(path: str) -> Facts:
-    """A CatBoost model: it answers about a row.
+    """A CatBoost model: it answers about a row, says how it was trained, and writes its trees, as `wrap` asks of it.
 
     Raises:
         ModelError: HF212.
@@ -119,8 +120,12 @@ def catboost(path: str) -> Facts:
             raise unsound(file, f"{features} numbers in a row")
         if not len(model.get_cat_feature_indices()):
             model.predict(np.zeros((1, features)), prediction_type="RawFormulaVal", thread_count=1)
-    except library.CatBoostError as error:
-        raise unreadable(file, f"no CatBoost model ({_first(error)})") from error
+        str(model.get_all_params()["loss_function"]), len(model.classes_)
+        model.save_model(os.devnull, format="json")  # it does not check splits until it writes them: see `trees`
+    except ModelError:
+        raise
+    except (library.CatBoostError, KeyError, TypeError, ValueError) as error:  # settings are text in the file
+        raise unreadable(file, f"no CatBoost model ({type(error).__name__}: {_first(error)})") from error
     yield "features", (features,), "catboost", file.stat().st_size
 
 

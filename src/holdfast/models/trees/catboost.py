@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from holdfast.core.errors import ModelError
 from holdfast.models.trees.form import Trees
 from holdfast.models.trees.hashing import hashed
 from holdfast.models.trees.planting import Tree, plant, refused, turned
@@ -42,9 +43,19 @@ def read(model: Any, words: Mapping[int, Sequence[str]] | None = None) -> Trees:
 
     Raises:
         ModelError: HF270 for losses that do not classify, for averages of labels over categories, for words that cannot
-            be told, and for texts.
+            be told, for texts, and for trees that do not fit each other.
     """
-    dump = json.loads(saved(model, "json"))
+    text = saved(model, "json").decode(errors="replace")  # names that are no UTF-8 are not looked at
+    try:
+        return _grown(json.loads(text), len(model.feature_names_), words)
+    except ModelError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError) as error:  # of a damaged file, which CatBoost loads
+        raise refused(LIBRARY, f"trees that do not fit each other ({type(error).__name__})", "a sound model") from error
+
+
+def _grown(dump: Mapping[str, Any], width: int, words: Mapping[int, Sequence[str]] | None) -> Trees:
+    """The arrays of what CatBoost writes of a model."""
     loss, features = str(dump["model_info"]["params"]["loss_function"]["type"]), dump["features_info"]
     if loss not in LINKS:
         raise refused(LIBRARY, f"the loss {loss}", ", ".join(LINKS))
@@ -76,7 +87,7 @@ def read(model: Any, words: Mapping[int, Sequence[str]] | None = None) -> Trees:
     return plant(
         trees,
         library=LIBRARY,
-        features=len(model.feature_names_),
+        features=width,
         base=np.zeros(len(base)),
         dtype="float32",
         fractions=bool(named),
