@@ -9,7 +9,9 @@ Networks, samples, radii and which networks are *held out* stand below and were 
 constants of `frugal` were chosen on others (a CNN on MNIST, ResNets on road signs). The first run missed 30 of the 234
 that AutoAttack breaks on usps-preact18-l2, held out then; constants were changed on mnist-preact18-l2, then its plan
 under L2 on these two and mnist-cnn-l2; fashion-preact18-l2 is held out since. Later the disturbances of the local
-search under L2 and the walk of FAB were changed on usps-preact18-l2 and on what was left of mnist-cnn-l2. AutoAttack is
+search under L2 and the walk of FAB were changed on usps-preact18-l2 and on what was left of mnist-cnn-l2. When DDN's
+units were chosen later, L2 distances on cifar-cnn were looked at, too: under Linf no stage of its plan is DDN, and its
+row is from before. AutoAttack is
 put together from torchattacks' components with the published budgets: its own class `AutoAttack` takes 10 steps where
 the paper takes 100. Every finished piece is kept, so the same command continues: `frugal`'s in the folder of runs,
 AutoAttack's beside this file, to be read again for the same weights, samples and versions (training repeats bit for bit

@@ -87,12 +87,12 @@ def misplaced(estimator: bool, epochs: int, evade: str, precision: str) -> None:
             "HF834",
             "A precision is chosen for the training of a network",
             seen=f"precision={precision!r} for an estimator",
-            fix="leave it away",
+            fix="leave it out",
         )
     if evade and not estimator:
         raise UsageError(
             "HF834",
             "One direction alone is hardened in tables",
             seen=f"evade={evade!r} for a network",
-            fix="leave it away",
+            fix="leave it out",
         )
