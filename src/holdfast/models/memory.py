@@ -77,7 +77,7 @@ def remembering(model: Model) -> Model:
             "HF207",
             "remember= is for functions and estimators that are asked without gradients",
             seen=repr(model),
-            fix="leave it away",
+            fix="leave it out",
         )
     return dataclasses.replace(source, remember=True).model(model)
 

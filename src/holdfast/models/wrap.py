@@ -166,7 +166,7 @@ def _unused(x: object, **options: Any) -> None:
     """
     for option, value in options.items():
         if value is not None:
-            raise _misplaced(f"{option}= is {_FOR[option]}", x, "leave it away")
+            raise _misplaced(f"{option}= is {_FOR[option]}", x, "leave it out")
 
 
 _FOR = {
@@ -230,6 +230,6 @@ def _estimator(x: Any, space: Box, output: Output | None, name: str | None) -> M
             "HF207",
             "output= is not for fitted estimators, whose methods say what they return",
             seen=f"output={output!r}",
-            fix="leave it away, or wrap estimator.predict_proba itself",
+            fix="leave it out, or wrap estimator.predict_proba itself",
         )
     return make(x, space, name=name)
