@@ -1,6 +1,6 @@
 r"""What one-bit rounding keeps on MNIST, counted pixel by pixel: is it robust, or is the attack on it weak?
 
-    HOLDFAST_DATA=... python benchmarks/rounding.py runs/defenses-mnist                # two minutes; after the table
+    HOLDFAST_DATA=... python benchmarks/rounding.py runs/table-mnist                   # two minutes; after the table
 
 A threat of radius r carries a pixel over the edge at 1/2 only where |x - 1/2| <= r. All other pixels are rounded as
 before, so the network behind sees one of 2^k pictures, where k counts the pixels that can be carried. Here they are

@@ -322,7 +322,7 @@ def harden(
         on_event: Told of progress; may raise `hf.Stop`.
 
     Returns:
-        The hardened network or estimator, and its `choice`, `comparison`, `findings`, `model`; `file`, `report`.
+        The hardened network or estimator, and its `choice`, `comparison`, `findings`, `to_frame()`, `model`; `file`.
 
     Raises:
         UsageError: HF827 the budget, HF830, HF831, HF834 the recipe, HF835 for what cannot be hardened.

@@ -18,6 +18,7 @@ from holdfast.data.dataset import Splits
 from holdfast.evaluation.defending import harden as hardening
 from holdfast.evaluation.defending import recipe
 from holdfast.evaluation.store import Folder
+from holdfast.evaluation.table import SCHEMA
 from holdfast.learning import precision
 from holdfast.learning import train as training
 from holdfast.learning.attacked import attacked
@@ -66,6 +67,9 @@ def test_a_network_goes_in_and_a_network_comes_out(net, digits):
     assert found.comparison.samples == 12
     assert torch.equal(found.model.predict(digits.test.x), made(digits.test.x).argmax(1))
     assert found.before is None, "temporary folders are gone"
+    rows = found.to_frame("arrow")
+    assert rows.column("audit").to_pylist() == ["before"] * 12 + ["after"] * 12
+    assert rows.schema.names[1:] == list(SCHEMA.names)
 
 
 def test_the_budget_ends_a_training_after_the_epoch_in_which_it_ran_out(net, digits, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Comparing defenses: their names as text, the protocol, what a pass costs, the whole of it on digits, the advice."""
 
+import csv
 import dataclasses
 import itertools
 import json
@@ -480,6 +481,12 @@ def test_every_page_tells_every_defense_and_the_runs(done, form):
         assert 'aria-label="Clean accuracy against' in text
     if form == ".txt":
         assert max(map(len, text.splitlines())) <= 100
+    if form == ".csv":
+        lines = list(csv.DictReader(text.splitlines()))
+        spent = [float(each["value"]) for each in lines if each["measure"] == "audited in, seconds"]
+        assert spent == [each.audited for each in found.rows]
+        refused = [float(each["value"]) for each in lines if each["measure"] == "refused"]
+        assert refused == [each.facts.rejected.point for each in found.rows if each.facts.rejected is not None]
     assert len(screen(found).tables) == 2
     assert len(page(found).figures) == 1
 

@@ -6,6 +6,7 @@ import pathlib
 import signal
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -75,6 +76,8 @@ def test_a_pipeline_of_raw_rows_comes_back_saying_its_words_with_a_file(table, t
     assert run.summary.data.split.endswith("bad to be taken for good")
     told = found.report
     assert told.comparison.samples == 16
+    rows = found.to_frame("arrow").filter(pc.field("status") == "broken").column("audit").to_pylist()
+    assert (rows.count("before"), rows.count("after")) == told.broken
     assert told.accuracy is not None
     assert sum(c.before for c in told.columns) >= told.broken[0] > 0
     assert {c.name for c in told.columns} <= {f.group or f.name for f in SCHEMA.features} - {"owner"}

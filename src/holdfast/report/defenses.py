@@ -167,15 +167,24 @@ def _spreadsheet(found: DefenseComparison) -> str:
     writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
     writer.writerow(["defense", "measure", "value", "low", "high", "run"])
     for row in found.rows:
-        shares = [("clean", row.clean), ("oblivious", row.oblivious), ("aware", row.aware)]
-        shares += [(each.threat, each.withstood) for each in row.others]
-        for name, share in shares:
-            writer.writerow([safe(row.facts.defense), name, share.point, share.low, share.high, safe(row.run)])
-        for name, change in (("clean points", row.clean_difference), ("aware points", row.aware_difference)):
-            if change is not None:
-                cells = [change.difference, change.low, change.high]
-                writer.writerow([safe(row.facts.defense), name, *cells, safe(row.run)])
-        if row.facts.passes is not None:
-            writer.writerow([safe(row.facts.defense), "time", row.facts.passes.ratio, "", "", safe(row.run)])
-            writer.writerow([safe(row.facts.defense), "memory", row.facts.passes.bytes_ratio, "", "", safe(row.run)])
+        for name, cells in _measures(row):
+            writer.writerow([safe(row.facts.defense), name, *cells, safe(row.run)])
     return file.getvalue()
+
+
+def _measures(row: Row) -> Iterator[tuple[str, tuple[float | str, float | str, float | str]]]:
+    """Name, value, and the ends of its interval where it has one; seconds are those of the table."""
+    shares = [("clean", row.clean), ("oblivious", row.oblivious), ("aware", row.aware)]
+    shares += [] if row.facts.rejected is None else [("refused", row.facts.rejected)]
+    for name, share in [*shares, *((each.threat, each.withstood) for each in row.others)]:
+        yield name, (share.point, share.low, share.high)
+    for name, change in (("clean points", row.clean_difference), ("aware points", row.aware_difference)):
+        if change is not None:
+            yield name, (change.difference, change.low, change.high)
+    if row.facts.passes is not None:
+        yield "time", (row.facts.passes.ratio, "", "")
+        yield "memory", (row.facts.passes.bytes_ratio, "", "")
+    made = [spent.processor_seconds for spent in (row.facts.trained, row.facts.fitted) if spent is not None]
+    if made:
+        yield "made in, processor seconds", (sum(made), "", "")
+    yield "audited in, seconds", (row.audited, "", "")

@@ -1,19 +1,18 @@
 """A run as a value: its rates, its samples, and its reports. Reads the run folder; no model is needed."""
 
-import importlib.util
 import os
 import pathlib
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from holdfast.core.errors import UsageError
-from holdfast.core.extras import need
 from holdfast.core.files import write_atomic
 from holdfast.evaluation.document import to_json
+from holdfast.evaluation.frames import Frame, frame
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding, Summary, ThreatFacts
@@ -88,7 +87,7 @@ class Run:
         """One row for each threat and sample: status, labels, distances, queries."""
         return self.folder.samples
 
-    def to_frame(self, kind: Literal["auto", "pandas", "arrow"] = "auto") -> Any:
+    def to_frame(self, kind: Frame = "auto") -> Any:
         """`samples` as a data frame.
 
         Args:
@@ -98,10 +97,7 @@ class Run:
         Raises:
             MissingExtra: HF701 where pandas was asked for and is not installed.
         """
-        if kind == "arrow" or (kind == "auto" and importlib.util.find_spec("pandas") is None):
-            return self.samples
-        need("pandas", extra="pandas")
-        return self.samples.to_pandas()
+        return frame(self.samples, kind)
 
     def report(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Write the report; the ending chooses the form: .html .md .csv .json .txt .xml (JUnit).

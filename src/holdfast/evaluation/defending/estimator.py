@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pydantic
 
 from holdfast.attacks.run import belongs
@@ -30,6 +31,7 @@ from holdfast.evaluation.defending.tabular import Asked, Subject, fewer, learner
 from holdfast.evaluation.defending.trying import Trying
 from holdfast.evaluation.document import adapter, to_json
 from holdfast.evaluation.evading import direction, in_direction
+from holdfast.evaluation.frames import Frame, frame, stacked
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding
@@ -64,6 +66,7 @@ class HardenedEstimator:
         seconds: Of learning.
         file: The model file, read back and compared; None where none could be written.
         findings: Of the audit after, as in `Run.findings`; both audits are runs, `hf.open_run(found.after)`.
+        samples: Rows of both audits, one for each threat and sample; the column `audit` says before or after.
     """
 
     estimator: Any
@@ -76,6 +79,15 @@ class HardenedEstimator:
     seconds: float
     file: pathlib.Path | None
     findings: tuple[Finding, ...] = ()
+    samples: pa.Table = dataclasses.field(default_factory=lambda: pa.table({}), repr=False)
+
+    def to_frame(self, kind: Frame = "auto") -> Any:
+        """`samples` as a data frame, as `Run.to_frame`; it is there also where the audits lay in a temporary folder.
+
+        Raises:
+            MissingExtra: HF701 where pandas was asked for and is not installed.
+        """
+        return frame(self.samples, kind)
 
 
 def harden_estimator(
@@ -186,7 +198,8 @@ class _Work:
         )
         write_atomic(self.out / "hardening.json", to_json(report).encode())
         found, paths = after.summary.findings, (before.path, after.path)
-        return HardenedEstimator(estimator, model, choice, *paths, report.comparison, report, spent, kept, found)
+        rows = stacked({BEFORE: before.samples, AFTER: after.samples})
+        return HardenedEstimator(estimator, model, choice, *paths, report.comparison, report, spent, kept, found, rows)
 
     def before(self) -> Model:
         """The given model, settled; learned first where it is not fitted."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
 import torch
 from torch import nn
 
@@ -24,6 +25,7 @@ from holdfast.evaluation.comparison import Comparison, compare
 from holdfast.evaluation.defending.place import finished
 from holdfast.evaluation.defending.recipe import Choice, chosen, learner_of, plain
 from holdfast.evaluation.document import adapter, to_json
+from holdfast.evaluation.frames import Frame, frame, stacked
 from holdfast.evaluation.interrupt import Interrupt
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import Finding
@@ -56,6 +58,7 @@ class Hardened:
         comparison: Of the two, sample by sample; None as well.
         seconds: Of the training.
         findings: Of the audit after, as in `Run.findings`; both audits are runs, `hf.open_run(found.after)`.
+        samples: Rows of both audits, one for each threat and sample; the column `audit` says before or after.
     """
 
     net: nn.Module
@@ -66,6 +69,15 @@ class Hardened:
     comparison: Comparison | None
     seconds: float
     findings: tuple[Finding, ...] = ()
+    samples: pa.Table = dataclasses.field(default_factory=lambda: pa.table({}), repr=False)
+
+    def to_frame(self, kind: Frame = "auto") -> Any:
+        """`samples` as a data frame, as `Run.to_frame`; it is there also where the audits lay in a temporary folder.
+
+        Raises:
+            MissingExtra: HF701 where pandas was asked for and is not installed.
+        """
+        return frame(self.samples, kind)
 
 
 def harden(
@@ -127,7 +139,8 @@ def harden(
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
     compared, found = compare([before, after]), after.summary.findings
-    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found)
+    samples = stacked({BEFORE: before.samples, AFTER: after.samples})
+    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found, samples)
 
 
 @contextlib.contextmanager
