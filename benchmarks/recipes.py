@@ -33,6 +33,7 @@ from holdfast.defenses.training.trades import Trades
 from holdfast.defenses.training.weight_perturbation import WeightPerturbation
 from holdfast.evaluation.paired import over_groups
 from holdfast.learning.learner import Learner
+from holdfast.learning.precision import Precision
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model, save_model
 from holdfast.threats.literals import parse
@@ -56,13 +57,15 @@ class Study:
     Args:
         folder: Where everything is kept.
         threat: Literal.
-        images, width, batch, epochs, warm, seeds, test, recipes: See the options of the command.
+        images, network, width, precision, batch, epochs, warm, seeds, test, recipes: See the options of the command.
     """
 
     folder: pathlib.Path
     threat: str
     images: int
+    network: str
     width: int
+    precision: Precision
     batch: int
     epochs: int
     warm: int
@@ -85,7 +88,7 @@ class Study:
             model = make(lambda event: notes.append(event.text) if isinstance(event, Note) else None)
             told = {"seconds": time.process_time() - began, "notes": notes}
             (self.folder / f"{name}.json").write_text(json.dumps(told))
-            card = {"network": "cnn", "width": self.width, "shape": [3, 32, 32], "classes": 43}
+            card = {"network": self.network, "width": self.width, "shape": [3, 32, 32], "classes": 43}
             save_model(model, file, card)
             print(f"{name}: {told['seconds']:.0f} s", *notes, flush=True)
         return load_model(file)
@@ -97,7 +100,8 @@ class Study:
     def learner(self, recipe: str, options: dict, epochs: int, start: hf.Model) -> Learner:
         """A recipe with its options, from the plain network."""
         rest = {key: value for key, value in options.items() if key not in ("rate", "radius")}
-        of = Train(start=start, epochs=epochs, batch=self.batch, rate=options["rate"], smoothing=0.0, average=0.99)
+        whole = {"batch": self.batch, "smoothing": 0.0, "average": 0.99, "precision": self.precision}
+        of = Train(start=start, epochs=epochs, rate=options["rate"], **whole)
         common = {"of": of, "threat": parse(self.threat), "validation_samples": 100, **rest}
         if recipe == "plain":
             return of
@@ -126,7 +130,8 @@ def study_all(study: Study) -> None:
     if said.exists() and said.read_text() != settings:
         raise SystemExit(f"{study.folder} belongs to another study: {said.read_text()}")
     said.write_text(settings)
-    plain = Train(network="cnn", width=study.width, epochs=study.warm, rate=0.1, smoothing=0.0)
+    network = {"network": study.network, "width": study.width, "precision": study.precision}
+    plain = Train(**network, epochs=study.warm, rate=0.1, smoothing=0.0)
     start = study.kept("start", lambda tell: plain.fit(whole, 0, tell))
 
     def trained(recipe: str, option: int, epochs: int, seed: int) -> tuple[str, hf.Model]:
@@ -193,7 +198,11 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("runs/recipes"))
     parser.add_argument("--threat", default="linf:8/255")
     parser.add_argument("--images", type=int, default=6_000, help="of the training tracks, for the recipes")
-    parser.add_argument("--width", type=int, default=16, help="of the network cnn")
+    parser.add_argument("--network", default="cnn", help="a name of holdfast.models.networks")
+    parser.add_argument("--width", type=int, default=16, help="of the network")
+    parser.add_argument(
+        "--precision", default="float32", choices=("float32", "bfloat16", "auto"), help="of all training"
+    )
     parser.add_argument("--batch", type=int, default=128, help="samples in a step of the recipes")
     parser.add_argument("--epochs", type=int, default=12, help="of every recipe at equal epochs")
     parser.add_argument("--warm", type=int, default=12, help="epochs of the plain network that all start from")
