@@ -519,7 +519,7 @@ def row(
     """A defense with so many right and so many that withstand of 400, where no defense has 360 and 40."""
     bare = name == BARE
     others = tuple(Against(threat=t, withstood=_share(k), difference=None) for t, k in more.pop("others", {}).items())
-    trained = Spent(seconds=9.0, processor_seconds=8.0) if kind == "learner" else None
+    trained = Spent(seconds=9.0, processor_seconds=more.pop("trained", 8.0)) if kind == "learner" else None
     cost = Passes(rows=64, plain=1.0, defended=ratio, ratio=ratio, bytes_plain=10, bytes_defended=20, bytes_ratio=2.0)
     refuses = more.pop("rejected", None)
     facts = Facts(
@@ -618,8 +618,19 @@ def test_what_cannot_be_told_apart_is_said_and_the_cheaper_is_taken():
     found = advise((NONE, dear, cheap), "linf:1/10")[1]
     assert found.defense == "cheap"
     assert "cannot be told apart from dear" in found.text
+    assert "it is the cheaper [" in found.text
     assert found.runs == ("cheap/run", "dear/run")
     assert picks(row("dear", 360, 300, ratio=2.0), cheap)["robustness first"] == "dear"
+
+
+def test_of_equals_at_one_price_none_is_called_cheaper_and_the_shorter_training_is_named():
+    long, short = (
+        row(name, 360, share, kind="learner", trained=t) for name, share, t in (("a", 205, 9), ("b", 200, 3))
+    )
+    found = advise((NONE, long, short), "linf:1/10")[1]
+    assert found.defense == "a"
+    assert "cheaper in accuracy or a pass, and its share is the highest; b trains in 3 s [a/run]" in found.text
+    assert "trains in" not in advise((NONE, row("b", 360, 205, kind="learner", trained=3), long), "linf:1/10")[1].text
 
 
 def test_where_no_defense_meets_a_reader_the_nearest_is_named_as_such():

@@ -131,12 +131,27 @@ def _best(fits: Sequence[Row], score: Score) -> tuple[Row, tuple[Row, ...]]:
     """
     top = max(fits, key=lambda row: score(row).point)
     equal = [row for row in fits if alike(score(row), score(top))]
-
-    def price(row: Row) -> tuple[bool, float, bool, float]:
-        return loses(row), round(max(slower(row), 1.0), 1), row.facts.kind == "learner", -score(row).point
-
-    best = min(equal, key=price)
+    best = min(equal, key=lambda row: (_price(row), -score(row).point))
     return best, tuple(row for row in equal if row is not best)
+
+
+def _price(row: Row) -> tuple[bool, float, bool]:
+    """What it costs, coarsely: accuracy, time of a pass, training."""
+    return loses(row), round(max(slower(row), 1.0), 1), row.facts.kind == "learner"
+
+
+def _training(row: Row) -> float:
+    return 0.0 if row.facts.trained is None else row.facts.trained.processor_seconds
+
+
+def _why(row: Row, equal: Sequence[Row]) -> str:
+    """Why this one and none of the others that cannot be told apart from it."""
+    same = [other for other in equal if _price(other) == _price(row)]
+    if not same:
+        return "it is the cheaper"
+    least = min(same, key=_training)
+    shorter = f"; {least.facts.defense} trains in {_training(least):.0f} s" if _training(least) < _training(row) else ""
+    return f"none is cheaper in accuracy or a pass, and its share is the highest{shorter}"
 
 
 def _told(
@@ -157,7 +172,7 @@ def _told(
     if equal:
         named = ", ".join(f"{other.facts.defense} ({score(other)}) [{other.run}]" for other in equal)
         text.append(
-            f"On robustness it cannot be told apart from {named}: their intervals overlap; it is the cheaper "
+            f"On robustness it cannot be told apart from {named}: their intervals overlap; {_why(row, equal)} "
             f"[{row.run}]."
         )
     if reader == "security" and row.gap > LARGE:
