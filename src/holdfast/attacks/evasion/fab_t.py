@@ -1,6 +1,7 @@
 """Fast adaptive boundary, targeted, Croce and Hein, ICML 2020, arXiv:1907.02044."""
 
 import dataclasses
+import functools
 import math
 from typing import Annotated, ClassVar
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import side_by_side
 from holdfast.core.params import Count, Fraction, Natural, Positive, PositiveShare, Range
 from holdfast.geometry.rows import dot, expand, norm, pick, unit
 
@@ -66,10 +68,12 @@ class FabT(Attack):
         """From each start toward each way, then from the nearest success toward the input."""
         order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
         for restart in probe.restarts(self.restarts):
-            for k, way in enumerate(order.T):
-                if k and self.hope is not None:
+            start = functools.partial(self._start, probe) if restart else None
+            for later, ways in enumerate((order[:, :1], order[:, 1:])):
+                if later and self.hope is not None:
                     probe.finish(torch.isfinite(probe.distance) & (probe.distance > self.hope * probe.limit.radius))
-                self._approach(probe, way, self._start(probe) if restart else probe.x0)
+                for part, way, x in side_by_side(probe, ways, start):
+                    self._approach(part, way, x)
             self._draw_in(probe)
 
     def _approach(self, probe: Probe, way: Tensor, x: Tensor) -> None:

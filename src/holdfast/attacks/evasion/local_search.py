@@ -1,6 +1,7 @@
 """Descent on the margin, then iterated local search, Lourenço, Martin and Stützle 2003, arXiv:math/0102188."""
 
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.square import place
 from holdfast.attacks.probe import Loss, Probe
+from holdfast.attacks.side_by_side import side_by_side
 from holdfast.core.params import Count, Natural, Positive
 from holdfast.geometry.rows import expand
 
@@ -64,12 +66,14 @@ class LocalSearch(Attack):
 
     def search(self, probe: Probe) -> None:
         """Descend toward the goal and its ways, then disturb and descend."""
-        self._descend(probe, probe.region.sample(probe.draw), losses.margin, self.steps, FIRST)
+        start = functools.partial(probe.region.sample, probe.draw)
+        self._descend(probe, start(), losses.margin, self.steps, FIRST)
         order = probe.clean.argsort(dim=1, stable=True)[:, : max(self.ways, self.targets)]
-        for k, way in enumerate(order.T):
-            if k >= self.targets:
+        for later, ways in enumerate((order[:, : self.targets], order[:, self.targets :])):
+            if later:
                 probe.finish(self._hopeless(probe))
-            self._descend(probe, probe.region.sample(probe.draw), losses.margin_of(way), self.steps, FIRST)
+            for part, way, x in side_by_side(probe, ways, start):
+                self._descend(part, x, losses.margin_of(way), self.steps, FIRST)
         for i in probe.steps(self.rounds):
             probe.finish(self._hopeless(probe))
             x = self._disturbed(probe, SIZES[i % len(SIZES)])
