@@ -45,12 +45,17 @@ class Apgd(Attack):
     exact, so that no length is lost to clipping; in L1 coordinates at a bound do not count among the steepest, and
     number and step are adapted at every step, where the reference code waits for 4 % of a ball's steps.
 
-    Cost: `steps` forward and backward passes and one more forward pass for each start and target.
+    Most rows that break do so toward their first target, so that one is climbed first; the others then share full
+    batches (`side_by_side`), and a row ends at the first step at which one of them succeeds. The reference code climbs
+    one after the other: the same climbs with the same result.
+
+    Cost: `steps` forward and backward passes and one more forward pass for each start and target; a row that breaks on
+    a later target has paid for as many steps toward all others but the first.
 
     Args:
         steps: Forward and backward passes for each start and target.
         loss: What is climbed, `ce` or `dlr`.
-        targets: 0 climbs the goal as a whole; k > 0 its k ways of smallest margin at the input, one after the other.
+        targets: 0 climbs the goal as a whole; k > 0 its k ways of smallest margin at the input, each on its own.
         restarts: Starting points tried, each with all targets.
         momentum: Share of a move that repeats the last one.
         rising: Share of the moves between checkpoints that must raise the loss, or the step halves.
@@ -76,7 +81,7 @@ class Apgd(Attack):
         for _ in probe.restarts(self.restarts):
             if not self.targets:
                 climb(probe, whole, start())
-            for ways in (order[:, :1], order[:, 1:]):  # most rows that break do so on the first way
+            for ways in (order[:, :1], order[:, 1:]):
                 for part, way, x in side_by_side(probe, ways, start):
                     climb(part, single(way), x)
 

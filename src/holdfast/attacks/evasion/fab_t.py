@@ -26,14 +26,16 @@ class FabT(Attack):
         x <- project((1 - a) (x + extra * d) + a (x0 + extra * d0)),    a = min(|d| / (|d| + |d0|), bias)
 
     d and d0 are the shortest displacements inside the box that bring x and x0 onto the hyperplane where the margin's
-    linearization at x is zero. One way is taken after the other, smallest margin at the input first, as in AutoAttack;
-    so a step needs one gradient, not one for each class. An iterate that reached the goal is pulled back toward the
-    input and linearized there. The first start is the input, the others lie halfway to the nearest success, or to the
-    radius if that is nearer. After each start the nearest success is drawn toward the input by false position; the
-    paper does so too, AutoAttack does not.
+    linearization at x is zero. Each way is taken on its own, as in AutoAttack; so a step needs one gradient, not one
+    for each class. The way of smallest margin at the input comes first, the others then share full batches
+    (`side_by_side`). An iterate that reached the goal is pulled back toward the input and linearized there. The first
+    start is the input, the others lie halfway to the radius, or to the nearest success if that is nearer: the nearest
+    before the first way, and after it for all others. After each start the nearest success is drawn toward the input
+    by false position; the paper does so too, AutoAttack does not.
 
     Cost: for each start and target, `steps` forward and backward passes and `steps` + 1 forward passes, from the input
-    one less; for each start `secants` + 1 forward passes.
+    one less; for each start `secants` + 1 forward passes. A row that breaks on a later target has paid for as many
+    steps toward all others but the first.
 
     Args:
         steps: Linearizations for each start and target.
@@ -43,8 +45,8 @@ class FabT(Attack):
         extra: Length of a step, in units of the displacement to the hyperplane.
         back: Share of the distance to the input kept when a reached iterate is pulled back.
         secants: Estimates of the boundary between the nearest success and the input.
-        hope: Not in the paper. A row goes on to its next way only while its nearest success is at most so many radii
-            away, or there is none yet. None takes every way.
+        hope: Not in the paper. A row goes on from its first way to the others only where its nearest success is at
+            most so many radii away, or there is none yet. None takes every way.
     """
 
     norms: ClassVar = (math.inf, 2.0, 1.0)
