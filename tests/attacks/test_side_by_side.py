@@ -7,7 +7,7 @@ import torch
 
 import holdfast as hf
 from holdfast.attacks.eot import Eot
-from holdfast.attacks.evasion import apgd, fab_t, local_search
+from holdfast.attacks.evasion import apgd, local_search
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.local_search import LocalSearch
@@ -27,6 +27,7 @@ ATTACKS = [
     (Apgd(steps=8, targets=5, restarts=2), "l2:0.6"),
     (Apgd(steps=12, loss="dlr", targets=4), "l1:1.5"),
     (FabT(steps=12), "linf:0.08"),
+    (FabT(steps=12, hope=1.5), "linf:0.08"),
     (FabT(steps=8, targets=4, restarts=2), "l1:1.5"),
     (LocalSearch(steps=8, rounds=3, short=4, hope=2.0), "linf:0.13"),
     (LocalSearch(steps=8, rounds=2, short=4, hope=0.3), "l2:0.6"),
@@ -47,6 +48,17 @@ def one_after_the_other(probe, order, start=None):
         yield probe, way, probe.x0 if start is None else start()
 
 
+def walked(attack, probe):
+    """FabT's ways before: rows that lie far from every boundary leave before the next way."""
+    order = probe.clean.argsort(dim=1, stable=True)[:, : attack.targets]
+    for restart in probe.restarts(attack.restarts):
+        for k, way in enumerate(order.T):
+            if k and attack.hope is not None:
+                probe.finish(torch.isfinite(probe.distance) & (probe.distance > attack.hope * probe.limit.radius))
+            attack._approach(probe, way, attack._start(probe) if restart else probe.x0)
+        attack._draw_in(probe)
+
+
 def attacked(attack, *args, ids=ROWS, **named):
     """The outcome, with the random numbers that these rows have among 64."""
     return run(attack, *args, ids=ids, **named)
@@ -55,8 +67,9 @@ def attacked(attack, *args, ids=ROWS, **named):
 def in_turn(attack, *args, **named):
     """The same with the ways one after the other."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (apgd, fab_t, local_search):
-            patch.setattr(module, "side_by_side", one_after_the_other)
+        patch.setattr(apgd, "side_by_side", one_after_the_other)
+        patch.setattr(local_search, "side_by_side", one_after_the_other)
+        patch.setattr(FabT, "search", walked)
         return attacked(attack, *args, **named)
 
 
@@ -244,7 +257,7 @@ def test_means_of_several_passes_are_means_for_clones():
 
 
 def test_on_a_random_model_the_success_that_most_passes_repeat_is_kept():
-    """Every third pass asks for 0.6 where the others ask for 0.5: the second way's point passes always, a nearer not."""
+    """Every third pass asks for 0.6 where the others ask for 0.5: one point passes always, a nearer one not."""
     passes = []
 
     def scores(z):
@@ -276,14 +289,17 @@ def test_the_swift_copy_is_asked_and_the_network_decides():
     assert same(ours, theirs, ~theirs.success, ("strongest", "margin", "queries", "gradients"))
 
 
-def test_with_hope_a_row_that_the_first_way_leaves_without_success_takes_all_others():
-    """Toward the second class there is no slope; the third lies far, the fourth near: all are taken from there on."""
-    w = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 10.0]], dtype=torch.float64)
-    model = linear(w, torch.tensor([0.0, -0.5, -1.0, -2.0]))
+def test_with_hope_a_row_takes_all_ways_at_once_when_it_has_come_near_and_one_at_a_time_before():
+    """Toward the first two classes there is no slope; the next one lies at 0.5, the last at 0.3."""
+    w = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    model = linear(w, torch.tensor([0.0, -0.1, -0.2, -0.5, -0.3]))
+    model = dataclasses.replace(model, classes=5)
     x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([0])
-    attack = FabT(steps=20, hope=1.0)
-    assert run(attack, model, x, y, L2(0.3)).status == ("broken",)
-    assert run(dataclasses.replace(attack, targets=2), model, x, y, L2(0.3)).status == ("unbroken",)
+    for hope, ways in ((1.0, 3), (2.5, 4), (None, 4)):
+        attack = FabT(steps=20, hope=hope, secants=0)
+        out = attacked(attack, model, x, y, L2(0.21), ids=None)
+        assert out.gradients.tolist() == [20 * ways]
+        assert same(out, in_turn(attack, model, x, y, L2(0.21), ids=None), slice(None))
 
 
 def test_answers_of_the_originals_are_handed_over():

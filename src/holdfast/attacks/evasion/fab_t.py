@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
-from holdfast.attacks.side_by_side import side_by_side
+from holdfast.attacks.side_by_side import Start, side_by_side
 from holdfast.core.params import Count, Fraction, Natural, Positive, PositiveShare, Range
 from holdfast.geometry.rows import dot, expand, norm, pick, unit
 
@@ -45,8 +45,8 @@ class FabT(Attack):
         extra: Length of a step, in units of the displacement to the hyperplane.
         back: Share of the distance to the input kept when a reached iterate is pulled back.
         secants: Estimates of the boundary between the nearest success and the input.
-        hope: Not in the paper. A row goes on from its first way to the others only where its nearest success is at
-            most so many radii away, or there is none yet. None takes every way.
+        hope: Not in the paper. A row goes on to its next way only while its nearest success is at most so many radii
+            away, or there is none yet. None takes every way.
     """
 
     norms: ClassVar = (math.inf, 2.0, 1.0)
@@ -71,12 +71,30 @@ class FabT(Attack):
         order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
         for restart in probe.restarts(self.restarts):
             start = functools.partial(self._start, probe) if restart else None
-            for later, ways in enumerate((order[:, :1], order[:, 1:])):
-                if later and self.hope is not None:
-                    probe.finish(torch.isfinite(probe.distance) & (probe.distance > self.hope * probe.limit.radius))
-                for part, way, x in side_by_side(probe, ways, start):
-                    self._approach(part, way, x)
+            self._toward(probe, order[:, :1], start)
+            if self.hope is None:
+                self._toward(probe, order[:, 1:], start)
+            else:
+                self._with_hope(probe, order[:, 1:], start, self.hope)
             self._draw_in(probe)
+
+    def _toward(self, probe: Probe, ways: Tensor, start: Start | None) -> None:
+        for part, way, x in side_by_side(probe, ways, start):
+            self._approach(part, way, x)
+
+    def _with_hope(self, probe: Probe, ways: Tensor, start: Start | None, hope: float) -> None:
+        """A row that has come near takes all ways that are left, one that has found nothing yet one at a time."""
+        near = torch.zeros_like(probe.alive)
+        for k in range(ways.shape[1]):
+            found = torch.isfinite(probe.distance)
+            probe.finish(found & (probe.distance > hope * probe.limit.radius))
+            waiting, near = probe.alive & ~found, near | (probe.alive & found)
+            probe.finish(waiting)
+            self._toward(probe, ways[:, k:], start)
+            probe.finish(near)
+            probe.resume(waiting)
+            self._toward(probe, ways[:, k : k + 1], start)
+        probe.resume(near)
 
     def _approach(self, probe: Probe, way: Tensor, x: Tensor) -> None:
         region, x0, loss = probe.region, probe.x0, losses.margin_of(way)
