@@ -4,6 +4,7 @@ Everything here knows one row alone. Nothing calls the package's geometry, losse
 and from the attacks' docstrings. Gradients are torch's, random numbers those of the row's own `Draw`.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -75,19 +76,36 @@ class Row:
 
 
 def recorder():
-    """A Probe that records what every row is asked, and where it does: `(class, list of (mask, points))`."""
+    """A Probe that records what every row is asked, and where it does: `(class, list of (probe, mask, points))`."""
     log = []
 
     class Recorder(Probe):
+        owner = None  # of clones, the rows that they stand for
+
+        def clones(self, rows, ways):
+            part = super().clones(rows, ways)
+            part.owner = rows.repeat_interleave(ways)
+            return part
+
         def slope(self, x, *args, only=None, **named):
-            log.append(((self.alive if only is None else self.alive & only).clone(), x.detach().clone()))
+            log.append((self, (self.alive if only is None else self.alive & only).clone(), x.detach().clone()))
             return super().slope(x, *args, only=only, **named)
 
         def margin(self, x, only=None):
-            log.append(((self.alive if only is None else self.alive & only).clone(), x.detach().clone()))
+            log.append((self, (self.alive if only is None else self.alive & only).clone(), x.detach().clone()))
             return super().margin(x, only=only)
 
     return Recorder, log
+
+
+def asked_of(log, row):
+    """The points a row was asked about, those of its clones one clone after the other."""
+    points = []
+    for part, entries in itertools.groupby(log, lambda entry: entry[0]):
+        asked = list(entries)
+        places = [row] if part.owner is None else (part.owner == row).nonzero()[:, 0].tolist()
+        points += [x[k].numpy() for k in places for _, mask, x in asked if mask[k]]
+    return points
 
 
 def compare(attack, reference, threat, net, x, y, model, *, seed=3, tight=1e-9, **named):
@@ -100,7 +118,7 @@ def compare(attack, reference, threat, net, x, y, model, *, seed=3, tight=1e-9, 
     low, high = (b.numpy() for b in model.space.limits(x))
     name, rows = type(attack).__name__, []
     for i in range(len(x)):
-        points = [x_i[i].numpy() for mask, x_i in log if mask[i]]
+        points = asked_of(log, i)
         draw = Draw(seed, name, [i], x[i : i + 1])
         row = Row(net, x[i].numpy(), int(y[i]), (low[i], high[i]), threat.p, threat.radius, points, draw)
         reference(row, attack)

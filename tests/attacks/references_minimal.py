@@ -91,12 +91,16 @@ def adam(row, attack, c, reach):
 
 
 def fab_t(row, attack):
-    """Croce and Hein 2020, Algorithm 1, one class after the other as in AutoAttack, false position at the end."""
+    """Croce and Hein 2020, Algorithm 1, one class after the other as in AutoAttack, false position at the end.
+
+    The starts toward all classes but the first are drawn before any of them is walked to.
+    """
     ways, name = row.ways()[: attack.targets], row.draw.name
     for restart in range(attack.restarts):
         row.draw.restart(f"{name}/{restart}")
-        for t in ways:
-            linearize(row, attack, t, begin(row) if restart else row.x0)
+        for some in (ways[:1], ways[1:]):
+            for t, x in [(t, begin(row) if restart else row.x0) for t in some]:
+                linearize(row, attack, t, x)
         draw_in(row, attack)
 
 

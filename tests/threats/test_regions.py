@@ -121,3 +121,20 @@ def test_projection_leaves_what_is_inside_and_moves_the_rest_least(threat):
     for seed in range(30):
         other = region.sample(Draw(seed, "c", range(6), x0))
         assert (least <= (other - x0 - far).norm(dim=1) + 1e-9).all()
+
+
+@every
+def test_rows_of_a_region_are_their_own_region_and_may_repeat(threat):
+    """Each row with its own box and radius, some of them twice."""
+    x0, g = inputs()
+    low, high = x0 - torch.rand_like(x0), x0 + torch.rand_like(x0)
+    radius = threat.radius * torch.linspace(0.5, 1.5, len(x0), dtype=torch.float64)
+    region = type(threat.around(x0))(x0, radius, low, high)
+    rows = torch.tensor([1, 1, 4, 5, 5])
+    part, x = region.of(rows), x0 + g
+    assert type(part) is type(region)
+    assert torch.equal(part.x0, x0[rows])
+    assert torch.equal(part.project(x[rows]), region.project(x)[rows])
+    assert torch.equal(part.steepest(g[rows], x0[rows]), region.steepest(g, x0)[rows])
+    near = region.project(x)
+    assert torch.equal(part.contains(near[rows] * 1.01), region.contains(near * 1.01)[rows])

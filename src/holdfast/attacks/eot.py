@@ -54,6 +54,10 @@ class _Averaged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
+    def clones(self, rows: Tensor, ways: int) -> "_Averaged":
+        """Clones whose gradients are means."""
+        return _Averaged(self._probe.clones(rows, ways), self._samples)
+
     def slope(self, x: Tensor, loss: Loss = log_odds, only: Tensor | None = None, wide: Spread | None = None) -> Slope:
         """The mean of several passes."""
         return Slope(*_mean([self._probe.slope(x, loss, only, wide) for _ in range(self._samples)]))

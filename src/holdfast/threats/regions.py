@@ -15,6 +15,7 @@ exactly at the radius (`TOLERANCE`, and one unit in the last place for Linf), so
 
 import abc
 import math
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -40,6 +41,10 @@ class Region(abc.ABC):
 
     def __init__(self, x0: Tensor, radius: Tensor, low: Tensor, high: Tensor):
         self.x0, self.radius, self.low, self.high = x0, radius.to(x0.device).double(), low, high
+
+    def of(self, rows: Tensor) -> Self:
+        """The region around the originals of `rows`, which may stand there more than once."""
+        return type(self)(self.x0[rows], self.radius[rows], self.low[rows], self.high[rows])
 
     def distance(self, x: Tensor, rows: Tensor | slice = ALL) -> Tensor:
         """From the originals of `rows`: `(batch,)`, float64."""

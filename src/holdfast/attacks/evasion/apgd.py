@@ -1,6 +1,7 @@
 """Auto-PGD, Croce and Hein, ICML 2020, arXiv:2003.01690; its L1 form, Croce and Hein, ICML 2021, arXiv:2103.01208."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from typing import ClassVar, Literal
@@ -12,6 +13,7 @@ from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.halving import Halving
 from holdfast.attacks.probe import Loss, Probe
+from holdfast.attacks.side_by_side import side_by_side
 from holdfast.core.params import Count, Fraction, Natural, Share
 from holdfast.geometry.projections import room
 from holdfast.geometry.rows import expand, norm, pick, unit
@@ -43,12 +45,17 @@ class Apgd(Attack):
     exact, so that no length is lost to clipping; in L1 coordinates at a bound do not count among the steepest, and
     number and step are adapted at every step, where the reference code waits for 4 % of a ball's steps.
 
-    Cost: `steps` forward and backward passes and one more forward pass for each start and target.
+    Most rows that break do so toward their first target, so that one is climbed first; the others then share full
+    batches (`side_by_side`), and a row ends at the first step at which one of them succeeds. The reference code climbs
+    one after the other: the same climbs with the same result.
+
+    Cost: `steps` forward and backward passes and one more forward pass for each start and target; a row that breaks on
+    a later target has paid for as many steps toward all others but the first.
 
     Args:
         steps: Forward and backward passes for each start and target.
         loss: What is climbed, `ce` or `dlr`.
-        targets: 0 climbs the goal as a whole; k > 0 its k ways of smallest margin at the input, one after the other.
+        targets: 0 climbs the goal as a whole; k > 0 its k ways of smallest margin at the input, each on its own.
         restarts: Starting points tried, each with all targets.
         momentum: Share of a move that repeats the last one.
         rising: Share of the moves between checkpoints that must raise the loss, or the step halves.
@@ -67,16 +74,19 @@ class Apgd(Attack):
     def search(self, probe: Probe) -> None:
         """Climb each aim from each start."""
         whole, single = (losses.log_odds, losses.log_odds_of) if self.loss == "ce" else (losses.dlr, losses.dlr_of)
+        sparse = probe.region.p == 1
+        ball, climb = (self._balls(probe.region)[0], self._climb_sparsely) if sparse else (probe.region, self._climb)
         order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
-        aims = [single(way) for way in order.T] if self.targets else [whole]
-        climb = self._climb_sparsely if probe.region.p == 1 else self._climb
+        start = functools.partial(ball.sample, probe.draw)
         for _ in probe.restarts(self.restarts):
-            for aim in aims:
-                climb(probe, aim)
+            if not self.targets:
+                climb(probe, whole, start())
+            for ways in (order[:, :1], order[:, 1:]):
+                for part, way, x in side_by_side(probe, ways, start):
+                    climb(part, single(way), x)
 
-    def _climb(self, probe: Probe, aim: Loss) -> None:
-        region = probe.region
-        x = before = region.sample(probe.draw)
+    def _climb(self, probe: Probe, aim: Loss, x: Tensor) -> None:
+        region, before = probe.region, x
         control = Halving(self.steps, self.rising, 2.0, x, torch.zeros_like(probe.clean[:, 0]))
         for i in probe.steps(self.steps):
             g, loss, _ = probe.slope(x, aim)
@@ -86,13 +96,13 @@ class Apgd(Attack):
             x, before = region.project(x + (1 - m) * (z - x) + m * (x - before)), x
         probe.margin(x)
 
-    def _climb_sparsely(self, probe: Probe, aim: Loss) -> None:
+    def _climb_sparsely(self, probe: Probe, aim: Loss, x: Tensor) -> None:
         balls, x0, zero = self._balls(probe.region), probe.x0, torch.zeros_like(probe.clean[:, 0])
-        x = best = g_best = x0
+        best = g_best = x0
         for i in probe.steps(self.steps):
             if i in balls:
                 region, top, radius = balls[i], zero - math.inf, balls[i].radius.to(x0)
-                x, length = region.project(best) if i else region.sample(probe.draw), radius
+                x, length = region.project(best) if i else x, radius
                 moved = norm(x - x0, 0)
                 kept = moved / SPARSER if i else torch.full_like(moved, 0.2 * x0[0].numel())
             g, loss, _ = probe.slope(x, aim)

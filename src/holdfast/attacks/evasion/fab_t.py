@@ -1,6 +1,7 @@
 """Fast adaptive boundary, targeted, Croce and Hein, ICML 2020, arXiv:1907.02044."""
 
 import dataclasses
+import functools
 import math
 from typing import Annotated, ClassVar
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import Start, side_by_side
 from holdfast.core.params import Count, Fraction, Natural, Positive, PositiveShare, Range
 from holdfast.geometry.rows import dot, expand, norm, pick, unit
 
@@ -24,14 +26,16 @@ class FabT(Attack):
         x <- project((1 - a) (x + extra * d) + a (x0 + extra * d0)),    a = min(|d| / (|d| + |d0|), bias)
 
     d and d0 are the shortest displacements inside the box that bring x and x0 onto the hyperplane where the margin's
-    linearization at x is zero. One way is taken after the other, smallest margin at the input first, as in AutoAttack;
-    so a step needs one gradient, not one for each class. An iterate that reached the goal is pulled back toward the
-    input and linearized there. The first start is the input, the others lie halfway to the nearest success, or to the
-    radius if that is nearer. After each start the nearest success is drawn toward the input by false position; the
-    paper does so too, AutoAttack does not.
+    linearization at x is zero. Each way is taken on its own, as in AutoAttack; so a step needs one gradient, not one
+    for each class. The way of smallest margin at the input comes first, the others then share full batches
+    (`side_by_side`). An iterate that reached the goal is pulled back toward the input and linearized there. The first
+    start is the input, the others lie halfway to the radius, or to the nearest success if that is nearer: the nearest
+    before the first way, and after it for all others. After each start the nearest success is drawn toward the input
+    by false position; the paper does so too, AutoAttack does not.
 
     Cost: for each start and target, `steps` forward and backward passes and `steps` + 1 forward passes, from the input
-    one less; for each start `secants` + 1 forward passes.
+    one less; for each start `secants` + 1 forward passes. A row that breaks on a later target has paid for as many
+    steps toward all others but the first.
 
     Args:
         steps: Linearizations for each start and target.
@@ -66,11 +70,31 @@ class FabT(Attack):
         """From each start toward each way, then from the nearest success toward the input."""
         order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
         for restart in probe.restarts(self.restarts):
-            for k, way in enumerate(order.T):
-                if k and self.hope is not None:
-                    probe.finish(torch.isfinite(probe.distance) & (probe.distance > self.hope * probe.limit.radius))
-                self._approach(probe, way, self._start(probe) if restart else probe.x0)
+            start = functools.partial(self._start, probe) if restart else None
+            self._toward(probe, order[:, :1], start)
+            if self.hope is None:
+                self._toward(probe, order[:, 1:], start)
+            else:
+                self._with_hope(probe, order[:, 1:], start, self.hope)
             self._draw_in(probe)
+
+    def _toward(self, probe: Probe, ways: Tensor, start: Start | None) -> None:
+        for part, way, x in side_by_side(probe, ways, start):
+            self._approach(part, way, x)
+
+    def _with_hope(self, probe: Probe, ways: Tensor, start: Start | None, hope: float) -> None:
+        """A row that has come near takes all ways that are left, one that has found nothing yet one at a time."""
+        near = torch.zeros_like(probe.alive)
+        for k in range(ways.shape[1]):
+            found = torch.isfinite(probe.distance)
+            probe.finish(found & (probe.distance > hope * probe.limit.radius))
+            waiting, near = probe.alive & ~found, near | (probe.alive & found)
+            probe.finish(waiting)
+            self._toward(probe, ways[:, k:], start)
+            probe.finish(near)
+            probe.resume(waiting)
+            self._toward(probe, ways[:, k : k + 1], start)
+        probe.resume(near)
 
     def _approach(self, probe: Probe, way: Tensor, x: Tensor) -> None:
         region, x0, loss = probe.region, probe.x0, losses.margin_of(way)

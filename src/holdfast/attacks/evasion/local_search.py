@@ -1,6 +1,7 @@
 """Descent on the margin, then iterated local search, Lourenço, Martin and Stützle 2003, arXiv:math/0102188."""
 
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion.square import place
 from holdfast.attacks.probe import Loss, Probe
+from holdfast.attacks.side_by_side import side_by_side
 from holdfast.core.params import Count, Natural, Positive
 from holdfast.geometry.rows import expand
 
@@ -26,17 +28,19 @@ class LocalSearch(Attack):
         x <- project(x + step * steepest(slope of minus the margin)),    step from 4 radii to 0.05 along a cosine
 
     The goal is descended to as a whole, then each of its ways of smallest margin at the input on its own (the targets
-    of Gowal et al. 2019, arXiv:1910.09338), each time from a random point. Then, round after round, a random block of
-    the row's best point, of all its descents, is thrown to a corner of the ball (in L2: to random signs that have the
-    whole length, before both parts are shortened onto the ball; a block of the length that is its share of the image
-    would stay below every threshold), and a short descent follows. The best point is the one of lowest margin.
+    of Gowal et al. 2019, arXiv:1910.09338), each time from a random point; the ways share full batches
+    (`side_by_side`). Then, round after round, a random block of the row's best point, of all its descents, is thrown to
+    a corner of the ball (in L2: to random signs that have the whole length, before both parts are shortened onto the
+    ball; a block of the length that is its share of the image would stay below every threshold), and a short descent
+    follows. The best point is the one of lowest margin.
 
     Work goes where it may pay: once the first `targets` ways are tried, a row goes on only while its lowest margin is
     at most `hope` times what the search has taken off the input's margin; other ways come before the rounds. So the
     cost depends on the row, and on nothing else than the row.
 
     Cost: `steps` forward and backward passes and one more forward pass for the goal and for each way, `short` and one
-    for each round. The plan is this library's own; it was measured against AutoAttack, see the benchmarks.
+    for each round; a row that breaks on a way has paid for as many steps toward the ways beside it. The plan is this
+    library's own; it was measured against AutoAttack, see the benchmarks.
 
     Args:
         steps: Forward and backward passes of a descent.
@@ -64,12 +68,14 @@ class LocalSearch(Attack):
 
     def search(self, probe: Probe) -> None:
         """Descend toward the goal and its ways, then disturb and descend."""
-        self._descend(probe, probe.region.sample(probe.draw), losses.margin, self.steps, FIRST)
+        start = functools.partial(probe.region.sample, probe.draw)
+        self._descend(probe, start(), losses.margin, self.steps, FIRST)
         order = probe.clean.argsort(dim=1, stable=True)[:, : max(self.ways, self.targets)]
-        for k, way in enumerate(order.T):
-            if k >= self.targets:
+        for later, ways in enumerate((order[:, : self.targets], order[:, self.targets :])):
+            if later:
                 probe.finish(self._hopeless(probe))
-            self._descend(probe, probe.region.sample(probe.draw), losses.margin_of(way), self.steps, FIRST)
+            for part, way, x in side_by_side(probe, ways, start):
+                self._descend(part, x, losses.margin_of(way), self.steps, FIRST)
         for i in probe.steps(self.rounds):
             probe.finish(self._hopeless(probe))
             x = self._disturbed(probe, SIZES[i % len(SIZES)])

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -70,10 +70,10 @@ class TableRegion(Region):
         """The same with another first limit, `(batch,)`."""
         return TableRegion(self.x0, radius, self.low, self.high, schema=self.schema, limits=self.limits)
 
-    def of(self, rows: Tensor) -> "TableRegion":
+    def of(self, rows: Tensor) -> Self:
         """The region around the originals of `rows`, which may stand there more than once."""
         low, high = self.low[rows], self.high[rows]
-        return TableRegion(self.x0[rows], self.radius[rows], low, high, schema=self.schema, limits=self.limits)
+        return type(self)(self.x0[rows], self.radius[rows], low, high, schema=self.schema, limits=self.limits)
 
     @property
     def ruler(self) -> Ruler:

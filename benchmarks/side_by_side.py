@@ -1,0 +1,105 @@
+"""What ways side by side cost and save, beside ways one after the other: passes and processor seconds of one thread.
+
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/side_by_side.py                                       # undefended
+    HOLDFAST_DATA=... .venv/bin/python benchmarks/side_by_side.py --model runs/frugal/usps-cnn.safetensors \
+        --threats linf:0.15
+
+Both kinds take turns. Without `--model` a small undefended network is trained first. Passes are rows sent forward and
+rows sent backward; survivors cost the same either way, and a row that breaks on a later way has paid for the others.
+"""
+
+import argparse
+import contextlib
+import pathlib
+import statistics
+import time
+from collections.abc import Iterator
+from unittest import mock
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import holdfast as hf
+from holdfast import attacks
+from holdfast.attacks.attack import Attack
+from holdfast.attacks.evasion import apgd, fab_t, local_search
+from holdfast.attacks.outcome import Outcome
+from holdfast.attacks.probe import Probe
+from holdfast.attacks.run import run
+from holdfast.attacks.side_by_side import Start
+from holdfast.evaluation.suites import describe
+from holdfast.learning.train import Train
+from holdfast.models.files import load_model
+
+ATTACKS: tuple[Attack, ...] = (
+    attacks.Apgd(loss="dlr", targets=9),
+    attacks.FabT(),
+    attacks.FabT(steps=60, hope=1.3),
+    attacks.LocalSearch(),
+)
+
+
+def in_turn(probe: Probe, order: Tensor, start: Start | None = None) -> Iterator[tuple[Probe, Tensor, Tensor]]:
+    """All rows climb one way before the next one begins."""
+    for way in order.T:
+        yield probe, way, probe.x0 if start is None else start()
+
+
+def one_after_the_other() -> contextlib.ExitStack:
+    """A context in which the attacks take their ways so."""
+    stack = contextlib.ExitStack()
+    for module in (apgd, fab_t, local_search):
+        stack.enter_context(mock.patch.object(module, "side_by_side", in_turn))
+    return stack
+
+
+def passes(out: Outcome) -> int:
+    """Rows sent forward and backward."""
+    return int(out.queries.sum() + out.gradients.sum())
+
+
+def main() -> None:
+    """A line for each attack and threat."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--data", default="usps")
+    parser.add_argument("--threats", nargs="+", default=["linf:0.05", "l2:1"])
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = hf.data.load(options.data)
+    part = data.test.sample(options.samples, 0)
+    plain = Train(network="cnn", width=8, epochs=3, rate=0.05, smoothing=0.0)
+    model = load_model(options.model) if options.model else plain.fit(data.train.sample(4_000, 0), 0)
+    table = Table("attack", "threat", "broken", "unbroken", "passes in turn", "side by side", "seconds in turn", "side")
+    table.add_column("ratio")
+    for threat in options.threats:
+        for attack in ATTACKS:
+            found: dict[bool, Outcome] = {}
+            spent: dict[bool, list[float]] = {True: [], False: []}
+            for _ in range(options.turns):
+                for turn, context in ((True, one_after_the_other()), (False, contextlib.nullcontext())):
+                    with context:
+                        began = time.process_time()
+                        found[turn] = run(attack, model, part.x, part.y, threat)
+                        spent[turn].append(time.process_time() - began)
+            if found[True].status != found[False].status:
+                raise SystemExit(f"{describe(attack)}: a status differs")
+            seconds = [statistics.median(spent[turn]) for turn in (True, False)]
+            counts = [found[True].status.count(word) for word in ("broken", "unbroken")]
+            table.add_row(
+                describe(attack),
+                threat,
+                *map(str, counts),
+                *(f"{passes(found[turn]):,}" for turn in (True, False)),
+                *(f"{each:.1f}" for each in seconds),
+                f"{seconds[1] / seconds[0]:.2f}",
+            )
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()

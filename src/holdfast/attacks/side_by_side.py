@@ -1,0 +1,64 @@
+"""Ways of one goal climbed side by side: a few rows with all their ways make as full a batch as many rows with one.
+
+A pass over ten rows costs nearly as much time as one over ninety. So where an attack has several ways to try on each
+row, and few rows are left, it asks about all ways in one pass instead of one way after the other.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from holdfast.attacks.probe import Probe
+from holdfast.geometry.rows import take
+
+Start = Callable[[], Tensor]
+
+
+def side_by_side(probe: Probe, order: Tensor, start: Start | None = None) -> Iterator[tuple[Probe, Tensor, Tensor]]:
+    """Batches in which each row that is alive stands once for each of its ways, `order` `(batch, ways)`.
+
+        for part, way, x in side_by_side(probe, order, start):
+            self._climb(part, way, x)
+
+    The body asks `part`, which is a probe, about points `x` of each clone and draws no random numbers. Rows come in
+    parts of `probe.room` clones at most, a row's clones always together, so that memory does not grow. Neither the
+    parts nor the company change a row's result: each way begins where it would begin if the ways went one after the
+    other and takes the same steps. With `stop` a row ends at the first step at which one of its ways succeeds, else
+    all ways run to their end; the books keep the nearest success and the strongest point of all, of equals the one of
+    the first way, and all that the clones were asked is the row's cost.
+
+    Under a query budget the ways go one after the other, since the clones of a row would have to share it. On a model
+    that draws random numbers they go side by side: a clone is asked like any other row of a batch.
+
+    Args:
+        probe: Whose rows.
+        order: Indices of ways, the first way first.
+        start: A point of each row, `(batch, ...)`, from the probe's random numbers; asked once for each way, the first
+            way first. None begins at the originals.
+
+    Yields:
+        A probe for one climb, the way of each of its rows, `(rows,)`, and where the climb begins, `(rows, ...)`.
+    """
+    ways = order.shape[1]
+    if probe.bounded or ways <= 1:
+        for way in order.T:
+            yield probe, way, probe.x0 if start is None else start()
+        return
+    for rows in torch.split(probe.alive.nonzero()[:, 0], max(probe.room // ways, 1)):
+        if not len(rows):
+            return
+        began = None if start is None else _begun(probe, rows, start, ways)
+        part = probe.clones(rows, ways)
+        yield part, order[rows].flatten(), part.x0 if began is None else began
+        probe.absorb(rows, part)
+
+
+def _begun(probe: Probe, rows: Tensor, start: Start, ways: int) -> Tensor:
+    """Starts for all ways of `rows`, a row's together; the random numbers of all other rows stand still."""
+    alive, only = probe.draw.alive, torch.zeros_like(probe.alive)
+    only[rows] = True
+    probe.draw.alive = only
+    began = torch.stack([take(start(), rows) for _ in range(ways)], 1)
+    probe.draw.alive = alive
+    return began.flatten(0, 1)
