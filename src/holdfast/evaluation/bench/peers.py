@@ -27,19 +27,25 @@ TITLES = {"foolbox": "Foolbox", "torchattacks": "torchattacks", "art": "ART"}
 
 
 class Asked(nn.Module):
-    """A frozen copy of the network with its normalization inside, which counts the rows it is asked."""
+    """A frozen copy of the network with its normalization inside, which counts the rows it is asked, and for gradients."""
 
     def __init__(self, ask: Normalized):
         super().__init__()
         self.net = copy.deepcopy(ask.net)
         self.ask = dataclasses.replace(ask, net=self.net)
-        self.rows = 0
+        self.rows, self.gradients = 0, 0
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
         self.rows += len(x)
-        return self.ask(x)
+        scores = self.ask(x)
+        if scores.requires_grad:
+            scores.register_hook(lambda _: self._followed(len(x)))
+        return scores
+
+    def _followed(self, rows: int) -> None:
+        self.gradients += rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
