@@ -182,10 +182,10 @@ class L1Region(Region):
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """The coordinates of largest |g| moved to their bound, until the length is spent."""
         cap = projections.room(g, x, self.low, self.high).flatten(1)
-        order = g.abs().flatten(1).argsort(dim=1, descending=True, stable=True)
+        order = projections.heaviest(g.abs().flatten(1), cap, self.radius.to(g))
         c = cap.gather(1, order)
         left = self.radius.to(g)[:, None] - (c.cumsum(1) - c)
-        d = torch.zeros_like(c).scatter(1, order, torch.minimum(left.clamp(min=0), c))
+        d = torch.zeros_like(cap).scatter(1, order, torch.minimum(left.clamp(min=0), c))
         return g.sign() * d.reshape(g.shape)
 
     def sample(self, draw: Draw) -> Tensor:
@@ -213,8 +213,8 @@ class L0Region(Region):
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """The `radius` coordinates with the largest gain, moved to their bound."""
         room = projections.room(g, x, self.low, self.high)
-        rank = (g.abs() * room).flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).reshape(g.shape)
-        return torch.where(rank < expand(self.radius.to(g), g), g.sign() * room, 0)
+        chosen = projections.first((g.abs() * room).flatten(1), self.radius.to(g)).reshape(g.shape)
+        return torch.where(chosen, g.sign() * room, 0)
 
     def sample(self, draw: Draw) -> Tensor:
         """`radius` random coordinates at uniform values."""

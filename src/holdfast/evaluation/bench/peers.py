@@ -27,7 +27,7 @@ TITLES = {"foolbox": "Foolbox", "torchattacks": "torchattacks", "art": "ART"}
 
 
 class Asked(nn.Module):
-    """A frozen copy of the network with its normalization inside, which counts the rows it is asked, and for gradients."""
+    """A frozen copy of the network with its normalization inside, which counts the rows it is asked about."""
 
     def __init__(self, ask: Normalized):
         super().__init__()
