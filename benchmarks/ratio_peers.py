@@ -36,20 +36,22 @@ class Entry:
         attack: Ours.
         threat: Where a success counts; `NORM:inf` where the nearest point is sought.
         peers: By toolkit `(module, attack, victim) -> Peer`; what `holdfast bench` knows where there is none.
-        samples: All photographs, few of them, or the least.
+        samples: All photographs, few of them, the least, or digits and their bundled network.
         aimed: Whether both aim at the next class, for peers that know targets only.
         equal_questions: Whether ours may ask as many questions as the peer did.
         warm: Whether a peer runs once on two samples beforehand.
+        without: Toolkits that have a row of their own, with fewer samples.
     """
 
     name: str
     attack: Attack
     threat: str
     peers: dict[str, Maker] = dataclasses.field(default_factory=dict)
-    samples: Literal["all", "few", "least"] = "all"
+    samples: Literal["all", "few", "least", "digits"] = "all"
     aimed: bool = False
     equal_questions: bool = False
     warm: bool = True
+    without: tuple[str, ...] = ()
 
 
 def foolbox(name: str, options: Callable[[Any], dict[str, Any]], aimed: bool = False) -> Maker:
@@ -275,21 +277,34 @@ BOUNDED = (
     ),
     Entry(name="APGD-CE, 50 steps", attack=A.Apgd(steps=50), threat="linf:8/255"),
     Entry(name="APGD-CE, 50 steps", attack=A.Apgd(steps=50), threat="l2:0.5"),
-    Entry(name="APGD-T, 2 x 50 steps", attack=A.Apgd(steps=50, loss="dlr", targets=2), threat="linf:8/255"),
+    Entry(name="APGD-T, 50 steps", attack=A.Apgd(steps=50, loss="dlr", targets=1), threat="linf:8/255"),
 )
 MINIMAL = (
-    Entry(name="FAB-T, 2 x 20 steps", attack=A.FabT(steps=20, targets=2, secants=0), threat="linf:inf"),
-    Entry(name="FAB-T, 2 x 20 steps", attack=A.FabT(steps=20, targets=2, secants=0), threat="l2:inf"),
-    Entry(name="FAB-T, 2 x 20 steps", attack=A.FabT(steps=20, targets=2, secants=0), threat="l1:inf"),
+    Entry(name="FAB-T, 20 steps", attack=A.FabT(steps=20, targets=1, secants=0), threat="linf:inf"),
+    Entry(name="FAB-T, 20 steps", attack=A.FabT(steps=20, targets=1, secants=0), threat="l2:inf"),
+    *(
+        Entry(
+            name=name,
+            attack=attack,
+            threat=f"{norm}:inf",
+            peers={"torchattacks": torchattacks("DeepFool", lambda a, v: {"steps": a.steps, "overshoot": a.overshoot})}
+            if norm == "l2"
+            else {},
+            without=("art",),
+        )
+        for name, attack in (
+            ("DeepFool, 20 rounds, no returns", A.DeepFool(steps=20, returns=0)),
+            ("DeepFool, 20 rounds", A.DeepFool(steps=20)),
+        )
+        for norm in ("l2", "linf")
+    ),
     Entry(
         name="DeepFool, 20 rounds",
         attack=A.DeepFool(steps=20),
         threat="l2:inf",
-        peers={
-            "torchattacks": torchattacks("DeepFool", lambda a, v: {"steps": a.steps, "overshoot": a.overshoot}),
-        },
+        samples="least",
+        without=("foolbox", "torchattacks"),
     ),
-    Entry(name="DeepFool, 20 rounds", attack=A.DeepFool(steps=20), threat="linf:inf"),
     Entry(
         name="SparseFool, 10 rounds",
         attack=A.SparseFool(rounds=10),
@@ -299,21 +314,25 @@ MINIMAL = (
     ),
     Entry(name="DDN, 50 steps", attack=A.Ddn(steps=50), threat="l2:inf"),
     *(Entry(name="FMN, 50 steps", attack=A.Fmn(steps=50), threat=f"{norm}:inf") for norm in ("linf", "l2", "l1", "l0")),
+    *(
+        Entry(
+            name=f"C&W, {searches} x 50 steps",
+            attack=A.CarliniWagner(steps=50, searches=searches),
+            threat="l2:inf",
+            peers={"foolbox": foolbox("L2CarliniWagnerAttack", _searches), **more},
+            without=("art",),
+        )
+        for searches, more in (
+            (1, {"torchattacks": torchattacks("CW", lambda a, v: {"steps": a.steps})}),
+            (3, {}),
+        )
+    ),
     Entry(
         name="C&W, 3 x 50 steps",
         attack=A.CarliniWagner(steps=50, searches=3),
         threat="l2:inf",
-        peers={"foolbox": foolbox("L2CarliniWagnerAttack", _searches)},
-        samples="few",
-    ),
-    Entry(
-        name="C&W, 1 x 50 steps",
-        attack=A.CarliniWagner(steps=50, searches=1),
-        threat="l2:inf",
-        peers={
-            "foolbox": foolbox("L2CarliniWagnerAttack", _searches),
-            "torchattacks": torchattacks("CW", lambda a, v: {"steps": a.steps}),
-        },
+        samples="least",
+        without=("foolbox", "torchattacks"),
     ),
     Entry(
         name="C&W in Linf",
@@ -333,7 +352,7 @@ MINIMAL = (
         attack=A.CarliniWagnerL0(),
         threat="l0:inf",
         peers={"art": art_l0},
-        samples="least",
+        samples="digits",
         warm=False,
     ),
     Entry(
@@ -380,7 +399,7 @@ MINIMAL = (
             "torchattacks": snapping(torchattacks("JSMA", lambda a, v: {"theta": 1.0, "gamma": 0.02}, aimed=True)),
             "art": art("saliency_map", "SaliencyMapMethod", lambda a, v: {"theta": 1.0, "gamma": 0.02}, aimed=True),
         },
-        samples="least",
+        samples="digits",
         aimed=True,
         warm=False,
     ),
@@ -542,7 +561,7 @@ DECISIONS = (
         attack=A.Pointwise(),
         threat="l0:inf",
         peers={"foolbox": foolbox("PointwiseAttack", lambda a: {"l2_binary_search": False})},
-        samples="least",
+        samples="digits",
         equal_questions=True,
     ),
 )
