@@ -52,7 +52,10 @@ class Region(abc.ABC):
 
     def contains(self, x: Tensor, rows: Tensor | slice = ALL) -> Tensor:
         """Whether each `x` belongs to the region of `rows`: `(batch,)`."""
-        return self._boxed(x, rows) & (self.distance(x, rows) <= self.radius[rows] * (1 + TOLERANCE))
+        inside, radius = self._boxed(x, rows), self.radius[rows]
+        if bool(radius.isinf().all()):  # where only the nearest point counts no distance is too far
+            return inside
+        return inside & (self.distance(x, rows) <= radius * (1 + TOLERANCE))
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest point of the region: `(batch, ...)`."""
