@@ -431,7 +431,7 @@ SCORES = (
     Entry(
         name="GenAttack, 60 x 9 questions",
         attack=A.GenAttack(steps=60),
-        threat="linf:16/255",
+        threat="linf:32/255",
         peers={"foolbox": foolbox("GenAttack", lambda a: {"steps": a.steps, "population": a.samples}, aimed=True)},
         samples="few",
         aimed=True,

@@ -159,7 +159,8 @@ class Subject:
             loop = Plain(model=self.model, threat=self.threat, x=self.x, y=self.y)
             return loop.run(round(gradients), max(round(queries - gradients), 0))
 
-        mine, other = alternated(lambda: self.attacked(entry, None), loop, self.repeat, time.process_time)
+        once = max(self.repeat // 2, 1)
+        mine, other = alternated(lambda: self.attacked(entry, None), loop, once, time.process_time)
         return over(mine.median, other.median)
 
 
