@@ -27,6 +27,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from typing import TypeVar
 
 import torch
 from ratio_peers import TABLE, Entry
@@ -45,10 +46,13 @@ from holdfast.threats.goals import Target
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
+A = TypeVar("A")
+B = TypeVar("B")
 HERE = pathlib.Path(__file__).parent
 AIM, FEW_AIM, FEW = 0.7, 1.1, 20  # of the fastest peer's seconds; with fewer passes than FEW; what few passes are
 SLOW = 5.0  # times ours from which on a peer runs once
 FEWER = 0.9  # share of our passes below which a peer has not made the same steps
+TURN, SHIFT = 30.0, 3.0  # degrees, pixels
 NEARER = 1.02  # medians of distances within this factor are equal
 
 
@@ -189,9 +193,7 @@ def beside(subject: Subject, entry: Entry, peer: Peer, seen: Victim) -> Beside:
     )
 
 
-def turns(
-    theirs: Callable[[], Tensor], ours: Callable[[Tensor], Outcome], repeat: int
-) -> tuple[Timed[Tensor], Timed[Outcome]]:
+def turns(theirs: Callable[[], A], ours: Callable[[A], B], repeat: int) -> tuple[Timed[A], Timed[B]]:
     """Both in turn `repeat` times; once where the peer is slow beyond doubt."""
     first = alternated(theirs, ours, 1, time.process_time)
     if repeat == 1 or first[0].median > SLOW * first[1].median:
@@ -201,6 +203,43 @@ def turns(
         Timed(more[0].value, first[0].seconds + more[0].seconds),
         Timed(more[1].value, first[1].seconds + more[1].seconds),
     )
+
+
+def turned(subject: Subject) -> str:
+    """The row of turns and shifts on one grid; ours leaves a sample once it is broken, Foolbox does not."""
+    import foolbox
+
+    seen, count, side = victim(subject.model, subject.threat, subject.x, subject.y, 0), [], subject.x.shape[-1]
+    if seen is None:
+        raise SystemExit("peers want a torch module of logits")
+    model, data = hf.wrap(seen.net, bounds=(0, 1)), hf.Dataset(subject.x, subject.y, classes=range(seen.classes))
+    reach = SHIFT * side / (side - 1)  # Foolbox's pixels
+    grid = {"num_translations": 3, "num_rotations": 11}
+    attack = foolbox.attacks.SpatialAttack(max_translation=reach, max_rotation=TURN, **grid)
+
+    def asking(way: Callable[[], Tensor]) -> Tensor:
+        before = seen.net.rows
+        found = way()
+        count.append((seen.net.rows - before) / len(subject.x))
+        return found
+
+    def theirs() -> Tensor:
+        return attack(foolbox.PyTorchModel(seen.net, bounds=(0, 1)), subject.x, subject.y)[2]
+
+    def ours() -> Tensor:
+        how = {"rotate": TURN, "translate": SHIFT / side, "angles": 11, "shifts": 3, "looks": 1}
+        return hf.spatial(model, data, **how).broken
+
+    other, mine = turns(lambda: asking(theirs), lambda _: asking(ours), subject.repeat)
+    found = [Strength(samples=len(subject.x), found=int(side.value.sum())) for side in (mine, other)]
+    row = Beside(
+        ratio=over(mine.median, other.median),
+        passes=count[1],
+        passes_theirs=count[0],
+        ours=found[0],
+        theirs=found[1],
+    )
+    return line("turns and shifts, 99", f"{TURN:g} degrees, {SHIFT:g} pixels", "–", {"foolbox": row}, [])
 
 
 def _whole(entry: Entry) -> bool:
@@ -283,6 +322,12 @@ def main() -> None:
             with model.borrowed(), redirect_stdout(sys.stderr):
                 row = measured(entry, Subject(model=model, threat=parse(entry.threat), **some))
             print(row, flush=True)
+    if any(text.lower() in "turns and shifts" for text in options.only):
+        model, part = signs
+        some = {"x": part.x, "y": part.y, "target": None, "repeat": options.repeat}
+        with model.borrowed(), redirect_stdout(sys.stderr):
+            row = turned(Subject(model=model, threat=parse("linf:inf"), **some))
+        print(row, flush=True)
 
 
 def photographs(file: pathlib.Path, count: int) -> tuple[Model, hf.Dataset]:

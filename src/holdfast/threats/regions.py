@@ -42,6 +42,11 @@ class Region(abc.ABC):
     def __init__(self, x0: Tensor, radius: Tensor, low: Tensor, high: Tensor):
         self.x0, self.radius, self.low, self.high = x0, radius.to(x0.device).double(), low, high
 
+    @property
+    def endless(self) -> bool:
+        """Whether no row has a radius, so that only the nearest point counts and the box is all there is."""
+        return bool(self.radius.isinf().all())
+
     def of(self, rows: Tensor) -> Self:
         """The region around the originals of `rows`, which may stand there more than once."""
         return type(self)(self.x0[rows], self.radius[rows], self.low[rows], self.high[rows])
@@ -52,16 +57,17 @@ class Region(abc.ABC):
 
     def contains(self, x: Tensor, rows: Tensor | slice = ALL) -> Tensor:
         """Whether each `x` belongs to the region of `rows`: `(batch,)`."""
-        inside, radius = self._boxed(x, rows), self.radius[rows]
-        if bool(radius.isinf().all()):  # where only the nearest point counts no distance is too far
-            return inside
-        return inside & (self.distance(x, rows) <= radius * (1 + TOLERANCE))
+        inside = self._boxed(x, rows)
+        return inside if self.endless else inside & (self.distance(x, rows) <= self.radius[rows] * (1 + TOLERANCE))
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest point of the region: `(batch, ...)`."""
         d = x - self.x0
         cap = projections.room(d, self.x0, self.low, self.high)
-        d = self._shrink(d.flatten(1), cap.flatten(1), self._inner()).reshape(x.shape)
+        if self.endless:
+            d = d.sign() * torch.minimum(d.abs(), cap)
+        else:
+            d = self._shrink(d.flatten(1), cap.flatten(1), self._inner()).reshape(x.shape)
         return torch.minimum(torch.maximum(self.x0 + d, self.low), self.high)
 
     def crossing(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:

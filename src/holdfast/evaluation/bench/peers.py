@@ -188,6 +188,10 @@ _FOOLBOX: dict[tuple[str, float], tuple[str, Options]] = {
         )
         for p in (2.0, math.inf)
     },
+    **{
+        ("BrendelBethge", p): (f"{name}BrendelBethgeAttack", lambda a, v: {"steps": a.steps, "overshoot": a.overshoot})
+        for p, name in ((math.inf, "Linfinity"), (2.0, "L2"), (1.0, "L1"))
+    },
     ("Ddn", 2.0): ("DDNAttack", lambda a, v: {"steps": a.steps}),
     ("CarliniWagner", 2.0): (
         "L2CarliniWagnerAttack",
@@ -239,6 +243,8 @@ def _torchattacks(module: Any, attack: Attack, seen: Victim) -> Peer | None:
     elif kind == "Square" and norm in ("Linf", "L2"):
         options = {"norm": norm, "eps": seen.radius, "n_queries": a.steps, "n_restarts": a.restarts, "seed": seen.seed}
         found = ("Square", options)
+    elif kind == "DeepFool" and norm == "L2":
+        found = ("DeepFool", {"steps": a.steps, "overshoot": a.overshoot})
     if found is None or seen.bounds != (0.0, 1.0):
         return None
     made = getattr(module, found[0])(seen.net, **found[1])
@@ -283,6 +289,16 @@ _ART: dict[str, tuple[str, tuple[float, ...], Options]] = {
         "CarliniL2Method",
         (2.0,),
         lambda a, v: {"binary_search_steps": a.searches, "max_iter": a.steps, "batch_size": len(v.x)},
+    ),
+    "Ead": (
+        "ElasticNet",
+        (1.0,),
+        lambda a, v: {
+            "binary_search_steps": a.searches,
+            "max_iter": a.steps,
+            "decision_rule": "L1",
+            "batch_size": len(v.x),
+        },
     ),
     "NewtonFool": ("NewtonFool", (2.0,), lambda a, v: {"max_iter": a.steps, "batch_size": len(v.x)}),
     "HopSkipJump": (
