@@ -277,20 +277,13 @@ MINIMAL = (
             name=name,
             attack=attack,
             threat=f"{norm}:inf",
-            without=("art",),
+            without=("art",) if attack.returns == 0 else (),
         )
         for name, attack in (
             ("DeepFool, 20 rounds, no returns", A.DeepFool(steps=20, returns=0)),
             ("DeepFool, 20 rounds", A.DeepFool(steps=20)),
         )
         for norm in ("l2", "linf")
-    ),
-    Entry(
-        name="DeepFool, 20 rounds",
-        attack=A.DeepFool(steps=20),
-        threat="l2:inf",
-        samples="least",
-        without=("foolbox", "torchattacks"),
     ),
     Entry(
         name="SparseFool, 10 rounds",

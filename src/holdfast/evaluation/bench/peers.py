@@ -41,7 +41,7 @@ class Asked(nn.Module):
         self.rows += len(x)
         scores = self.ask(x)
         if scores.requires_grad:
-            scores.register_hook(lambda _: self._followed(len(x)))
+            scores.register_hook(lambda _: self._followed(len(x)))  # type: ignore[no-untyped-call]
         return scores
 
     def _followed(self, rows: int) -> None:
