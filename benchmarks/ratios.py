@@ -52,7 +52,7 @@ HERE = pathlib.Path(__file__).parent
 AIM, FEW_AIM, FEW = 0.7, 1.1, 20  # of the fastest peer's seconds; with fewer passes than FEW; what few passes are
 SLOW = 5.0  # times ours from which on a peer runs once
 FEWER = 0.9  # share of our passes below which a peer has not made the same steps
-TURN, SHIFT = 30.0, 3.0  # degrees, pixels
+TURN, SHIFT = 10.0, 1.0  # degrees, pixels
 NEARER = 1.02  # medians of distances within this factor are equal
 
 
