@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 
 from holdfast.geometry import projections
 from holdfast.geometry.draw import Draw
-from holdfast.threats.threats import L1, L2, Linf
+from holdfast.threats.threats import L0, L1, L2, Linf
 from laws.oracles import corners, nearest
 
 
@@ -92,3 +92,46 @@ def test_pour_moves_no_coordinate_without_weight():
     cap = torch.tensor([[1.0, 0.5, 1.0, 0.25], [1.0, 1.0, 0.5, 1.0]], dtype=torch.float64)
     amount = torch.tensor([2.5, 9.0], dtype=torch.float64)
     assert projections.pour(weight, cap, amount).tolist() == [[0.0, 0.5, 0.5, 0.25], [0.0, 0.0, 0.5, 0.0]]
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "sparse", "one row without weight", "costs nothing"])
+@pytest.mark.parametrize("amount", [0.5, 30.0, 1e4])
+def test_long_rows_give_what_sorting_all_of_them_gives_bit_for_bit(kind, amount, monkeypatch):
+    draw = torch.Generator().manual_seed(3)
+    n = 3 * projections.HEAD
+    d, cap = torch.randn(5, n, generator=draw), torch.rand(5, n, generator=draw)
+    if kind == "ties":
+        d = (2 * d).round() / 2
+    elif kind == "sparse":
+        d = d * (torch.rand(5, n, generator=draw) < 0.05)
+    elif kind == "one row without weight":
+        d[2] = 0
+    elif kind == "costs nothing":
+        cap[1] = 0
+    x0, many = torch.zeros(5, n), torch.full((5,), amount)
+
+    def answers():
+        region = L1(amount).around(x0)
+        ball = torch.maximum(projections.l1_ball(d, cap, many), -cap)
+        kept, poured = projections.l0_ball(d, cap, many.round()), projections.pour(d.abs(), cap, many)
+        return torch.stack([ball, kept, poured, region.steepest(d, x0), L0(round(amount)).around(x0).steepest(d, x0)])
+
+    short = answers()
+    monkeypatch.setattr(projections, "HEAD", n)
+    assert torch.equal(short, answers())
+
+
+def test_long_rows_are_not_sorted_whole_where_few_coordinates_are_enough():
+    draw = torch.Generator().manual_seed(4)
+    weight, cost = torch.rand(2, 3, 4 * projections.HEAD, generator=draw)
+    assert projections.heaviest(weight, cost, torch.full((3,), 20.0)).shape == (3, projections.HEAD)
+    assert projections.heaviest(weight, cost, torch.tensor([20.0, 1e6, 20.0])).shape == weight.shape
+
+
+def test_a_sparse_displacement_goes_where_a_dense_sort_takes_it():
+    """Onto a ball of length 2 without a box: two of the three numbers share what is left equally."""
+    d = torch.zeros(1, 400)
+    d[0, [5, 90, 200]] = torch.tensor([2.0, -3.0, 0.25])
+    got = projections.l1_ball(d, torch.full_like(d, 10.0), torch.tensor([2.0]))
+    assert got[0, [5, 90, 200]].tolist() == [0.5, -1.5, 0.0]
+    assert int((got != 0).sum()) == 2

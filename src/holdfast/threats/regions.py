@@ -42,6 +42,11 @@ class Region(abc.ABC):
     def __init__(self, x0: Tensor, radius: Tensor, low: Tensor, high: Tensor):
         self.x0, self.radius, self.low, self.high = x0, radius.to(x0.device).double(), low, high
 
+    @property
+    def endless(self) -> bool:
+        """Whether no row has a radius, so that only the nearest point counts and the box is all there is."""
+        return bool(self.radius.isinf().all())
+
     def of(self, rows: Tensor) -> Self:
         """The region around the originals of `rows`, which may stand there more than once."""
         return type(self)(self.x0[rows], self.radius[rows], self.low[rows], self.high[rows])
@@ -52,13 +57,17 @@ class Region(abc.ABC):
 
     def contains(self, x: Tensor, rows: Tensor | slice = ALL) -> Tensor:
         """Whether each `x` belongs to the region of `rows`: `(batch,)`."""
-        return self._boxed(x, rows) & (self.distance(x, rows) <= self.radius[rows] * (1 + TOLERANCE))
+        inside = self._boxed(x, rows)
+        return inside if self.endless else inside & (self.distance(x, rows) <= self.radius[rows] * (1 + TOLERANCE))
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest point of the region: `(batch, ...)`."""
         d = x - self.x0
         cap = projections.room(d, self.x0, self.low, self.high)
-        d = self._shrink(d.flatten(1), cap.flatten(1), self._inner()).reshape(x.shape)
+        if self.endless:
+            d = d.sign() * torch.minimum(d.abs(), cap)
+        else:
+            d = self._shrink(d.flatten(1), cap.flatten(1), self._inner()).reshape(x.shape)
         return torch.minimum(torch.maximum(self.x0 + d, self.low), self.high)
 
     def crossing(self, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -182,10 +191,10 @@ class L1Region(Region):
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """The coordinates of largest |g| moved to their bound, until the length is spent."""
         cap = projections.room(g, x, self.low, self.high).flatten(1)
-        order = g.abs().flatten(1).argsort(dim=1, descending=True, stable=True)
+        order = projections.heaviest(g.abs().flatten(1), cap, self.radius.to(g))
         c = cap.gather(1, order)
         left = self.radius.to(g)[:, None] - (c.cumsum(1) - c)
-        d = torch.zeros_like(c).scatter(1, order, torch.minimum(left.clamp(min=0), c))
+        d = torch.zeros_like(cap).scatter(1, order, torch.minimum(left.clamp(min=0), c))
         return g.sign() * d.reshape(g.shape)
 
     def sample(self, draw: Draw) -> Tensor:
@@ -213,8 +222,8 @@ class L0Region(Region):
     def steepest(self, g: Tensor, x: Tensor) -> Tensor:
         """The `radius` coordinates with the largest gain, moved to their bound."""
         room = projections.room(g, x, self.low, self.high)
-        rank = (g.abs() * room).flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).reshape(g.shape)
-        return torch.where(rank < expand(self.radius.to(g), g), g.sign() * room, 0)
+        chosen = projections.first((g.abs() * room).flatten(1), self.radius.to(g)).reshape(g.shape)
+        return torch.where(chosen, g.sign() * room, 0)
 
     def sample(self, draw: Draw) -> Tensor:
         """`radius` random coordinates at uniform values."""

@@ -27,19 +27,25 @@ TITLES = {"foolbox": "Foolbox", "torchattacks": "torchattacks", "art": "ART"}
 
 
 class Asked(nn.Module):
-    """A frozen copy of the network with its normalization inside, which counts the rows it is asked."""
+    """A frozen copy of the network with its normalization inside, which counts the rows it is asked about."""
 
     def __init__(self, ask: Normalized):
         super().__init__()
         self.net = copy.deepcopy(ask.net)
         self.ask = dataclasses.replace(ask, net=self.net)
-        self.rows = 0
+        self.rows, self.gradients = 0, 0
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
         self.rows += len(x)
-        return self.ask(x)
+        scores = self.ask(x)
+        if scores.requires_grad:
+            scores.register_hook(lambda _: self._followed(len(x)))  # type: ignore[no-untyped-call]
+        return scores
+
+    def _followed(self, rows: int) -> None:
+        self.gradients += rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -182,6 +188,10 @@ _FOOLBOX: dict[tuple[str, float], tuple[str, Options]] = {
         )
         for p in (2.0, math.inf)
     },
+    **{
+        ("BrendelBethge", p): (f"{name}BrendelBethgeAttack", lambda a, v: {"steps": a.steps, "overshoot": a.overshoot})
+        for p, name in ((math.inf, "Linfinity"), (2.0, "L2"), (1.0, "L1"))
+    },
     ("Ddn", 2.0): ("DDNAttack", lambda a, v: {"steps": a.steps}),
     ("CarliniWagner", 2.0): (
         "L2CarliniWagnerAttack",
@@ -233,6 +243,8 @@ def _torchattacks(module: Any, attack: Attack, seen: Victim) -> Peer | None:
     elif kind == "Square" and norm in ("Linf", "L2"):
         options = {"norm": norm, "eps": seen.radius, "n_queries": a.steps, "n_restarts": a.restarts, "seed": seen.seed}
         found = ("Square", options)
+    elif kind == "DeepFool" and norm == "L2":
+        found = ("DeepFool", {"steps": a.steps, "overshoot": a.overshoot})
     if found is None or seen.bounds != (0.0, 1.0):
         return None
     made = getattr(module, found[0])(seen.net, **found[1])
@@ -277,6 +289,16 @@ _ART: dict[str, tuple[str, tuple[float, ...], Options]] = {
         "CarliniL2Method",
         (2.0,),
         lambda a, v: {"binary_search_steps": a.searches, "max_iter": a.steps, "batch_size": len(v.x)},
+    ),
+    "Ead": (
+        "ElasticNet",
+        (1.0,),
+        lambda a, v: {
+            "binary_search_steps": a.searches,
+            "max_iter": a.steps,
+            "decision_rule": "L1",
+            "batch_size": len(v.x),
+        },
     ),
     "NewtonFool": ("NewtonFool", (2.0,), lambda a, v: {"max_iter": a.steps, "batch_size": len(v.x)}),
     "HopSkipJump": (
