@@ -138,9 +138,8 @@ def harden(
         made = _trained(learner_of(choice.recipe, of, under), start, train, seed, watch)
         plan = functools.partial(audit, data=test, threat=under, suite=suite, seed=seed, limit=limit, command=command)
         before, after = (audited(plan, m, out / name, told) for name, m in ((BEFORE, start), (AFTER, made)))
-    compared, found = compare([before, after]), after.summary.findings
-    samples = stacked({BEFORE: before.samples, AFTER: after.samples})
-    return Hardened(_inside(made), made, choice, before.path, after.path, compared, watch.seconds, found, samples)
+    found = (watch.seconds, after.summary.findings, stacked({BEFORE: before.samples, AFTER: after.samples}))
+    return Hardened(_inside(made), made, choice, before.path, after.path, compare([before, after]), *found)
 
 
 @contextlib.contextmanager
