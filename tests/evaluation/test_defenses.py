@@ -665,6 +665,13 @@ def test_cars_and_guards_look_at_the_worst_threat():
     assert "[broad/other-threats]" in told["security"]
 
 
+def test_accuracy_lost_is_weighed_against_robustness_gained():
+    """15 points lost on clean inputs, 40 gained on attacked ones: even where 15 of 55 are attacked."""
+    text = advise((NONE, row("dear", 300, 200)), "linf:1/10")[1].text
+    assert "right more often than no defense where over 27% of the inputs are attacked [dear/run]." in text
+    assert "are attacked" not in advise((NONE, row("free", 360, 200)), "linf:1/10")[1].text
+
+
 def test_a_gap_between_attackers_is_a_warning():
     found = advise((NONE, row("shown", 360, 200, oblivious=340)), "linf:1/10")
     told = {each.reader: each.text for each in found}
