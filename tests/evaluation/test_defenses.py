@@ -668,7 +668,7 @@ def test_cars_and_guards_look_at_the_worst_threat():
 def test_accuracy_lost_is_weighed_against_robustness_gained():
     """15 points lost on clean inputs, 40 gained on attacked ones: even where 15 of 55 are attacked."""
     text = advise((NONE, row("dear", 300, 200)), "linf:1/10")[1].text
-    assert "right more often than no defense where over 27% of the inputs are attacked [dear/run]." in text
+    assert "right more often than no defense where over 27% of inputs are attacked [dear/run]." in text
     assert "are attacked" not in advise((NONE, row("free", 360, 200)), "linf:1/10")[1].text
 
 

@@ -190,9 +190,7 @@ def _balance(row: Row) -> str:
     if lost is None or gained is None or not loses(row):
         return ""
     share = -lost.difference / (gained.difference - lost.difference)
-    return (
-        f"In all it is right more often than no defense where over {share:.0%} of the inputs are attacked [{row.run}]. "
-    )
+    return f"In all it is right more often than no defense where over {share:.0%} of inputs are attacked [{row.run}]. "
 
 
 def _beyond(row: Row) -> str:
