@@ -365,7 +365,7 @@ def test_the_copy_of_an_ensemble_is_used(monkeypatch):
 
     monkeypatch.setattr(module._Together, "__call__", counted)
     x = inputs()
-    out = run(hf.attacks.Pgd(steps=3), model, x, model.predict(x), "linf:0.03")
+    out = run(hf.attacks.Pgd(steps=6), model, x, model.predict(x), "linf:0.03")
     assert len(asked) > 3
     assert set(out.status) <= {"broken", "unbroken"}
 
