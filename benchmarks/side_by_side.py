@@ -6,6 +6,7 @@
 
 Both kinds take turns. Without `--model` a small undefended network is trained first. Passes are rows sent forward and
 rows sent backward; survivors cost the same either way, and a row that breaks on a later way has paid for the others.
+The last two lines are the stages of `standard` and of `frugal`, one after the other on what is left.
 """
 
 import argparse
@@ -25,13 +26,15 @@ import holdfast as hf
 from holdfast import attacks
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.evasion import apgd, fab_t, local_search
+from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.outcome import Outcome
 from holdfast.attacks.probe import Probe
 from holdfast.attacks.run import run
 from holdfast.attacks.side_by_side import Start
-from holdfast.evaluation.suites import describe
+from holdfast.evaluation.suites import describe, resolve
 from holdfast.learning.train import Train
 from holdfast.models.files import load_model
+from holdfast.threats.literals import parse
 
 ATTACKS: tuple[Attack, ...] = (
     attacks.Apgd(loss="dlr", targets=9),
@@ -60,6 +63,13 @@ def passes(out: Outcome) -> int:
     return int(out.queries.sum() + out.gradients.sum())
 
 
+def lines(threat: str) -> list[tuple[str, Attack]]:
+    """Single attacks, and the stages of suites as one attack, by name."""
+    single = [(describe(attack), attack) for attack in ATTACKS]
+    suites = [(name, FirstOf(resolve(name).serving(parse(threat)).attacks)) for name in ("standard", "frugal")]
+    return [*single, *suites]
+
+
 def main() -> None:
     """A line for each attack and threat."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,7 +87,7 @@ def main() -> None:
     table = Table("attack", "threat", "broken", "unbroken", "passes in turn", "side by side", "seconds in turn", "side")
     table.add_column("ratio")
     for threat in options.threats:
-        for attack in ATTACKS:
+        for name, attack in lines(threat):
             found: dict[bool, Outcome] = {}
             spent: dict[bool, list[float]] = {True: [], False: []}
             for _ in range(options.turns):
@@ -87,11 +97,11 @@ def main() -> None:
                         found[turn] = run(attack, model, part.x, part.y, threat)
                         spent[turn].append(time.process_time() - began)
             if found[True].status != found[False].status:
-                raise SystemExit(f"{describe(attack)}: a status differs")
+                raise SystemExit(f"{name}: a status differs")
             seconds = [statistics.median(spent[turn]) for turn in (True, False)]
             counts = [found[True].status.count(word) for word in ("broken", "unbroken")]
             table.add_row(
-                describe(attack),
+                name,
                 threat,
                 *map(str, counts),
                 *(f"{passes(found[turn]):,}" for turn in (True, False)),

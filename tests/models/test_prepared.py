@@ -9,8 +9,9 @@ from torch import nn
 
 import holdfast as hf
 from cases.evasion import CASES
+from holdfast.attacks import run as driver
 from holdfast.attacks.outcome import BOOKS
-from holdfast.attacks.run import run
+from holdfast.attacks.run import FEW, run
 from holdfast.models import prepared as module
 from holdfast.models.model import Swift
 from holdfast.models.networks import build
@@ -368,6 +369,15 @@ def test_the_copy_of_an_ensemble_is_used(monkeypatch):
     out = run(hf.attacks.Pgd(steps=6), model, x, model.predict(x), "linf:0.03")
     assert len(asked) > 3
     assert set(out.status) <= {"broken", "unbroken"}
+
+
+@pytest.mark.parametrize(("steps", "copies"), [(FEW, 0), (FEW + 1, 1)])
+def test_few_passes_are_not_worth_a_copy(steps, copies, monkeypatch):
+    made = []
+    monkeypatch.setattr(driver, "prepared", lambda model, x: made.append(len(x)) or prepared(model, x))
+    model, x = wrapped(trained("cnn", width=4)), inputs()
+    run(hf.attacks.Pgd(steps=steps), model, x, model.predict(x), "linf:0.03")
+    assert len(made) == copies
 
 
 @pytest.mark.parametrize("vote", ["probabilities", "labels"])
