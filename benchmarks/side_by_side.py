@@ -1,4 +1,4 @@
-"""What ways side by side cost and save, beside ways one after the other: passes and processor seconds of one thread.
+"""What ways and starts side by side cost and save, beside one after the other: passes, processor seconds of a thread.
 
     HOLDFAST_DATA=... .venv/bin/python benchmarks/side_by_side.py                                       # undefended
     HOLDFAST_DATA=... .venv/bin/python benchmarks/side_by_side.py --model runs/frugal/usps-cnn.safetensors \
@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from unittest import mock
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 import holdfast as hf
 from holdfast import attacks
+from holdfast.attacks import repeat
 from holdfast.attacks.attack import Attack
-from holdfast.attacks.evasion import apgd, fab_t, local_search
+from holdfast.attacks.evasion import apgd, fab_t, local_search, square
 from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.outcome import Outcome
 from holdfast.attacks.probe import Probe
@@ -41,6 +40,9 @@ ATTACKS: tuple[Attack, ...] = (
     attacks.FabT(),
     attacks.FabT(steps=60, hope=1.3),
     attacks.LocalSearch(),
+    attacks.Apgd(restarts=5),
+    attacks.Square(steps=500, restarts=5),
+    attacks.Repeat(attacks.Pgd(), 10),
 )
 
 
@@ -50,11 +52,19 @@ def in_turn(probe: Probe, order: Tensor, start: Start | None = None) -> Iterator
         yield probe, way, probe.x0 if start is None else start()
 
 
+def starts_in_turn(probe: Probe, count: int) -> Iterator[tuple[int, Probe]]:
+    """All rows take one start before the next one begins."""
+    for turn in probe.restarts(count):
+        yield turn, probe
+
+
 def one_after_the_other() -> contextlib.ExitStack:
-    """A context in which the attacks take their ways so."""
+    """A context in which the attacks take their ways and starts so."""
     stack = contextlib.ExitStack()
     for module in (apgd, fab_t, local_search):
         stack.enter_context(mock.patch.object(module, "side_by_side", in_turn))
+    for module in (apgd, fab_t, square, repeat):
+        stack.enter_context(mock.patch.object(module, "starts", starts_in_turn))
     return stack
 
 
@@ -84,8 +94,20 @@ def main() -> None:
     part = data.test.sample(options.samples, 0)
     plain = Train(network="cnn", width=8, epochs=3, rate=0.05, smoothing=0.0)
     model = load_model(options.model) if options.model else plain.fit(data.train.sample(4_000, 0), 0)
-    table = Table("attack", "threat", "broken", "unbroken", "passes in turn", "side by side", "seconds in turn", "side")
-    table.add_column("ratio")
+    line = "{:70}  {:10}  {:>6}  {:>8}  {:>14}  {:>12}  {:>15}  {:>12}  {:>5}".format
+    print(
+        line(
+            "attack",
+            "threat",
+            "broken",
+            "unbroken",
+            "passes in turn",
+            "side by side",
+            "seconds in turn",
+            "side by side",
+            "ratio",
+        )
+    )
     for threat in options.threats:
         for name, attack in lines(threat):
             found: dict[bool, Outcome] = {}
@@ -100,15 +122,9 @@ def main() -> None:
                 raise SystemExit(f"{name}: a status differs")
             seconds = [statistics.median(spent[turn]) for turn in (True, False)]
             counts = [found[True].status.count(word) for word in ("broken", "unbroken")]
-            table.add_row(
-                name,
-                threat,
-                *map(str, counts),
-                *(f"{passes(found[turn]):,}" for turn in (True, False)),
-                *(f"{each:.1f}" for each in seconds),
-                f"{seconds[1] / seconds[0]:.2f}",
-            )
-    Console(width=140).print(table)
+            asked = [f"{passes(found[turn]):,}" for turn in (True, False)]
+            spared = f"{seconds[1] / seconds[0]:.2f}"
+            print(line(name, threat, *counts, *asked, *(f"{each:.1f}" for each in seconds), spared), flush=True)
 
 
 if __name__ == "__main__":

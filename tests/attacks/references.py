@@ -82,9 +82,9 @@ def recorder():
     class Recorder(Probe):
         owner = None  # of clones, the rows that they stand for
 
-        def clones(self, rows, ways):
-            part = super().clones(rows, ways)
-            part.owner = rows.repeat_interleave(ways)
+        def clones(self, rows, ways, *args):
+            part = super().clones(rows, ways, *args)
+            part.owner = (rows if self.owner is None else self.owner[rows]).repeat_interleave(ways)
             return part
 
         def slope(self, x, *args, only=None, **named):

@@ -93,15 +93,21 @@ def adam(row, attack, c, reach):
 def fab_t(row, attack):
     """Croce and Hein 2020, Algorithm 1, one class after the other as in AutoAttack, false position at the end.
 
-    The starts toward all classes but the first are drawn before any of them is walked to.
+    Later starts are drawn with what is known after the first one, or after their own first class.
     """
-    ways, name = row.ways()[: attack.targets], row.draw.name
+    ways, name = row.ways()[: attack.targets], row.draw.names[0]
     for restart in range(attack.restarts):
         row.draw.restart(f"{name}/{restart}")
+        if restart == 1:
+            known = row.nearest, row.distance
+        if restart:
+            best, (row.nearest, row.distance) = (row.nearest, row.distance), known
         for some in (ways[:1], ways[1:]):
             for t, x in [(t, begin(row) if restart else row.x0) for t in some]:
                 linearize(row, attack, t, x)
         draw_in(row, attack)
+        if restart and best[1] < row.distance:
+            row.nearest, row.distance = best
 
 
 def begin(row):

@@ -14,7 +14,7 @@ def square(row, attack):
     image = row.x0.reshape((1,) * (3 - row.x0.ndim) + row.x0.shape)
     channels, height, width = image.shape
     low, high = row.low.reshape(image.shape), row.high.reshape(image.shape)
-    name, corners = row.draw.name, row.p == math.inf
+    name, corners = row.draw.names[0], row.p == math.inf
     for restart in range(attack.restarts):
         row.draw.restart(f"{name}/{restart}")
         if corners:

@@ -6,15 +6,20 @@ import pytest
 import torch
 
 import holdfast as hf
+from holdfast.attacks import repeat
 from holdfast.attacks.eot import Eot
-from holdfast.attacks.evasion import apgd, local_search
+from holdfast.attacks.evasion import apgd, local_search, square
 from holdfast.attacks.evasion.apgd import Apgd
 from holdfast.attacks.evasion.fab_t import FabT
 from holdfast.attacks.evasion.local_search import LocalSearch
+from holdfast.attacks.evasion.noise import Noise
+from holdfast.attacks.evasion.square import Square
+from holdfast.attacks.first_of import FirstOf
 from holdfast.attacks.outcome import TENSORS
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.repeat import Repeat
 from holdfast.attacks.run import run
-from holdfast.attacks.side_by_side import side_by_side
+from holdfast.attacks.side_by_side import side_by_side, starts
 from holdfast.geometry.draw import Draw
 from holdfast.models.files import load_model
 from holdfast.models.model import Swift
@@ -31,6 +36,9 @@ ATTACKS = [
     (FabT(steps=8, targets=4, restarts=2), "l1:1.5"),
     (LocalSearch(steps=8, rounds=3, short=4, hope=2.0), "linf:0.13"),
     (LocalSearch(steps=8, rounds=2, short=4, hope=0.3), "l2:0.6"),
+    (Apgd(steps=2, restarts=7), "l2:0.6"),
+    (Square(steps=20, restarts=11), "l2:1"),
+    (Repeat(FirstOf((Noise(samples=3), Apgd(steps=3, targets=3, restarts=3))), 4), "linf:0.12"),
 ]
 ROWS = torch.tensor([2, 5, 6, 9, 15, 16, 21, 26, 34, 37, 60])  # of 64 digits some that break on a later way, and others
 met = pytest.mark.parametrize(("attack", "threat"), ATTACKS, ids=str)
@@ -46,6 +54,12 @@ def one_after_the_other(probe, order, start=None):
     """What the attacks did before: all rows climb one way before the next one begins."""
     for way in order.T:
         yield probe, way, probe.x0 if start is None else start()
+
+
+def one_start_after_the_other(probe, count):
+    """All rows take one start before the next one begins."""
+    for turn in probe.restarts(count):
+        yield turn, probe
 
 
 def walked(attack, probe):
@@ -65,8 +79,10 @@ def attacked(attack, *args, ids=ROWS, **named):
 
 
 def in_turn(attack, *args, **named):
-    """The same with the ways one after the other."""
+    """The same with ways and starts one after the other."""
     with pytest.MonkeyPatch.context() as patch:
+        for module in (apgd, square, repeat):
+            patch.setattr(module, "starts", one_start_after_the_other)
         patch.setattr(apgd, "side_by_side", one_after_the_other)
         patch.setattr(local_search, "side_by_side", one_after_the_other)
         patch.setattr(FabT, "search", walked)
@@ -136,21 +152,22 @@ def test_every_row_that_goes_through_the_model_is_counted(attack, threat):
 @met
 def test_a_query_budget_is_spent_one_way_after_the_other(attack, threat):
     model, x, y = digits()
-    ours, theirs = (f(attack, model, x, y, f"{threat},queries=31") for f in (attacked, in_turn))
+    ours, theirs = (f(attack, model, x, y, f"{threat},queries=19") for f in (attacked, in_turn))
     assert ours.status == theirs.status
     assert same(ours, theirs, slice(None))
-    assert ours.queries.max() == 31
+    assert ours.queries.max() == 19
 
 
 def test_parts_are_as_full_as_the_batch_allows():
     """A few rows fill a batch with their ways; many rows go in parts; a row's ways are never parted."""
     model, x, y = digits()
     x, y = x[-6:], y[-6:]  # all of them are right
-    for batch, most in ((100, [48]), (12, [8] * 6), (20, [16] * 3), (1, [8] * 6)):
+    for batch, most in ((100, [48]), (12, [8] * 6), (20, [16] * 3), (5, []), (1, [])):
         passed = []
         asked = torch_model(lambda z, seen=passed: seen.append(len(z)) or model.module(z), 10, model.space)
         run(Apgd(steps=1, targets=9), asked, x, y, Linf(1e-6), batch=batch)
         assert [n for n in passed if n > 6] == [n for n in most for _ in range(2)]  # a step and a last look
+        assert max(passed) <= batch, "one row's ways go through the model in turn where the batch has no room for them"
 
 
 def probe(stop=True, **named):
@@ -210,8 +227,8 @@ def test_flat_and_broken_slopes_of_all_clones_add_up():
 
 def test_the_body_draws_no_numbers():
     for part, _, _ in side_by_side(probe(), ORDER):
-        with pytest.raises(RuntimeError):
-            part.x0 + part.draw.uniform(3)
+        with pytest.raises(IndexError):
+            part.draw.uniform(3)
 
 
 def test_a_row_that_has_left_costs_nothing_and_draws_nothing():
@@ -309,3 +326,42 @@ def test_answers_of_the_originals_are_handed_over():
     assert torch.equal(part.last.scores, p.last.scores[[1, 1]])
     assert torch.equal(part.clean, p.clean[[1, 1]])
     assert part.queries.tolist() == [0, 0]
+
+
+def test_later_starts_share_parts_and_begin_with_what_was_known_after_the_first():
+    """Eight later starts abreast, one row's at a time where there is no room for more; each draws its own numbers."""
+    p, seen = probe(stop=False), []
+    for turn, part in starts(p, 10):
+        rows, turns = ([0, 1], [turn]) if len(part.alive) == 2 else ([len(seen) - 1], range(turn, turn + 8))
+        alone_ = [Draw(0, f"ways/{r}", [i], p.x0).uniform(3)[0] for i in rows for r in turns]
+        assert torch.equal(part.draw.uniform(3), torch.stack(alone_))
+        seen.append((turn, len(part.alive), set(part.distance.tolist())))
+        part.margin(torch.tensor([0.9 - 0.02 * turn, 0.0, 0.0], dtype=torch.float64).expand(len(part.alive), 3))
+    assert seen == [(0, 2, {torch.inf}), (1, 8, {0.9}), (1, 8, {0.9}), (9, 2, {0.9})]
+    assert p.queries.tolist() == [10, 10]
+    assert p.distance.tolist() == [0.9 - 0.02 * 9] * 2
+    assert p.draw.names == ["ways"] * 2
+
+
+def test_what_ended_by_the_success_of_a_clone_is_not_resumed():
+    p = probe()
+    for turn, part in starts(p, 3):
+        part.finish(part.alive)
+        part.resume(torch.ones_like(part.alive))
+        assert part.alive.all()
+        if turn:
+            part.margin(torch.tensor([[0.6, 0.0, 0.0]] + [[0.1, 0.0, 0.0]] * 3, dtype=torch.float64))
+            part.resume(torch.ones_like(part.alive))
+            assert part.alive.tolist() == [False, False, True, True]
+    assert p.alive.tolist() == [False, True]
+
+
+def test_a_later_start_that_finds_less_takes_nothing_away():
+    """Eight starts share what the first one knew, the ninth does too: the books keep the best of all."""
+    p = probe(stop=False)
+    for turn, part in starts(p, 10):
+        reach = 0.95 if turn == 0 else 0.6 if turn == 1 else 0.7
+        part.margin(torch.tensor([reach, 0.0, 0.0], dtype=torch.float64).expand(len(part.alive), 3))
+    assert p.distance.tolist() == [0.6, 0.6]
+    assert p.lowest.tolist() == pytest.approx([0.5 - 0.95] * 2)
+    assert p.strongest.tolist() == [[0.95, 0.0, 0.0]] * 2

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.losses import log_odds
-from holdfast.attacks.probe import Jacobian, Loss, Probe, Slope
+from holdfast.attacks.passes import Jacobian, Slope
+from holdfast.attacks.probe import Loss, Probe
 from holdfast.attacks.wrapper import Wrapper
 from holdfast.core.params import Count
 from holdfast.threats.tables.spread import Spread
@@ -54,9 +55,9 @@ class _Averaged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
-    def clones(self, rows: Tensor, ways: int) -> "_Averaged":
+    def clones(self, *args: Any, **named: Any) -> "_Averaged":
         """Clones whose gradients are means."""
-        return _Averaged(self._probe.clones(rows, ways), self._samples)
+        return _Averaged(self._probe.clones(*args, **named), self._samples)
 
     def slope(self, x: Tensor, loss: Loss = log_odds, only: Tensor | None = None, wide: Spread | None = None) -> Slope:
         """The mean of several passes."""

@@ -4,6 +4,7 @@ import dataclasses
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import starts
 from holdfast.attacks.wrapper import Wrapper
 from holdfast.core.params import Count
 
@@ -35,7 +36,7 @@ class Repeat(Wrapper):
 
     def search(self, probe: Probe) -> None:
         """Run `times` times."""
-        start = probe.alive.clone()
-        for _ in probe.restarts(self.times):
-            self.attack.search(probe)
-            probe.resume(start)
+        for _, part in starts(probe, self.times):
+            able = part.alive.clone()
+            self.attack.search(part)
+            part.resume(able)

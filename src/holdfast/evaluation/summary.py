@@ -20,7 +20,7 @@ from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
 SCHEMA_VERSION = "1.9.0"
-RESULT_VERSION = 7  # goes up when the same audit would give other numbers
+RESULT_VERSION = 8  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
 NORMS = ("linf", "l2", "l1", "l0")

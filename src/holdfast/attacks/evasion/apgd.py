@@ -13,7 +13,7 @@ from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.halving import Halving
 from holdfast.attacks.probe import Loss, Probe
-from holdfast.attacks.side_by_side import side_by_side
+from holdfast.attacks.side_by_side import side_by_side, starts
 from holdfast.core.params import Count, Fraction, Natural, Share
 from holdfast.geometry.projections import room
 from holdfast.geometry.rows import expand, norm, pick, unit
@@ -45,12 +45,12 @@ class Apgd(Attack):
     exact, so that no length is lost to clipping; in L1 coordinates at a bound do not count among the steepest, and
     number and step are adapted at every step, where the reference code waits for 4 % of a ball's steps.
 
-    Most rows that break do so toward their first target, so that one is climbed first; the others then share full
-    batches (`side_by_side`), and a row ends at the first step at which one of them succeeds. The reference code climbs
-    one after the other: the same climbs with the same result.
+    Most rows that break do so from their first start toward their first target, so that one is climbed first; the
+    others then share full batches (`side_by_side`), as do later starts, and a row ends at the first step at which one
+    of them succeeds. The reference code climbs one after the other: the same climbs with the same result.
 
     Cost: `steps` forward and backward passes and one more forward pass for each start and target; a row that breaks on
-    a later target has paid for as many steps toward all others but the first.
+    a later target or start has paid for as many steps of those beside it.
 
     Args:
         steps: Forward and backward passes for each start and target.
@@ -75,15 +75,16 @@ class Apgd(Attack):
         """Climb each aim from each start."""
         whole, single = (losses.log_odds, losses.log_odds_of) if self.loss == "ce" else (losses.dlr, losses.dlr_of)
         sparse = probe.region.p == 1
-        ball, climb = (self._balls(probe.region)[0], self._climb_sparsely) if sparse else (probe.region, self._climb)
-        order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
-        start = functools.partial(ball.sample, probe.draw)
-        for _ in probe.restarts(self.restarts):
+        climb = self._climb_sparsely if sparse else self._climb
+        for _, part in starts(probe, self.restarts):
+            ball = self._balls(part.region)[0] if sparse else part.region
+            start = functools.partial(ball.sample, part.draw)
+            order = part.clean.argsort(dim=1, stable=True)[:, : self.targets]
             if not self.targets:
-                climb(probe, whole, start())
+                climb(part, whole, start())
             for ways in (order[:, :1], order[:, 1:]):
-                for part, way, x in side_by_side(probe, ways, start):
-                    climb(part, single(way), x)
+                for clones, way, x in side_by_side(part, ways, start):
+                    climb(clones, single(way), x)
 
     def _climb(self, probe: Probe, aim: Loss, x: Tensor) -> None:
         region, before = probe.region, x

@@ -9,6 +9,7 @@ from torch import Tensor
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.halving import Halving
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import starts
 from holdfast.core.params import Count, Fraction, Share
 from holdfast.geometry.rows import expand, put
 from holdfast.threats.tables.climbing import ahead
@@ -67,10 +68,9 @@ class Capgd(Attack):
 
     def search(self, probe: Probe) -> None:
         """Climb from each start."""
-        region = table(probe.limit)
-        pool = Genomes(region)
-        for i in probe.restarts(self.restarts):
-            self._climb(probe, pool, region.sample(probe.draw) if i else probe.x0)
+        for turn, part in starts(probe, self.restarts):
+            region = table(part.limit)
+            self._climb(part, Genomes(region), region.sample(part.draw) if turn else part.x0)
 
     def _climb(self, probe: Probe, pool: Genomes, x: Tensor) -> None:
         m, spread = torch.zeros((), dtype=x.dtype), probe.spread

@@ -11,7 +11,7 @@ from torch import Tensor
 from holdfast.attacks import losses
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
-from holdfast.attacks.side_by_side import Start, side_by_side
+from holdfast.attacks.side_by_side import Start, side_by_side, starts
 from holdfast.core.params import Count, Fraction, Natural, Positive, PositiveShare, Range
 from holdfast.geometry.rows import dot, expand, norm, pick, unit
 
@@ -68,15 +68,15 @@ class FabT(Attack):
 
     def search(self, probe: Probe) -> None:
         """From each start toward each way, then from the nearest success toward the input."""
-        order = probe.clean.argsort(dim=1, stable=True)[:, : self.targets]
-        for restart in probe.restarts(self.restarts):
-            start = functools.partial(self._start, probe) if restart else None
-            self._toward(probe, order[:, :1], start)
+        for turn, part in starts(probe, self.restarts):
+            order = part.clean.argsort(dim=1, stable=True)[:, : self.targets]
+            start = functools.partial(self._start, part) if turn else None
+            self._toward(part, order[:, :1], start)
             if self.hope is None:
-                self._toward(probe, order[:, 1:], start)
+                self._toward(part, order[:, 1:], start)
             else:
-                self._with_hope(probe, order[:, 1:], start, self.hope)
-            self._draw_in(probe)
+                self._with_hope(part, order[:, 1:], start, self.hope)
+            self._draw_in(part)
 
     def _toward(self, probe: Probe, ways: Tensor, start: Start | None) -> None:
         for part, way, x in side_by_side(probe, ways, start):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import starts
 from holdfast.core.params import Count
 from holdfast.geometry.rows import pick
 
@@ -36,13 +37,12 @@ class Pointwise(Attack):
 
     def search(self, probe: Probe) -> None:
         """Find a start and take back what can be taken back."""
-        able = probe.alive.clone()
-        for _ in probe.restarts(self.restarts):
-            x, found = self._start(probe)
-            able &= found
-            probe.finish(~found)
-            self._thin(probe, x)
-            probe.resume(able)
+        for _, part in starts(probe, self.restarts):
+            able = part.alive.clone()
+            x, found = self._start(part)
+            part.finish(~found)
+            self._thin(part, x)
+            part.resume(able & found)
 
     def _thin(self, probe: Probe, x: Tensor) -> None:
         """Take back what can be taken back, in one random order after another."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.probe import Probe
+from holdfast.attacks.side_by_side import starts
 from holdfast.core.params import Count, Positive, PositiveShare
 from holdfast.geometry import projections
 from holdfast.geometry.draw import Draw
@@ -65,26 +66,29 @@ class Square(Attack):
 
     def search(self, probe: Probe) -> None:
         """Propose from each start."""
+        for _, part in starts(probe, self.restarts):
+            able = part.alive.clone()
+            self._propose(part)
+            part.resume(able)
+
+    def _propose(self, probe: Probe) -> None:
         region, draw, flat = probe.region, probe.draw, probe.x0.shape
         image = probe.x0.reshape(len(probe.x0), *(1,) * (4 - probe.x0.dim()), *flat[1:])
         shape, radius, corners = image.shape[1:], expand(region.radius.to(image), image), region.p == math.inf
-        start = probe.alive.clone()
-        for _ in probe.restarts(self.restarts):
-            d = radius * stripes(draw, *shape) if corners else FAR * radius * tiles(draw, *shape)
-            x = _full(region, (image + d).reshape(flat))
-            best = probe.margin(x)
-            before, look = probe.clean.amin(1), LOOK
-            for i in probe.steps(self.steps):
-                if self.hope is not None and i == look:
-                    probe.finish(best > self.hope * (before - best))
-                    before, look = best, 2 * look
-                h, w = window(self.area * shrink(i, self.steps), shape[1], shape[2], least=1 if corners else 3)
-                propose = _paint if corners else functools.partial(_shift, p=region.p)
-                trial = _full(region, propose(draw, x.reshape(image.shape), image, radius, h, w).reshape(flat))
-                margin = probe.margin(trial)
-                better = margin < best
-                x, best = pick(better, trial, x), torch.where(better, margin, best)
-            probe.resume(start)
+        d = radius * stripes(draw, *shape) if corners else FAR * radius * tiles(draw, *shape)
+        x = _full(region, (image + d).reshape(flat))
+        best = probe.margin(x)
+        before, look = probe.clean.amin(1), LOOK
+        for i in probe.steps(self.steps):
+            if self.hope is not None and i == look:
+                probe.finish(best > self.hope * (before - best))
+                before, look = best, 2 * look
+            h, w = window(self.area * shrink(i, self.steps), shape[1], shape[2], least=1 if corners else 3)
+            propose = _paint if corners else functools.partial(_shift, p=region.p)
+            trial = _full(region, propose(draw, x.reshape(image.shape), image, radius, h, w).reshape(flat))
+            margin = probe.margin(trial)
+            better = margin < best
+            x, best = pick(better, trial, x), torch.where(better, margin, best)
 
 
 def _full(region: Region, x: Tensor) -> Tensor:
