@@ -1,4 +1,4 @@
-"""Defenses beside ART and OpenCV: the same pictures through both, and the same training steps.
+"""Defenses beside ART, OpenCV and scikit-learn: the same pictures through both, and the same training steps.
 
     make bench-env
     .venv-bench/bin/python benchmarks/defense_peers.py
@@ -11,6 +11,9 @@ AdversarialTrainerMadryPGD trains with), AdversarialTrainerTRADESPyTorch and Adv
 network on digits and notes each batch and the harder inputs that it found; ART's trainer starts from the same weights
 and takes the same batches, harder inputs and rates. Its own inner attack is not asked, for it climbs the cross-entropy
 where TRADES climbs the divergence. What is compared is the weights after each whole training.
+
+`AdversarialRounds` of a logistic regression beside scikit-learn's, learned anew in a plain loop on the rows that ART's
+FastGradientMethod turns: the coefficients after three rounds.
 
 At the end whole trainings of ART's AdversarialTrainerMadryPGD, with its own inner attack, beside ours from the same
 weights: what both withstand of the same attack, paired over samples and seeds.
@@ -230,6 +233,40 @@ def trainings(data: Dataset, test: Dataset, epochs: int, seeds: int) -> None:
     told("AdversarialTraining", "ART's AdversarialTrainerMadryPGD", f"{seeds} seeds, withstand {shares}; ours {found}")
 
 
+def rounds(data: Dataset, count: int) -> None:
+    """Logistic regression in rounds of one-step rows, by ours and by scikit-learn on what ART's attack makes."""
+    from art.attacks.evasion import FastGradientMethod
+    from art.estimators.classification import SklearnClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    made = LogisticRegression(max_iter=10_000, tol=1e-8)
+    recipe = D.AdversarialRounds(
+        of=hf.Fit(estimator=made),
+        threat=hf.Linf(RADIUS),
+        rounds=count,
+        attack=hf.attacks.Pgd(steps=1, step=1.0, random_start=False),
+        samples=len(data),
+    )
+    net = source_of(recipe.fit(data, 0)).origin
+    given, right = data.x.flatten(1).double().numpy(), data.y.numpy()
+    x, y, added = given, right, []
+    theirs = copy.deepcopy(made).fit(x, y)
+    for _ in range(count):
+        attack = FastGradientMethod(SklearnClassifier(theirs, clip_values=(0.0, 1.0)), eps=RADIUS)
+        harder = attack.generate(given.astype(np.float32), np.eye(data.n_classes)[right])
+        won = (theirs.predict(given) == right) & (theirs.predict(harder) != right)
+        added.append(int(won.sum()))
+        x, y = np.concatenate([x, harder[won]]), np.concatenate([y, right[won]])
+        theirs = copy.deepcopy(made).fit(x, y)
+    apart, size = np.abs(net.coef_ - theirs.coef_).max(), np.abs(theirs.coef_).max()
+    plain = np.abs(copy.deepcopy(made).fit(given, right).coef_ - theirs.coef_).max()
+    told(
+        "AdversarialRounds",
+        "scikit-learn on rows of ART's FastGradientMethod",
+        f"{added} rows added, coefficients up to {size:.2f}, moved up to {plain:.2f}, apart at most {apart:.1e}",
+    )
+
+
 def main(given: argparse.Namespace) -> None:
     """All rows."""
     logging.disable(logging.WARNING)
@@ -237,6 +274,7 @@ def main(given: argparse.Namespace) -> None:
     digits = hf.data.load("digits")
     data, test = digits.train.sample(given.images, 0), digits.test.sample(given.test, 0)
     pictures(test.x)
+    rounds(data, 3)
     steps(data, given.epochs)
     trainings(data, test, given.epochs, given.seeds)
 

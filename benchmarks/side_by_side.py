@@ -45,6 +45,8 @@ ATTACKS: tuple[Attack, ...] = (
     attacks.Repeat(attacks.Pgd(), 10),
 )
 
+LAST = ("side by side", "ratio")
+
 
 def in_turn(probe: Probe, order: Tensor, start: Start | None = None) -> Iterator[tuple[Probe, Tensor, Tensor]]:
     """All rows climb one way before the next one begins."""
@@ -95,19 +97,7 @@ def main() -> None:
     plain = Train(network="cnn", width=8, epochs=3, rate=0.05, smoothing=0.0)
     model = load_model(options.model) if options.model else plain.fit(data.train.sample(4_000, 0), 0)
     line = "{:70}  {:10}  {:>6}  {:>8}  {:>14}  {:>12}  {:>15}  {:>12}  {:>5}".format
-    print(
-        line(
-            "attack",
-            "threat",
-            "broken",
-            "unbroken",
-            "passes in turn",
-            "side by side",
-            "seconds in turn",
-            "side by side",
-            "ratio",
-        )
-    )
+    print(line("attack", "threat", "broken", "unbroken", "passes in turn", "side by side", "seconds in turn", *LAST))
     for threat in options.threats:
         for name, attack in lines(threat):
             found: dict[bool, Outcome] = {}

@@ -14,9 +14,10 @@ class Repeat(Wrapper):
     """Run an attack again with other random numbers on the rows it has not broken.
 
     A row that the attack gave up is tried again; the nearest success and the strongest point of all tries count. Try r
-    draws the same numbers whatever their count. An attack without random numbers gains nothing.
+    draws the same numbers whatever their count. An attack without random numbers gains nothing. The first try goes
+    alone, later ones eight side by side in full batches, but under a query budget one after the other.
 
-    Cost: at most `times` times that of the attack.
+    Cost: at most `times` times that of the attack; a row that breaks in a later try has paid for those beside it.
 
     Args:
         attack: What to repeat.

@@ -48,7 +48,7 @@ class Capgd(Attack):
 
     Args:
         steps: Forward and backward passes for each start.
-        restarts: Starts.
+        restarts: Starts, those after the first side by side.
         momentum: Share of the last direction kept.
         rising: Share of the steps between checkpoints that must raise the loss, or the step halves.
     """

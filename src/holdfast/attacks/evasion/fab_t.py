@@ -29,13 +29,14 @@ class FabT(Attack):
     linearization at x is zero. Each way is taken on its own, as in AutoAttack; so a step needs one gradient, not one
     for each class. The way of smallest margin at the input comes first, the others then share full batches
     (`side_by_side`). An iterate that reached the goal is pulled back toward the input and linearized there. The first
-    start is the input, the others lie halfway to the radius, or to the nearest success if that is nearer: the nearest
-    before the first way, and after it for all others. After each start the nearest success is drawn toward the input
-    by false position; the paper does so too, AutoAttack does not.
+    start is the input; the others go side by side (`starts`) and lie halfway to the radius, or to the nearest success
+    if that is nearer: what the first start found, and for all ways but the first what this start has found since.
+    After each start the nearest success is drawn toward the input by false position; the paper does so too, AutoAttack
+    does not.
 
     Cost: for each start and target, `steps` forward and backward passes and `steps` + 1 forward passes, from the input
     one less; for each start `secants` + 1 forward passes. A row that breaks on a later target has paid for as many
-    steps toward all others but the first.
+    steps toward all others but the first, and from the starts beside it.
 
     Args:
         steps: Linearizations for each start and target.

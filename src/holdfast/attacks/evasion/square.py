@@ -43,7 +43,7 @@ class Square(Attack):
 
     Args:
         steps: Proposals for each start.
-        restarts: Starting points tried.
+        restarts: Starting points tried, those after the first side by side.
         area: Share of the image the first windows cover.
         hope: Not in the paper. A row goes on after 100, 200, 400, ... proposals only while its margin is at most `hope`
             times what fell since the look before. Progress slows down about as the logarithm does, so this is how many
