@@ -25,7 +25,7 @@ from holdfast.models.files import load_model
 from holdfast.models.source import source_of
 
 HERE = pathlib.Path(__file__).parent
-MODELS = {"mnist": ("mnist/adversarial.safetensors", 0.2), "gtsrb": ("gtsrb/adversarial.safetensors", 8 / 255)}
+MODELS = {"mnist": ("mnist/adversarial.safetensors", 0.2), "gtsrb": ("frugal/gtsrb-preact18.safetensors", 8 / 255)}
 CLASSES = 10  # nine targets
 
 
