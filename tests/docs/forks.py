@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 
 PAGE = pathlib.Path(__file__).with_name("page.py")
 LIBRARIES = """
@@ -50,7 +51,7 @@ def taken_over(asked):
 
 
 def run(name, words, folder, variables):
-    """Be the program: `holdfast`, or a page. A warning is an error in both, as it was for the libraries."""
+    """Be the program: `holdfast`, or a page, in which a warning is an error as it was for the libraries."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -59,6 +60,7 @@ def run(name, words, folder, variables):
     if name == "page":
         runpy.run_path(str(PAGE), run_name="__main__")
         return 0
+    warnings.simplefilter("default")
     return importlib.import_module("holdfast.cli.main").main()
 
 
