@@ -74,7 +74,7 @@ def test_05_statuses_agree_on_a_float_network(case):
 
 @every
 def test_05_answers_for_dead_rows_are_never_used(case):
-    model, x, y = setting(n=16 if FULL else 8)
+    model, x, y = setting()
     model = alone(model)
     for queries in (None, 60):
         threat = dataclasses.replace(case.bounded, queries=queries)
