@@ -51,8 +51,8 @@ stubs: $(STAMP) ## write the .pyi files of the lazy names
 docs: $(STAMP) ## the documentation in docs/_build/html, a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
-laws: $(STAMP) ## every attack under every law, the full product
-	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'slow or not slow' tests/laws tests/models/test_prepared.py
+laws: $(STAMP) ## every attack under every law, the full product; the pages with each command in a process of its own
+	OMP_NUM_THREADS=1 HOLDFAST_LAWS=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'slow or not slow' tests/laws tests/models/test_prepared.py tests/docs
 
 law-table: $(STAMP) ## attack x law, with the number of tests in each cell
 	$(BIN)/python tools/law_table.py

@@ -18,6 +18,8 @@ from holdfast.cli import compare_models, subject
 from holdfast.cli.audit import Request
 from holdfast.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 OPTIONS = ("--suite", "square(steps=10)", "-n", "16", "--threat", "linf:0.02", "--threat", "linf:0.05")
 
 

@@ -17,11 +17,22 @@ from holdfast.cli.progress import Plain
 from holdfast.core.errors import Stop, UsageError
 from holdfast.core.progress import BatchDone, Note, RunDone, RunStarted, StageDone
 from holdfast.data import road_signs
+from holdfast.evaluation.masking import surrogate, trials
 from holdfast.models.files import load_model
 
 COLORS = np.array([[150, 110, 110], [110, 150, 110], [110, 110, 150], [130, 130, 130]])
 SUITE = "pgd(steps=3)+pgd(steps=6)"
 NAMES = ("ResNet-18", "VGG-11", "hardened ResNet-18")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _brief_masking():
+    """The trials of the masking battery, half of a tiny audit's work, with a few steps each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "STEPS", 4)
+        patch.setattr(trials, "QUERIES", 20)
+        patch.setattr(surrogate, "STEPS", 4)
+        yield
 
 
 @pytest.fixture(scope="module")

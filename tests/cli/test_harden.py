@@ -27,6 +27,8 @@ from holdfast.models.files import load_model
 from holdfast.models.networks import build
 from holdfast.models.source import source_of
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 QUICK = {"suite": "pgd(steps=2)", "limit": 12}
 ONE = "adversarial_training(steps=1)"
 

@@ -26,16 +26,18 @@ def label(path):
     return str(path.relative_to(ROOT))
 
 
-def run(path, folder):
-    """Run a page in an empty folder, with this environment's programs first on the path."""
-    environment = {
-        **os.environ,
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "GITHUB_ACTIONS": "",
-    }
-    command = [sys.executable, "-W", "error", page.__file__, str(path)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(programs, path):
+    """Run a page in an empty folder."""
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "GITHUB_ACTIONS": ""}
+    command = [str(programs[0] / "page")] if programs else [sys.executable, "-W", "error", page.__file__]
+
+    def call(name, folder):
+        return subprocess.run(
+            [*command, str(name)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return call
 
 
 @pytest.mark.parametrize("path", PAGES, ids=label)
@@ -46,9 +48,9 @@ def test_every_block_is_of_a_known_language(path):
     assert text.count("\n```") + text.startswith("```") == 2 * len(list(page.blocks(path))), "a fence is left open"
 
 
-@pytest.mark.parametrize("path", [p for p in PAGES if any(b.language in RUN for b in page.blocks(p))], ids=label)
-def test_every_block_runs(path, tmp_path):
-    done = run(path, tmp_path)
+@pytest.mark.parametrize("markdown", [p for p in PAGES if any(b.language in RUN for b in page.blocks(p))], ids=label)
+def test_every_block_runs(markdown, tmp_path, run):
+    done = run(markdown, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -68,12 +70,12 @@ def test_every_make_target_that_a_page_names_exists(path):
         "```console\n$ echo one\ntwo\n```\n",
     ],
 )
-def test_a_page_that_is_wrong_fails(text, tmp_path):
+def test_a_page_that_is_wrong_fails(text, tmp_path, run):
     (tmp_path / "page.md").write_text(text)
     assert run(tmp_path / "page.md", tmp_path).returncode != 0
 
 
-def test_a_page_that_is_right_passes(tmp_path):
+def test_a_page_that_is_right_passes(tmp_path, run):
     (tmp_path / "page.md").write_text(
         "```python\nx = 1\n```\n```python\n>>> x + 1\n2\n```\n```console\n$ echo a b\na ...\n```\n"
     )

@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -85,12 +84,12 @@ def filled(folder):
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
+def repository(tmp_path_factory, path):
     """A repository with a model, its policy, and the baseline of the model that was merged last."""
     folder = filled(tmp_path_factory.mktemp("repository"))
     audit = github()[0]["Audit"][0]
-    assert step(audit, folder, {**github()[1], **SMALL}).returncode == 0
-    assert step("holdfast baseline update runs/now", folder, {}).returncode == 0
+    assert step(audit, folder, path, {**github()[1], **SMALL}).returncode == 0
+    assert step("holdfast baseline update runs/now", folder, path, {}).returncode == 0
     shutil.rmtree(folder / "runs")
     return folder
 
@@ -108,11 +107,11 @@ def changed(name, repository, work):
     return work
 
 
-def step(line, folder, variables, on_github=False):
-    """One line as the server's shell runs it."""
+def step(line, folder, path, variables, on_github=False):
+    """One line as the server's shell runs it, with the programs of `path`."""
     environment = {
         **os.environ,
-        "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": path,
         **variables,
         "GITHUB_STEP_SUMMARY": str(folder / "step-summary.md"),
         "CI": "true",
@@ -134,14 +133,14 @@ RUNS = [("good", github), ("weakened", github), ("weakened", gitlab)]
 
 
 @pytest.mark.parametrize(("name", "server"), RUNS, ids=lambda v: v if isinstance(v, str) else v.__name__)
-def test_every_line_runs_and_only_the_gate_of_the_weakened_model_fails(name, server, repository, tmp_path):
+def test_every_line_runs_and_only_the_gate_of_the_weakened_model_fails(name, server, repository, path, tmp_path):
     folder = changed(name, repository, tmp_path / "work")
     steps, variables = server()
     codes, failed = {}, False
     for title, (line, condition) in steps.items():
         if " pip " in line or (failed and "always()" not in condition):
             continue
-        done = step(line, folder, {**variables, **SMALL}, server is github)
+        done = step(line, folder, path, {**variables, **SMALL}, server is github)
         codes[line.split()[1] if line.startswith("holdfast") else title] = done.returncode
         failed = failed or done.returncode != 0
         if line.startswith("holdfast gate"):
@@ -177,7 +176,7 @@ def wanted(condition, failed, inputs):
 
 
 @pytest.mark.parametrize("name", ["good", "weakened"])
-def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, tmp_path):
+def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, path, tmp_path):
     folder, found = changed(name, repository, tmp_path / "work"), action()
     example = parsed("github-action.yml")["jobs"]["gate"]["steps"][-1]["with"]
     assert set(example) <= set(found["inputs"])
@@ -187,7 +186,6 @@ def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(nam
     tools.mkdir()
     (tools / "gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/comment"\n')
     (tools / "gh").chmod(0o755)
-    path = os.pathsep.join([str(tools), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     known = {"github.event.pull_request.html_url": "https://example.org/pull/1", "github.token": "t"}
     failed, ran = False, []
     for each in found["runs"]["steps"]:
@@ -195,7 +193,8 @@ def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(nam
             continue
         told = {key: resolved(value, inputs, **known) for key, value in each.get("env", {}).items()}
         assert "${{" not in each["run"], "what strangers write reaches a shell only as a variable"
-        done = step(each["run"], folder, {**told, "PATH": path, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
+        given_path = os.pathsep.join([str(tools), path])
+        done = step(each["run"], folder, given_path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
         ran.append(each["name"])
         assert done.returncode in ((0, 1) if each["name"] == "Gate" else (0,)), done.stderr
         failed = failed or done.returncode != 0
@@ -215,7 +214,7 @@ def test_the_action_goes_on_where_a_run_is_doubtful_and_stops_at_a_wrong_option(
     (tools / "holdfast").chmod(0o755)
     given = dict.fromkeys(("MODEL", "DATA", "THREATS", "SUITE", "LIMIT", "BUDGET", "MORE", "OUT"), "x")
     path = os.pathsep.join([str(tools), os.environ["PATH"]])
-    codes = {code: step(line, tmp_path, {**given, "PATH": path, "CODE": str(code)}).returncode for code in (0, 2, 3, 4)}
+    codes = {code: step(line, tmp_path, path, {**given, "CODE": str(code)}).returncode for code in (0, 2, 3, 4)}
     assert {code: done != 0 for code, done in codes.items()} == {0: False, 2: True, 3: False, 4: False}
 
 
@@ -227,25 +226,25 @@ def nightly(job):
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory):
+def night(tmp_path_factory, path):
     """A repository after a night: every line of that job ran, and its baseline of all samples was committed."""
     folder = filled(tmp_path_factory.mktemp("night"))
     lines, variables = nightly("night")
     codes, told = {}, {**variables, "SUITE": SMALL["SUITE"]}
-    codes["Audit"] = step(lines.pop("Audit"), folder, told).returncode
-    assert step("holdfast baseline update runs/night", folder, told).returncode == 0
-    codes |= {name: step(line, folder, told).returncode for name, line in lines.items()}
+    codes["Audit"] = step(lines.pop("Audit"), folder, path, told).returncode
+    assert step("holdfast baseline update runs/night", folder, path, told).returncode == 0
+    codes |= {name: step(line, folder, path, told).returncode for name, line in lines.items()}
     assert set(codes.values()) == {0}, codes
     assert (folder / "next" / "baseline" / "samples.parquet").is_file()
     return folder
 
 
 @pytest.mark.parametrize("name", ["good", "weakened"])
-def test_five_minutes_for_a_change_find_the_weakened_model_by_the_hardest_samples(name, night, tmp_path):
+def test_five_minutes_for_a_change_find_the_weakened_model_by_the_hardest_samples(name, night, path, tmp_path):
     folder = changed(name, night, tmp_path / "work")
     lines, variables = nightly("change")
     told = {**variables, "SUITE": SMALL["SUITE"]}
-    done = {title: step(line, folder, told) for title, line in lines.items()}
+    done = {title: step(line, folder, path, told) for title, line in lines.items()}
     codes = {title: one.returncode for title, one in done.items()}
     assert codes == {"Audit": 0, "Gate": int(name == "weakened"), "Summary of the job": 0}, done["Audit"].stderr
     summary = json.loads((folder / "runs" / "now" / "summary.json").read_text())

@@ -10,6 +10,8 @@ import holdfast as hf
 from holdfast.core.errors import ModelError
 from holdfast.threats.tables.feature import Feature
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 SCHEMA = hf.Schema(
     tuple(Feature(name, "real", low=0, high=1) for name in ("age", "rate a", "sum")), classes=("bad", "good")
 )

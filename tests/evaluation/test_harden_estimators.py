@@ -25,6 +25,8 @@ from holdfast.evaluation.defending.trying import Trying
 from holdfast.report.hardening import page, render
 from holdfast.report.sheet import text
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 QUICK = {"suite": "graph_search(steps=1, width=1, samples=60)", "limit": 16}
 ONE = "adversarial_rounds(rounds=1, samples=20)"
 UNDER = hf.Table(features=1)
