@@ -44,6 +44,34 @@ def test_a_step_goes_beyond_the_boundary_by_the_overshoot():
         assert beyond / 2 - 1e-9 <= -after <= 3 * beyond / 2 + 1e-9
 
 
+@pytest.mark.parametrize("threat", [Linf(), L2()], ids=str)
+def test_few_steps_lead_all_the_way(threat):
+    """From noise in 300 values to the nearest point of a plane, with the defaults but for 30 steps."""
+    x, w = corners(4, 300), weights(1, 300)
+    model = linear(w, -(x @ w.T).mean())
+    y = model.labels(x)
+    out = run(BrendelBethge(steps=30), model, x, y, threat)
+    for i in range(4):
+        v = (w[0] * (1 if y[i] == 1 else -1)).numpy()
+        least = nearest(v, x[i].numpy(), float(model.scores(x)[i, 1].abs()), threat.p)
+        assert out.distance(threat.norm)[i].item() <= 1.05 * least
+
+
+def test_a_success_stays_one_where_the_boundary_bends_away():
+    """Success is a ball, on whose every tangent there is none: most steps must end inside all the same."""
+    inside = []
+
+    def ball(z):
+        margin = (z - 0.75).square().sum(1, keepdim=True) - 2.0
+        inside.extend((margin < 0)[:, 0].tolist())
+        return torch.cat([margin, -margin], 1)
+
+    x = torch.full((1, 100), 0.3, dtype=torch.float64)
+    out = run(BrendelBethge(steps=40), torch_model(ball, 2), x, torch.tensor([0]), L2())
+    assert out.distance("l2").item() <= 1.001 * (4.5 - math.sqrt(2))
+    assert sum(inside[-32:-2]) >= 10
+
+
 def test_no_start_is_no_error():
     model, x, y = setting(n=4)
     low = torch_model(lambda z: torch.cat([model.module(z), model.module(z)[:, :1] * 0 - 99], 1), 4)
