@@ -44,6 +44,35 @@ def test_a_step_goes_beyond_the_boundary_by_the_overshoot():
         assert beyond / 2 - 1e-9 <= -after <= 3 * beyond / 2 + 1e-9
 
 
+@pytest.mark.parametrize("threat", [Linf(), L2()], ids=str)
+def test_few_steps_lead_all_the_way(threat):
+    """From noise in 300 values to the nearest point of a plane, with the defaults but for 30 steps."""
+    x, w = corners(4, 300), weights(1, 300)
+    model = linear(w, -(x @ w.T).mean())
+    y = model.labels(x)
+    out = run(BrendelBethge(steps=30), model, x, y, threat)
+    for i in range(4):
+        v = (w[0] * (1 if y[i] == 1 else -1)).numpy()
+        least = nearest(v, x[i].numpy(), float(model.scores(x)[i, 1].abs()), threat.p)
+        assert out.distance(threat.norm)[i].item() <= 1.05 * least
+
+
+def test_steps_cross_a_boundary_that_bends_away_from_every_plane():
+    """Folds lift the margin beside each iterate: who believes the planes alone ends each of 40 steps short of it."""
+    inside = []
+
+    def folded(z):
+        mean = z.mean(1, keepdim=True)
+        margin = 0.8 - mean + 0.05 * (20 * (z - mean)).abs().tanh().mean(1, keepdim=True)
+        inside.extend((margin < 0)[:, 0].tolist())
+        return torch.cat([margin, -margin], 1)
+
+    x = 0.3 + 0.3 * corners(2, 50)
+    out = run(BrendelBethge(steps=40), torch_model(folded, 2), x, torch.tensor([0, 0]), L2())
+    assert out.success.all()
+    assert sum(inside[-82:-2]) >= 30
+
+
 def test_no_start_is_no_error():
     model, x, y = setting(n=4)
     low = torch_model(lambda z: torch.cat([model.module(z), model.module(z)[:, :1] * 0 - 99], 1), 4)

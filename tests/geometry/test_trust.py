@@ -74,3 +74,26 @@ def test_without_a_plane_it_goes_to_the_original(p):
     x, x0, w, amount = problem(3)
     z = toward(x, x0, 0 * w, amount, 0 * x, 0 * x + 1, torch.full_like(amount, 9.0), p)
     assert torch.allclose(z, x0, atol=1e-3)
+
+
+@pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
+def test_a_plane_beyond_the_iterate_is_reached_by_going_farther(p):
+    """All values are as far from the original as the norm says, so that the way to the plane leads outward."""
+    x0, w = torch.full((4, 8), 0.5, dtype=torch.float64), problem(4, n=8, rows=4)[2]
+    x, amount = x0 + 0.1 * w.sign(), 0.05 * w.abs().sum(1)
+    radii = torch.full((4,), 0.3, dtype=torch.float64)
+    z = toward(x, x0, w, amount, 0 * x, 0 * x + 1, radii, p)
+    assert (((w * (z - x)).sum(1) - amount).abs() <= 1e-6).all()
+    least = [program(*(v[i].numpy() for v in (x, x0, w, amount)), 0.3, p) for i in range(4)]
+    got = torch.linalg.vector_norm(z - x0, p, dim=1).numpy()
+    assert (got <= np.array(least) * 1.001 + 1e-4).all()
+
+
+@pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
+def test_a_row_ends_where_it_would_end_alone(p):
+    x, x0, w, amount = problem(5)
+    radii = torch.tensor([0.01, 0.1, 0.2, 0.4, 1.0, 3.0], dtype=torch.float64)
+    rows = (x, x0, w, amount, 0 * x, 0 * x + 1, radii)
+    together = toward(*rows, p)
+    for i in range(len(x)):
+        assert torch.equal(toward(*(v[i : i + 1] for v in rows), p)[0], together[i])

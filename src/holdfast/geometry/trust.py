@@ -5,10 +5,12 @@
 With a multiplier for the ball, and one for the plane, the problem falls apart into its coordinates:
 
     z = clip(pull(x + t g, s)),    pull = (1 - s) x + s x0 + t g  in L2,   shrunk toward x0 by s / (1 - s)  in L1,
-                                          within (1 - s) |x - x0|_inf of x0  in Linf
+                                          within e of x0  in Linf,  e = |x - x0|_inf + (1 - 2 s) radius
 
-Both are found on a line: t, on which <g, z - x> is monotone, by Newton steps kept inside a bracket, and s in [0, 1), on
-which |z - x| is, by bisection.
+In Linf e begins beyond the iterate's distance: where the iterate's values are all at the edge, the way to a plane
+farther out leads through a larger distance. Both are found on a line: t, on which <g, z - x> is monotone, by Newton
+steps kept inside a bracket, and s in [0, 1), on which |z - x| is, by secants and bisection. A row that is done stays as
+it is, so that its end does not depend on the others.
 """
 
 import math
@@ -19,7 +21,8 @@ from torch import Tensor
 
 from holdfast.geometry.rows import dot, expand, norm, pick
 
-HALVINGS = 12  # of the interval of s
+HALVINGS = 14  # of the interval of s
+FULL = 0.999  # of the radius: a step so long is not made longer
 NEWTON = 12  # steps for t at each s, from where the last s left it
 
 
@@ -49,6 +52,8 @@ def toward(
     """
     amount = torch.where(norm(g, 2) > 0, amount, 0.0)
     far = norm(x - x0, math.inf)
+    inner = (far - radius).clamp(min=0)  # in Linf no point of the ball is nearer, and none is farther than `outer`
+    outer = torch.minimum(far + radius, torch.maximum(x0 - low, high - x0).flatten(1).amax(1))
     t = torch.zeros_like(radius)
     least, most = torch.zeros_like(radius), torch.ones_like(radius)
 
@@ -62,27 +67,42 @@ def toward(
             size = (moved - x0).abs() - expand(s / (1 - s).clamp(min=1e-9) * far, x)
             moved, free = x0 + (moved - x0).sign() * size.clamp(min=0), size > 0
         else:
-            edge = expand((1 - s) * far, x)
+            edge = expand(outer + s * (inner - outer), x)
             lower, upper = torch.maximum(low, x0 - edge), torch.minimum(high, x0 + edge)
         return torch.minimum(torch.maximum(moved, lower), upper), free & (moved > lower) & (moved < upper)
 
     def onto(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _root(lambda t: pulled(s, t), x, g, amount, t, radius)
+        return _root(lambda t: pulled(s, t), x, g, amount, t, radius, slack)
 
     best, t, _ = onto(least, t)
-    length = norm(best - x, 2)
-    best = pick(length > radius, x + expand(radius / torch.where(length > 0, length, 1.0), x) * (best - x), best)
-    for _ in range(HALVINGS):
-        s = (least + most) / 2
+    short = norm(best - x, 2)
+    best = pick(short > radius, x + expand(radius / torch.where(short > 0, short, 1.0), x) * (best - x), best)
+    long, done = torch.full_like(radius, torch.inf), short > radius
+    for i in range(HALVINGS):
+        share = (radius - short) / torch.where(long > short, long - short, 1.0)
+        secant = (i % 3 < 2) & long.isfinite() & (share > 0) & (share < 1)
+        s = least + (most - least) * torch.where(secant, share, 0.5)
         z, there, missed = onto(s, t)
-        fits = (norm(z - x, 2) <= radius) & (missed <= slack)
+        length = norm(z - x, 2)
+        fits = (length <= radius) & (missed <= slack) & ~done
         t = torch.where(fits, there, t)
-        least, most, best = torch.where(fits, s, least), torch.where(fits, most, s), pick(fits, z, best)
+        least, most, best = torch.where(fits, s, least), torch.where(fits | done, most, s), pick(fits, z, best)
+        short = torch.where(fits, length, short)
+        long = torch.where(fits | done, long, torch.where(missed <= slack, length, torch.inf))
+        done = done | (short >= FULL * radius)
+        if done.all():
+            break
     return best
 
 
 def _root(
-    point: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, g: Tensor, amount: Tensor, t: Tensor, radius: Tensor
+    point: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x: Tensor,
+    g: Tensor,
+    amount: Tensor,
+    t: Tensor,
+    radius: Tensor,
+    slack: Tensor | float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The point on the plane among `point(t)`, its t, and by how much the plane is missed."""
     size = norm(g, 2)
@@ -94,10 +114,14 @@ def _root(
         gap = dot(g, there - x) - amount
         nearer = gap.abs() < missed
         z, best, missed = pick(nearer, there, z), torch.where(nearer, t, best), torch.where(nearer, gap.abs(), missed)
+        onto = missed <= slack
+        if onto.all():
+            break
         under, over = torch.where(gap < 0, t, under), torch.where(gap >= 0, t, over)
         slope = (g.square() * free).flatten(1).sum(1)
         newton, middle = t - gap / torch.where(slope > 0, slope, 1.0), (under + over) / 2
         inside = (slope > 0) & (newton > under) & (newton < over) & ((i % 3 < 2) | middle.isinf())
         leapt = torch.where(gap < 0, t + leap, t - leap)
-        t, leap = torch.where(inside, newton, torch.where(middle.isfinite(), middle, leapt)), 2 * leap
+        moved = torch.where(inside, newton, torch.where(middle.isfinite(), middle, leapt))
+        t, leap = torch.where(onto, t, moved), 2 * leap
     return z, best, missed

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Annotated, ClassVar
 
+import torch
 from torch import Tensor
 
 from holdfast.attacks.attack import Attack
@@ -27,7 +28,8 @@ class BrendelBethge(Attack):
 
     g is the gradient of minus the margin: the plane is the boundary, linearized at the iterate. k is `overshoot` where
     the goal is not reached, so that it will be, and 2 - `overshoot` where it is; a hair more, so that rounding does not
-    decide. The problem is solved for the whole batch at once, see `geometry.trust`.
+    decide, and at least as far beyond as the last step fell short of where its plane was to lead. The problem is solved
+    for the whole batch at once, see `geometry.trust`.
 
     Cost: at most `tries` + max(10, 1.5 log2(dimension)) forward passes for the start, sometimes 20 with a gradient,
     `steps` forward and backward passes, and one more forward pass.
@@ -35,7 +37,8 @@ class BrendelBethge(Attack):
     Deviations: the start is a random point mixed into the input as HopSkipJump's, or found by 20 long steps along the
     gradient where noise does not reach the goal (a rare target, say); the paper takes another sample. The trust radius
     is a fraction of the start's distance instead of 0.001 times the number of values, and falls geometrically instead
-    of in 20 halvings; the planes of different steps are not averaged.
+    of in 20 halvings; the planes of different steps are not averaged. A step goes as far beyond as the last one fell
+    short, because a boundary that bends away from its planes would else be followed on the wrong side to the end.
 
     Args:
         steps: Steps along the boundary.
@@ -49,7 +52,7 @@ class BrendelBethge(Attack):
     scheduled: ClassVar = True
 
     steps: Count = 200
-    step: Positive = 0.1
+    step: Positive = 0.5
     overshoot: Annotated[float, Range(1, 2)] = 1.1
     tries: Count = 100
 
@@ -58,13 +61,14 @@ class BrendelBethge(Attack):
         region, x0 = probe.region, probe.x0
         x = bisect(probe, self._start(probe))
         width = (region.high - region.low).flatten(1).amax(1)
-        first = self.step * norm(x - x0, 2)
+        first, hoped = self.step * norm(x - x0, 2), torch.full_like(width, torch.inf)
         for i in probe.steps(self.steps):
             g, _, margin = probe.slope(x, minus_margin)
             reached, flat = margin < 0, norm(g, 2) == 0
-            beyond = (self.overshoot - 1) * margin.abs() + LEAST * width * norm(g, 2)
-            radius = first * LAST ** (i / self.steps)
-            z = toward(x, x0, g, margin + beyond, region.low, region.high, radius, region.p, slack=beyond / 2)
+            least = (self.overshoot - 1) * margin.abs() + LEAST * width * norm(g, 2)
+            beyond = torch.maximum(least, margin - hoped)
+            radius, hoped = first * LAST ** (i / self.steps), -beyond
+            z = toward(x, x0, g, margin + beyond, region.low, region.high, radius, region.p, slack=least / 2)
             x = pick(flat & ~reached, probe.nearest, z)
         probe.margin(x)
 

@@ -24,17 +24,20 @@ class Zoo(Attack):
         minimize |u|^2 + c * f(x0 + width * u),    f(x) = max(margin(x) + confidence, 0)
         g_j <- 2 u_j + c * (f(x + spread * e_j) - f(x - spread * e_j)) / (2 spread)        u_j <- u_j - step * Adam(g_j)
 
-    Every value keeps its own means and its own count of updates. The constant is found as in Carlini and Wagner's
-    attack, by bisection, up by tens where the goal was never reached.
+    A value that is not asked about in a step goes on along the slope that it was last seen to have, also in the next
+    search; a value never asked about stays where it is. The constant is found as in Carlini and Wagner's attack, by
+    bisection, up by tens where the goal was never reached.
 
     Cost: no gradients; `searches` * (`steps` * (`samples` + 1) + 1) + `samples` + 1 queries of the scores at most, an
-    odd `samples` rounded down; a search ends early for a row whose least objective has not fallen over a tenth of the
-    steps.
+    odd `samples` rounded down; a step beyond the goal asks one, for there nothing has a slope, and a search ends early
+    for a row whose least objective has not fallen over a tenth of the steps and one round of all values.
 
-    Deviations: values come in a random order, all of them before the first comes again, where the paper draws anew each
-    time; the slope of the length is known and not asked for. The first constant is the one that suffices where the
-    margin is linear (times `constant`), its slope estimated from `samples` points, and the step follows the distance
-    and falls linearly to a hundredth, as in `CarliniWagner`. No attack-space reduction and no importance sampling.
+    Deviations: values come in a random order, all of them before the first comes again, those that nobody has asked
+    about first, where the paper draws anew each time; all known values move in each step, the paper's only those asked
+    about, because a round of all values takes most of a short search; the slope of the length is known and not asked
+    for. The first constant is the one that suffices where the margin is linear (times `constant`), its slope estimated
+    from `samples` points, and the step follows the distance and falls linearly to a hundredth, as in `CarliniWagner`.
+    No attack-space reduction and no importance sampling.
 
     Args:
         steps: Sets of values moved in each search.
@@ -72,8 +75,9 @@ class Zoo(Attack):
         c = self.constant * torch.where(square > 0, 2 * short / safe, 1.0)
         reach = torch.where(square > 0, short * rise.abs().amax(1) / safe, 1.0)
         low, high = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        slope = torch.full_like(x0.flatten(1), torch.nan).scatter(1, some, rise)
         for _ in probe.steps(self.searches):
-            reached = self._minimize(probe, c, reach.clamp(LEAST, 1.0))
+            reached, slope = self._minimize(probe, c, reach.clamp(LEAST, 1.0), slope)
             found = probe.distance.isfinite()
             reach = torch.where(found, norm(probe.nearest - x0, torch.inf) / width, 10 * reach)
             low, high = torch.where(reached, low, c), torch.where(reached, c, high)
@@ -88,20 +92,21 @@ class Zoo(Attack):
         """How many values one step moves."""
         return min(max(self.samples // 2, 1), size)
 
-    def _minimize(self, probe: Probe, c: Tensor, reach: Tensor) -> Tensor:
-        """Adam from the input, steps a fraction of `reach`; whether the goal was reached: `(batch,)`."""
+    def _minimize(self, probe: Probe, c: Tensor, reach: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Adam from the input, steps a fraction of `reach`; whether the goal was reached, and the slopes last seen."""
         x0 = probe.x0.flatten(1)
         low, high = probe.region.low.flatten(1), probe.region.high.flatten(1)
         width = (high - low).amax(1, keepdim=True)
         size, some = x0.shape[1], self._values(x0.shape[1])
-        sets, every = -(-size // some), max(self.steps // CHECKS, 1)
+        sets = -(-size // some)
+        every = max(self.steps // CHECKS, sets)
         x, first, second, count = x0, torch.zeros_like(x0), torch.zeros_like(x0), torch.zeros_like(x0)
         going, reached = torch.ones_like(probe.alive), torch.zeros_like(probe.alive)
         best, before = torch.full_like(c, torch.inf), torch.full_like(c, torch.inf)
         order = torch.zeros(len(x0), size)
         for i in probe.steps(self.steps):
             if i % sets == 0:
-                order = probe.draw.uniform(size).argsort(1)
+                order = self._order(probe, slope)
             short = probe.margin(x.reshape(probe.x0.shape), only=going) + self.confidence
             reached |= going & (short < 0)
             u = (x - x0) / width
@@ -110,18 +115,25 @@ class Zoo(Attack):
                 going, before = going & (best < 0.9999 * before), best
             if not going[probe.alive].any():
                 break
+            pressed = going & (short > 0)  # beyond the goal nothing has a slope, and nothing is asked
             j = order[:, i % sets * some : (i % sets + 1) * some]
-            g = 2 * u.gather(1, j) + c[:, None] * self._rise(probe, x.reshape(probe.x0.shape), j, going)
-            k = count.gather(1, j) + 1
-            m = FIRST * first.gather(1, j) + (1 - FIRST) * g
-            v = SECOND * second.gather(1, j) + (1 - SECOND) * g.square()
-            count, first, second = (t.scatter(1, j, new) for t, new in ((count, k), (first, m), (second, v)))
-            adam = m / (1 - FIRST**k) / ((v / (1 - SECOND**k)).sqrt() + SMALL)
+            rise = self._rise(probe, x.reshape(probe.x0.shape), j, pressed)
+            slope = torch.where(pressed[:, None], slope.scatter(1, j, rise), slope)
+            known = slope.isfinite()
+            g = 2 * u + torch.where(pressed[:, None] & known, c[:, None] * slope, 0.0)
+            count = count + known
+            first, second = FIRST * first + (1 - FIRST) * g, SECOND * second + (1 - SECOND) * g.square()
+            k = count.clamp(min=1)
+            adam = first / (1 - FIRST**k) / ((second / (1 - SECOND**k)).sqrt() + SMALL)
             step = (self.step * (1 - END * i / self.steps)) * reach[:, None] * width
-            moved = torch.minimum(torch.maximum(x.gather(1, j) - step * adam, low.gather(1, j)), high.gather(1, j))
-            x = torch.where(going[:, None], x.scatter(1, j, moved), x)
+            moved = torch.minimum(torch.maximum(x - step * adam, low), high)
+            x = torch.where(going[:, None], moved, x)
         reached |= going & (probe.margin(x.reshape(probe.x0.shape), only=going) + self.confidence < 0)
-        return reached
+        return reached, slope
+
+    def _order(self, probe: Probe, slope: Tensor) -> Tensor:
+        """All values in a random order, those first whose slope nobody has seen: `(batch, size)`."""
+        return (probe.draw.uniform(slope.shape[1]) + slope.isfinite()).argsort(1)
 
     def _rise(self, probe: Probe, x: Tensor, values: Tensor, only: Tensor) -> Tensor:
         """Rise of the shortfall along each of `values`, `(batch, k)`, in widths of the box; 0 without room."""
