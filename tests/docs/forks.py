@@ -65,21 +65,33 @@ def run(name, words, folder, variables):
 
 
 def serve(address):
-    """Answer each program with a fork, which forks what runs, waits for it and passes on its exit code."""
+    """Answer each program with a fork, which forks what runs, waits for it and passes on its exit code.
+
+    It ends with whoever started it. From Python 3.12 on a fork of a process with threads warns; those of the libraries
+    wait for work here, and hold no lock.
+    """
     for name in (LIBRARIES + OURS).split():
         importlib.import_module(name)
+    warnings.filterwarnings("ignore", ".* use of fork\\(\\) may lead to deadlocks", DeprecationWarning)
+    parent = os.getppid()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
+        server.settimeout(10)
         print("ready", flush=True)
-        while True:
-            asked, _ = server.accept()
+        while os.getppid() == parent:
+            try:
+                asked, _ = server.accept()
+            except TimeoutError:
+                continue
             if os.fork() == 0:
                 break
             asked.close()
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
+        else:
+            return
     with asked:
         if child := os.fork():
             asked.send(bytes([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 255]))
