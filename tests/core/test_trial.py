@@ -47,6 +47,12 @@ def program(tmp_path, monkeypatch):
     return put
 
 
+def spent():
+    """Processor seconds of all children that have ended."""
+    told = os.times()
+    return told.children_user + told.children_system
+
+
 def failed(code, path, *words, opener=NPZ, memory=ROOM, seconds=5, error=ResourceError):
     with pytest.raises(error) as caught:
         trial.look(opener, [path], memory, seconds)
@@ -125,9 +131,9 @@ def hash_bomb(length=60):
 @posix
 def test_a_file_that_takes_forever_ends_at_its_processor_time(tmp_path):
     (tmp_path / "batch").write_bytes(hash_bomb())
-    begun = time.monotonic()
+    begun = spent()
     failed("HF505", tmp_path / "batch", "1 s of processor time", opener=BATCH, seconds=1)
-    assert time.monotonic() - begun < 20
+    assert spent() - begun < 20
 
 
 @linux
@@ -206,9 +212,9 @@ def test_an_answer_that_is_none(text, word, file, program):
 def test_an_endless_answer_is_not_kept(file, program, monkeypatch):
     program("while True: print('x' * 10000)")
     monkeypatch.setattr(trial, "LONGEST", 1 << 20)
-    begun = time.monotonic()
+    begun = spent()
     failed("HF505", file, "without end")
-    assert time.monotonic() - begun < 10
+    assert spent() - begun < 10
 
 
 def test_no_thread_is_one_line_and_leaves_no_child(file, starts, monkeypatch):

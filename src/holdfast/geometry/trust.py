@@ -51,25 +51,8 @@ def toward(
         slack: By how much `<g, z - x>` may miss the amount.
     """
     amount = torch.where(norm(g, 2) > 0, amount, 0.0)
-    far = norm(x - x0, math.inf)
-    inner = (far - radius).clamp(min=0)  # in Linf no point of the ball is nearer, and none is farther than `outer`
-    outer = torch.minimum(far + radius, torch.maximum(x0 - low, high - x0).flatten(1).amax(1))
-    t = torch.zeros_like(radius)
+    pulled, t = _pull(x, x0, g, low, high, radius, p), torch.zeros_like(radius)
     least, most = torch.zeros_like(radius), torch.ones_like(radius)
-
-    def pulled(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The point, and which of its values follow t."""
-        moved, lower, upper = x + expand(t, x) * g, low, high
-        free = torch.ones_like(x, dtype=torch.bool)
-        if p == 2:
-            moved = moved + expand(s, x) * (x0 - x)
-        elif p == 1:
-            size = (moved - x0).abs() - expand(s / (1 - s).clamp(min=1e-9) * far, x)
-            moved, free = x0 + (moved - x0).sign() * size.clamp(min=0), size > 0
-        else:
-            edge = expand(outer + s * (inner - outer), x)
-            lower, upper = torch.maximum(low, x0 - edge), torch.minimum(high, x0 + edge)
-        return torch.minimum(torch.maximum(moved, lower), upper), free & (moved > lower) & (moved < upper)
 
     def onto(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return _root(lambda t: pulled(s, t), x, g, amount, t, radius, slack)
@@ -93,6 +76,30 @@ def toward(
         if done.all():
             break
     return best
+
+
+def _pull(
+    x: Tensor, x0: Tensor, g: Tensor, low: Tensor, high: Tensor, radius: Tensor, p: float
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """(s, t) -> the point that belongs to both multipliers, and which of its values follow t."""
+    far = norm(x - x0, math.inf)
+    inner = (far - radius).clamp(min=0)  # in Linf no point of the ball is nearer, and none is farther than `outer`
+    outer = torch.minimum(far + radius, torch.maximum(x0 - low, high - x0).flatten(1).amax(1))
+
+    def pulled(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        moved, lower, upper = x + expand(t, x) * g, low, high
+        free = torch.ones_like(x, dtype=torch.bool)
+        if p == 2:
+            moved = moved + expand(s, x) * (x0 - x)
+        elif p == 1:
+            size = (moved - x0).abs() - expand(s / (1 - s).clamp(min=1e-9) * far, x)
+            moved, free = x0 + (moved - x0).sign() * size.clamp(min=0), size > 0
+        else:
+            edge = expand(outer + s * (inner - outer), x)
+            lower, upper = torch.maximum(low, x0 - edge), torch.minimum(high, x0 + edge)
+        return torch.minimum(torch.maximum(moved, lower), upper), free & (moved > lower) & (moved < upper)
+
+    return pulled
 
 
 def _root(
