@@ -5,8 +5,8 @@ r"""Free adversarial training on CIFAR-10 beside its published table: what each 
 
 All rows see as many batches: a plain training, the same with 2, 4, 8 and 10 replays, whose passes over the data are
 fewer by as much, and PGD training with seven steps, which costs several times as much. The threat is the paper's, linf
-8/255; robust is what withstands PGD of 20 steps, as in the published column, and what withstands APGD on the
-cross-entropy and on the targeted DLR loss as well. Nothing is chosen: the options are one for all rows. Every row and
+8/255; robust is what withstands PGD of 20 steps (the published column has ten restarts), and APGD as well, on the
+cross-entropy and on the targeted DLR loss. Nothing is chosen: the options are one for all rows. Every row and
 seed is kept in the folder, so the same command continues; seconds are processor seconds.
 """
 

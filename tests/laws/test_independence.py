@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from cases.evasion import CASES, FULL
+from holdfast.attacks.evasion.local_search import LocalSearch
 from holdfast.attacks.outcome import TENSORS
+from holdfast.attacks.repeat import Repeat
 from holdfast.attacks.run import run
 from holdfast.threats.space import Box
 from laws.oracles import Poisoned, Spheres, alone, balanced, corners, linear, setting, small_net, torch_model, weights
@@ -22,6 +24,7 @@ def same(a, b, order=slice(None)) -> bool:
     )
 
 
+SHARED = [c.brief for c in CASES if hasattr(c.attack, "restarts") or isinstance(c.attack, LocalSearch | Repeat)]
 WORLDS = ("line", "image", "spheres")
 MET = [(c.brief, w) for i, c in enumerate(CASES) for j, w in enumerate(WORLDS) if FULL or (i + j) % 3 == 0]
 
@@ -46,15 +49,27 @@ def test_05_independent_of_batch_order_and_company(case, world):
 @pytest.mark.slow
 @every
 def test_05_batches_of_1_7_64_and_500_and_any_order(case):
+    meets_500(case.attack, dataclasses.replace(case.bounded, queries=30))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SHARED, ids=str)
+def test_05_ways_and_starts_side_by_side_in_batches_of_1_7_64_and_500(case):
+    """Without a budget, under which they would go in turn."""
+    starts = {"restarts": 3} if hasattr(case.attack, "restarts") else {}
+    meets_500(dataclasses.replace(case.attack, **starts), case.bounded)
+
+
+def meets_500(attack, threat):
+    """The same for 500 rows, the first 20 one by one, the first 70 in sevens, all in batches of 64 in two orders."""
     model, x, _ = setting(n=500)
     y, model = model.labels(x), alone(model)
     order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
-    threat = dataclasses.replace(case.bounded, queries=30)
-    whole = run(case.attack, model, x, y, threat, batch=500)
-    for batch, rows in ((1, 20), (7, 70), (64, 500)):  # the first rows, in batches of one, seven and 64
+    whole = run(attack, model, x, y, threat, batch=500)
+    for batch, rows in ((1, 20), (7, 70), (64, 500)):
         some = torch.arange(rows)
-        assert same(whole, run(case.attack, model, x[some], y[some], threat, batch=batch, ids=some), some)
-    assert same(whole, run(case.attack, model, x[order], y[order], threat, batch=64, ids=order), order)
+        assert same(whole, run(attack, model, x[some], y[some], threat, batch=batch, ids=some), some)
+    assert same(whole, run(attack, model, x[order], y[order], threat, batch=64, ids=order), order)
 
 
 @every

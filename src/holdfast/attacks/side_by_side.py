@@ -46,9 +46,7 @@ def side_by_side(probe: Probe, order: Tensor, start: Start | None = None) -> Ite
         for way in order.T:
             yield probe, way, probe.x0 if start is None else start()
         return
-    for rows in torch.split(probe.alive.nonzero()[:, 0], max(probe.room // ways, 1)):
-        if not len(rows):
-            return
+    for rows in _parts(probe, ways):
         began = None if start is None else _begun(probe, rows, start, ways)
         part = probe.clones(rows, ways)
         yield part, order[rows].flatten(), part.x0 if began is None else began
@@ -84,11 +82,16 @@ def starts(probe: Probe, count: int) -> Iterator[tuple[int, Probe]]:
     known = probe.known
     for first in range(1, count, ABREAST):
         turns = range(first, min(first + ABREAST, count))
-        for rows in torch.split(probe.alive.nonzero()[:, 0], max(probe.room // len(turns), 1)):
-            if len(rows):
-                part = probe.clones(rows, len(turns), known, turns)
-                yield first, part
-                probe.absorb(rows, part)
+        for rows in _parts(probe, len(turns)):
+            part = probe.clones(rows, len(turns), known, turns)
+            yield first, part
+            probe.absorb(rows, part)
+
+
+def _parts(probe: Probe, ways: int) -> tuple[Tensor, ...]:
+    """The rows that are alive, as many at a time as have room with all their clones, and at least one."""
+    rows = probe.alive.nonzero()[:, 0]
+    return torch.split(rows, max(probe.room // ways, 1)) if len(rows) else ()
 
 
 def _begun(probe: Probe, rows: Tensor, start: Start, ways: int) -> Tensor:
