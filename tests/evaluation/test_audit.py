@@ -197,31 +197,6 @@ def test_rows_on_which_the_model_raises_are_counted(tmp_path):
     ]
 
 
-def test_memory_that_runs_out_halves_the_batch_and_is_said_once(tmp_path):
-    net, events = Means(), []
-
-    def scores(x):
-        if len(x) > 3:
-            raise torch.OutOfMemoryError("out of memory")
-        return net(x)
-
-    def quiet(x):
-        with torch.no_grad():
-            return (
-                torch.cat([scores(rows) for rows in x.split(3)]) if len(x) == 64 else scores(x)
-            )  # 64: the fingerprint
-
-    m = Model(Image((0.0, 1.0)), 10, scores=quiet, module=lambda x: scores(x) * 1.0, name="Means")
-    folder = run(tmp_path / "a", of=m, batch=16, on_event=events.append)
-    assert [e.text for e in events if isinstance(e, Note)] == [
-        "memory ran out: the batch was halved to 2 rows; results do not depend on it"
-    ]
-    assert any("halved to 2" in line for line in folder.summary.provenance.circumstances)
-    other = run(tmp_path / "b")
-    assert folder.samples.to_pylist() == other.samples.to_pylist()
-    assert not folder.summary.coverage.errors
-
-
 def test_a_surprising_accuracy_names_its_likely_cause(tmp_path):
     x, y = digits()
     shifted = Dataset(x[1000:1200], y[1000:1200] % 9 + 1)

@@ -12,6 +12,7 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.outcome import NORMS, Outcome
 from holdfast.attacks.run import run
 from holdfast.core.errors import HoldfastError, ModelError
+from holdfast.core.memory import out_of_memory
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.metrics.eight_bit import stored
 from holdfast.evaluation.metrics.loss import confidence, cross_entropy
@@ -170,17 +171,16 @@ def surely(
     """
     try:
         return ask(bench, keys)
-    except HoldfastError as error:
-        if not isinstance(error, ModelError) or gone(error) or error.code in UNREAD:
+    except Exception as error:  # noqa: BLE001 - a user's model may raise anything
+        if isinstance(error, HoldfastError) and (
+            not isinstance(error, ModelError) or gone(error) or error.code in UNREAD
+        ):
             raise
-    except (MemoryError, torch.OutOfMemoryError):
-        if bench.batch > 1:
-            half = dataclasses.replace(bench, batch=bench.batch // 2)
-            answers = surely(half, keys, ask, failed)
-            return dataclasses.replace(answers, batch=answers.batch or half.batch)
-        raise
-    except Exception:  # noqa: BLE001 - a user's model may raise anything
-        pass
+        halved = out_of_memory(error) and bench.batch > 1
+    if halved:  # outside of `except`: what the failed try held is free again
+        half = dataclasses.replace(bench, batch=bench.batch // 2)
+        answers = surely(half, keys, ask, failed)
+        return dataclasses.replace(answers, batch=answers.batch or half.batch)
     rows: list[Any] = []
     arrays: dict[str, dict[str, Array]] = {}
     forwards = 0

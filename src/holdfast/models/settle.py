@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError, ModelError
+from holdfast.core.memory import in_parts
 from holdfast.models.ensemble import Together
 from holdfast.models.memory import forgotten, kept
 from holdfast.models.model import Model
@@ -141,7 +142,7 @@ def _settled_behind(model: Model, x: Tensor, classes: int | None) -> Model:
     made = dataclasses.replace(made, guarded=dataclasses.replace(made.guarded, checked=True), **hidden)  # type: ignore
 
     def ask(rows: Tensor) -> Tensor:
-        return made.answer(rows).scores.double()
+        return torch.cat(in_parts(lambda part: made.answer(part).scores, rows)).double()
 
     with made.borrowed(), torch.no_grad():
         noise, remark = (0.0, "") if made.random else _company(ask, x)
@@ -171,15 +172,16 @@ def fingerprint(model: Model, shape: tuple[int, ...], dtype: torch.dtype = torch
     with model.borrowed(), torch.no_grad():
         torch.set_num_threads(1)
         _seed(64)
-        answer = model.answer(rest)
-    scores = answer.scores.detach().double().cpu()
+        answers = in_parts(model.answer, rest)
+    scores = torch.cat([answer.scores for answer in answers]).detach().double().cpu()
     made.update(scores.argmax(1).numpy().tobytes())
     made.update(f"({tuple(scores.shape)}, {model.threshold or 'Argmax()'})".encode())
     spread = float(scores.std()) or 1.0
     for part in (scores - scores.mean(1, keepdim=True)).mean(0), scores.std(0):
         made.update((part / spread * 1000).round().long().numpy().tobytes())
-    if answer.suspicion is not None:
-        made.update((answer.suspicion > 0).cpu().numpy().tobytes())
+    for answer in answers:
+        if answer.suspicion is not None:
+            made.update((answer.suspicion > 0).cpu().numpy().tobytes())
     return made.hexdigest()
 
 
@@ -260,18 +262,20 @@ def _as_copied(source: Source, x: Tensor) -> tuple[Source, float, str]:
     """The source without gradients where they come from a copy that answers otherwise; how far it is off, and why."""
     if source.same is None or source.slope is None or source.output is None:
         return source, 0.0, ""
-    apart, remark = source.same(x, source.output)
+    told = in_parts(functools.partial(source.same, output=source.output), x)
+    apart, remark = max(far for far, _ in told), next((said for _, said in told if said), "")
     return (dataclasses.replace(source, slope=None) if remark else source), apart, remark
 
 
 def _asked(source: Source, x: Tensor, strict: bool = True) -> Tensor:
     with torch.no_grad():
         try:
-            answer = source.ask(x)
+            answers = in_parts(source.ask, x)
         except HoldfastError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise _cannot_take(x, error) from error
+        answer = answers[0] if len(answers) == 1 else torch.cat([torch.as_tensor(part) for part in answers])
         raw = check_shape(answer, len(x)).detach()
     return raw if strict else raw[torch.isfinite(raw.reshape(len(raw), -1).double()).all(1)]
 

@@ -7,11 +7,12 @@ Source: Athalye, Carlini, Wagner, ICML 2018, arXiv:1802.00420 (stochastic gradie
 arXiv:1902.06705 (saturated scores, batches of one).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from holdfast.core.memory import out_of_memory
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.masking.limits import COMPANY
 from holdfast.evaluation.rows import AnswerRow
@@ -36,7 +37,7 @@ def answers(bench: Bench, keys: Sequence[str]) -> Answers:
         first, second = _asked(model, x, bench.batch), _asked(model, x, bench.batch)
         alone = torch.cat([_asked(model, row[None], 1) for row in x])
         companies = (torch.cat([row[None], rest]) for row, rest in zip(x, strangers, strict=True))
-        among = torch.cat([_asked(model, company, COMPANY + 1)[:1] for company in companies])
+        among = _among(model, companies)
     spread = (first.amax(1) - first.amin(1)).clamp(min=1e-30)
     margin = overall(Wrong(y.to(first.device)).margins(Answer(first)))
     rows = [
@@ -45,7 +46,7 @@ def answers(bench: Bench, keys: Sequence[str]) -> Answers:
             status="ok",
             margin=float(margin[i]) if margin[i].isfinite() else None,
             passes=_moved(first[i], second[i], spread[i]),
-            company=_moved(alone[i], among[i], spread[i]),
+            company=None if among is None else _moved(alone[i], among[i], spread[i]),
             reason="",
         )
         for i, key in enumerate(keys)
@@ -56,6 +57,16 @@ def answers(bench: Bench, keys: Sequence[str]) -> Answers:
 def failed(key: str, why: str) -> AnswerRow:
     """A sample that the model failed on."""
     return AnswerRow(key=key, status="error", margin=None, passes=None, company=None, reason=why)
+
+
+def _among(model: Model, companies: Iterable[Tensor]) -> Tensor | None:
+    """The first answer of each company; None where memory does not hold one, which then is not asked about."""
+    try:
+        return torch.cat([_asked(model, company, COMPANY + 1)[:1] for company in companies])
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return None
 
 
 def _asked(model: Model, x: Tensor, batch: int) -> Tensor:

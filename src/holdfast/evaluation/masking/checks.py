@@ -47,6 +47,7 @@ BLIND = "the attacker sees no gradient"
 ENDLESS = "the threat has no radius"
 NORM = "there is no such attack for this norm"
 ROWS = "between the rows of a table no gradient leads anywhere"
+NARROW = "memory does not hold a sample and three strangers at once"
 RANDOM = "the answers move from pass to pass, see determinism"
 
 
@@ -61,6 +62,8 @@ def company(e: Evidence) -> MaskingCheck:
     rows = [e.answers[key] for key in e.keys if key in e.answers]
     if determinism(e).state == "suspect":
         return COMPANY.absent(e, RANDOM)
+    if any(row.status != "error" and row.company is None for row in rows):
+        return COMPANY.absent(e, NARROW)
     return _of_rows(COMPANY, e, rows, lambda r: r.company is not None and r.company > MOVED)
 
 
