@@ -23,7 +23,9 @@ def test_times(text, seconds):
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["10", "m", "10 minutes", "-5m", "0s", "1e3s", "10m!", "", "5d"])
+@pytest.mark.parametrize(
+    "text", ["10", "m", "10 minutes", "-5m", "0s", "1e3s", "10m!", "", "5d", "5m5m", "1m1h", "9" * 400 + "h", "99999h"]
+)
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(UsageError, match="HF827"):
         seconds_of(text)
@@ -44,7 +46,9 @@ def two_seconds_each(monkeypatch):
 def test_as_many_as_surely_fit(two_seconds_each, tmp_path, text, limit, count):
     found, told = affordable(model()[0], data(40), budget=text, out=tmp_path / "a", limit=limit, **ASKED)
     assert found == count
-    assert told == f"{text} on this machine = {count} of 40 samples, if they withstand every attack"
+    assert (
+        told == f"{text} of the model's passes on this machine = {count} of 40 samples, if they withstand every attack"
+    )
 
 
 def test_not_one_sample(two_seconds_each, tmp_path):
@@ -71,7 +75,7 @@ def test_the_number_is_fixed_and_the_same_command_continues_it(two_seconds_each,
 
     assert run("21s").summary.data.n == 10
     assert run("41s").summary.data.n == 10
-    assert notes[0].startswith("21s on this machine = 10 of 40")
+    assert notes[0].startswith("21s of the model's passes on this machine = 10 of 40")
     assert notes[-1] == "this run was begun with 10 of 40 samples and keeps that number"
     assert run("21s").summary.complete
 

@@ -38,6 +38,8 @@ def test_texts_that_cannot_be_read_are_refused(text):
 
 
 def test_unknown_names_get_a_suggestion():
+    with pytest.raises(UsageError, match="HF812.*'frugal' is a suite of its own"):
+        resolve("pgd+frugal")
     with pytest.raises(UsageError, match="HF811.*did you mean pgd"):
         resolve("pgdd")
     with pytest.raises(UsageError, match="HF811"):

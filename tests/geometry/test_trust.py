@@ -97,3 +97,17 @@ def test_a_row_ends_where_it_would_end_alone(p):
     together = toward(*rows, p)
     for i in range(len(x)):
         assert torch.equal(toward(*(v[i : i + 1] for v in rows), p)[0], together[i])
+
+
+@pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
+def test_rows_that_leave_early_move_no_bit_of_the_others(p):
+    """Planes near and far, within the box and beyond it, so that rows leave both searches at different times."""
+    x, x0, w, _ = (v.float() for v in problem(7, n=200, rows=12))
+    reach = torch.maximum(w * (1 - x), -w * x).sum(1)
+    amount = reach * torch.tensor([0.0, 0.001, -0.001, 0.01, 0.05, 0.2, 0.5, 0.9, 0.999, 1.001, 1.5, 9.0])
+    radii = torch.tensor([3.0, 0.01, 0.3] * 4)
+    rows = (x, x0, w, amount, 0 * x, 0 * x + 1, radii)
+    together = toward(*rows, p, slack=1e-4)
+    for order in (torch.arange(11, -1, -1), torch.tensor([5]), torch.tensor([9, 2])):
+        assert torch.equal(toward(*(v[order] for v in rows), p, slack=1e-4), together[order])
+    assert ((together - x).norm(dim=1) <= radii * (1 + 1e-5)).all()

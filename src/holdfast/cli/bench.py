@@ -19,8 +19,11 @@ Repeat = Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Times
 Peers = Annotated[str, typer.Option("--peers", metavar="NAMES", help="auto, none, or of foolbox,torchattacks,art.")]
 Growth = Annotated[bool, typer.Option("--growth", help="Batches, sides and classes too.")]
 Memory = Annotated[bool, typer.Option("--memory", help="Memory of audits of growing size too; minutes.")]
-MemoryTo = Annotated[int, typer.Option("--memory-to", metavar="N", min=1, help="Samples of the largest of them.")]
-Threads = Annotated[int, typer.Option("--threads", metavar="N", min=1, help="Of torch.")]
+MemoryTo = Annotated[
+    int | None,
+    typer.Option("--memory-to", metavar="N", min=1, show_default="60000", help="Samples of the largest of them."),
+]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", min=1, max=1024, help="Of torch.")]
 Out = Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="Write it too: .html, .md, .json, .txt or .csv.")]
 
 
@@ -34,7 +37,7 @@ def command(
     peers: Peers = "auto",
     growth: Growth = False,
     memory: Memory = False,
-    memory_to: MemoryTo = 60_000,
+    memory_to: MemoryTo = None,
     threads: Threads = 1,
     seed: options.Seed = 0,
     split: options.Split = "test",
@@ -55,6 +58,11 @@ def command(
     from holdfast.report.bench import FORMS, page, render
 
     form = form_of(out, FORMS)
+    if memory_to is not None and not memory:
+        raise UsageError(
+            "HF805", "--memory-to has nothing to end", seen="no --memory", fix=f"--memory --memory-to {memory_to}"
+        )
+    memory_to = SIZES[-1] if memory_to is None else memory_to
     counts = tuple(count for count in SIZES if count <= memory_to) if memory else ()
     if memory and not counts:
         raise UsageError("HF805", "--memory-to is below the smallest audit", seen=memory_to, expected=f"{SIZES[0]}")

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.attacks.run import belongs, fits
-from holdfast.core.errors import DataError, ModelError
+from holdfast.core.errors import DataError, ModelError, UsageError
 from holdfast.core.progress import Listener, Note, RunDone, RunStarted, silent
 from holdfast.core.records import digest
 from holdfast.data.dataset import Dataset
@@ -42,6 +43,8 @@ from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 FEW = 32  # rows of the batch that is timed
+TIMED, ENOUGH = 5, 0.2  # how often at most, and after how many seconds no more
+MOST = 10_000_000  # samples at once, a number that every library can take
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -198,6 +201,8 @@ def settled(
     subset_seed: int | None = None,
 ) -> Request:
     """Read, default and check everything before anything is attacked."""
+    if not 1 <= batch <= MOST:
+        raise UsageError("HF805", "A batch has too few or too many samples", seen=batch, expected=f"1 to {MOST:,}")
     read = tuple(families(parse_all(threat)))
     limited = limit is not None and limit < len(data)
     part = data.sample(limit or 0, seed if subset_seed is None else subset_seed) if limited else data
@@ -314,16 +319,18 @@ def _announce(request: Request, store: Store, work: Work) -> None:
 
 
 def estimated(request: Request) -> Plan:
-    """The plan, with the time of one forward pass measured on one small batch, the second time it is asked.
+    """The plan, with the median time of a forward pass, measured on one small batch that was asked before.
 
     Where answers are remembered it is asked once: a second time would be no pass.
     """
-    few, second = request.data.x[:FEW], 0.0
-    for _ in range(2 - remembers(request.model)):
+    few, taken = request.data.x[:FEW], list[float]()
+    for _ in range(1 if remembers(request.model) else 1 + TIMED):
+        if len(taken) > 1 and sum(taken) > ENOUGH:
+            break
         began = time.perf_counter()
         request.model.predict(few)
-        second = (time.perf_counter() - began) / len(few)
-    sample = few[0].numel() * few.element_size()
+        taken.append(time.perf_counter() - began)
+    second, sample = statistics.median(taken[1:] or taken) / len(few), few[0].numel() * few.element_size()
     return estimate(request.suite, request.threats, len(request.data), second, sample, request.earlier)
 
 

@@ -15,6 +15,7 @@ from holdfast.evaluation.interrupt import Deadline
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
 
+LONGEST = 366 * 24 * 3600.0
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 
@@ -27,9 +28,13 @@ def seconds_of(budget: str, what: str = "budget") -> float:
     """
     text = budget.strip().lower() if isinstance(budget, str) else ""
     found = _PART.findall(text)
-    if not found or "".join(number + unit for number, unit in found) != text or not _total(found):
+    ordered = [unit for _, unit in found] == [unit for unit in "hms" if unit in text]
+    if not ordered or "".join(number + unit for number, unit in found) != text or not 0 < _total(found) <= LONGEST:
         raise UsageError(
-            "HF827", f"The {what} cannot be read", seen=repr(budget), expected="a time such as 90s, 10m or 1h30m"
+            "HF827",
+            f"The {what} cannot be read",
+            seen=repr(budget)[:60],
+            expected="a time such as 90s, 10m or 1h30m, at most a year",
         )
     return _total(found)
 
@@ -76,7 +81,10 @@ def affordable(
             expected=f"at least {math.ceil(one)}s for one sample on this machine",
             fix="a larger budget, or --suite frugal or quick",
         )
-    return count, f"{budget} on this machine = {count:,} of {len(data):,} samples, if they withstand every attack"
+    return count, (
+        f"{budget} of the model's passes on this machine = {count:,} of {len(data):,} samples, "
+        "if they withstand every attack"
+    )
 
 
 def _total(parts: list[tuple[str, str]]) -> float:

@@ -366,6 +366,14 @@ def _parse(text: str) -> Attack:
     """`pgd(steps=10)` or `pgd`."""
     read = call(text, "The suite cannot be read", "HF812", "--suite 'pgd(steps=10)+square'")
     known = {snake(name): name for name in catalog("holdfast.attacks", "evasion")}
+    if read.name in _named():
+        raise UsageError(
+            "HF812",
+            f"'{read.name}' is a suite of its own and joins no other stage",
+            seen=repr(text),
+            expected=f"{read.name} alone, or attacks by name",
+            fix=f"--suite {read.name}",
+        )
     if snake(camel(read.name)) not in known:
         raise unknown("attack or suite", read.name, [*_named(), *known], "HF811", "holdfast list attacks")
     kind = getattr(attacks, known[snake(camel(read.name))])

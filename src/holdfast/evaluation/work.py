@@ -12,7 +12,6 @@ from holdfast.attacks.attack import Attack
 from holdfast.attacks.outcome import NORMS, Outcome
 from holdfast.attacks.run import run
 from holdfast.core.errors import HoldfastError, ModelError
-from holdfast.core.memory import out_of_memory
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.metrics.eight_bit import stored
 from holdfast.evaluation.metrics.loss import confidence, cross_entropy
@@ -21,6 +20,7 @@ from holdfast.evaluation.metrics.ssim import ssim
 from holdfast.evaluation.parts import Array
 from holdfast.evaluation.rows import CleanRow, ControlRow, SearchRow
 from holdfast.geometry.draw import Draw
+from holdfast.models.exhausted import out_of_memory
 from holdfast.models.model import Model
 from holdfast.models.spending import Spent
 from holdfast.models.stage import why

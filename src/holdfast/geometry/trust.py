@@ -9,17 +9,19 @@ With a multiplier for the ball, and one for the plane, the problem falls apart i
 
 In Linf e begins beyond the iterate's distance: where the iterate's values are all at the edge, the way to a plane
 farther out leads through a larger distance. Both are found on a line: t, on which <g, z - x> is monotone, by Newton
-steps kept inside a bracket, and s in [0, 1), on which |z - x| is, by secants and bisection. A row that is done stays as
-it is, so that its end does not depend on the others.
+steps kept inside a bracket, and s in [0, 1), on which |z - x| is, by secants and bisection. A row leaves either search
+when it is done, and does not begin the one for t where its plane and its edges do not meet: its end does not depend on
+the others, and they do not wait for it.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from holdfast.geometry.rows import dot, expand, norm, pick
+from holdfast.geometry.rows import dot, expand, norm, pick, put
 
 HALVINGS = 14  # of the interval of s
 FULL = 0.999  # of the radius: a step so long is not made longer
@@ -51,84 +53,141 @@ def toward(
         slack: By how much `<g, z - x>` may miss the amount.
     """
     amount = torch.where(norm(g, 2) > 0, amount, 0.0)
-    pulled, t = _pull(x, x0, g, low, high, radius, p), torch.zeros_like(radius)
-    least, most = torch.zeros_like(radius), torch.ones_like(radius)
-
-    def onto(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _root(lambda t: pulled(s, t), x, g, amount, t, radius, slack)
-
-    best, t, _ = onto(least, t)
+    slack = torch.as_tensor(slack, dtype=radius.dtype, device=radius.device).expand_as(radius)
+    step = whole = _Step(x, x0, g, low, high, amount, radius, slack, p)
+    least, most, long = torch.zeros_like(radius), torch.ones_like(radius), torch.full_like(radius, torch.inf)
+    line = whole.line(least)
+    best, t, _ = _root(line, torch.zeros_like(radius))
     short = norm(best - x, 2)
     best = pick(short > radius, x + expand(radius / torch.where(short > 0, short, 1.0), x) * (best - x), best)
-    long, done = torch.full_like(radius, torch.inf), short > radius
+    short = torch.where(line.met(), short, torch.inf)
     for i in range(HALVINGS):
+        rows = (short < FULL * radius).nonzero()[:, 0]
+        if not len(rows):
+            break
+        if len(rows) < len(step.x):
+            step = whole.take(rows)
         share = (radius - short) / torch.where(long > short, long - short, 1.0)
         secant = (i % 3 < 2) & long.isfinite() & (share > 0) & (share < 1)
         s = least + (most - least) * torch.where(secant, share, 0.5)
-        z, there, missed = onto(s, t)
-        length = norm(z - x, 2)
-        fits = (length <= radius) & (missed <= slack) & ~done
-        t = torch.where(fits, there, t)
-        least, most, best = torch.where(fits, s, least), torch.where(fits | done, most, s), pick(fits, z, best)
-        short = torch.where(fits, length, short)
-        long = torch.where(fits | done, long, torch.where(missed <= slack, length, torch.inf))
-        done = done | (short >= FULL * radius)
-        if done.all():
-            break
+        line = step.line(s[rows])
+        z, there, missed = _root(line, t[rows], line.met() if p == math.inf else None)
+        length, onto = norm(z - step.x, 2), missed <= step.slack
+        fits = onto & (length <= step.radius)
+        inside, outside = rows[fits], rows[~fits]
+        least[inside], t[inside], short[inside], best[inside] = s[inside], there[fits], length[fits], z[fits]
+        most[outside], long[outside] = s[outside], torch.where(onto, length, torch.inf)[~fits]
     return best
 
 
-def _pull(
-    x: Tensor, x0: Tensor, g: Tensor, low: Tensor, high: Tensor, radius: Tensor, p: float
-) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """(s, t) -> the point that belongs to both multipliers, and which of its values follow t."""
-    far = norm(x - x0, math.inf)
-    inner = (far - radius).clamp(min=0)  # in Linf no point of the ball is nearer, and none is farther than `outer`
-    outer = torch.minimum(far + radius, torch.maximum(x0 - low, high - x0).flatten(1).amax(1))
+class _Rows:
+    """A dataclass whose tensors have a row for each sample."""
 
-    def pulled(s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        moved, lower, upper = x + expand(t, x) * g, low, high
-        free = torch.ones_like(x, dtype=torch.bool)
-        if p == 2:
-            moved = moved + expand(s, x) * (x0 - x)
-        elif p == 1:
-            size = (moved - x0).abs() - expand(s / (1 - s).clamp(min=1e-9) * far, x)
-            moved, free = x0 + (moved - x0).sign() * size.clamp(min=0), size > 0
-        else:
-            edge = expand(outer + s * (inner - outer), x)
-            lower, upper = torch.maximum(low, x0 - edge), torch.minimum(high, x0 + edge)
-        return torch.minimum(torch.maximum(moved, lower), upper), free & (moved > lower) & (moved < upper)
-
-    return pulled
+    def take(self, rows: Tensor) -> Self:
+        """The same for the chosen rows."""
+        every = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        chosen = {name: value[rows] for name, value in every.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **chosen)  # type: ignore[type-var]
 
 
-def _root(
-    point: Callable[[Tensor], tuple[Tensor, Tensor]],
-    x: Tensor,
-    g: Tensor,
-    amount: Tensor,
-    t: Tensor,
-    radius: Tensor,
-    slack: Tensor | float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The point on the plane among `point(t)`, its t, and by how much the plane is missed."""
-    size = norm(g, 2)
-    leap = radius / torch.where(size > 0, size, 1.0)
+@dataclasses.dataclass(frozen=True)
+class _Step(_Rows):
+    """The arguments of `toward`, of some rows."""
+
+    x: Tensor
+    x0: Tensor
+    g: Tensor
+    low: Tensor
+    high: Tensor
+    amount: Tensor
+    radius: Tensor
+    slack: Tensor
+    p: float
+
+    def line(self, s: Tensor) -> "_Line":
+        """The points that belong to the ball's multiplier."""
+        x, x0 = self.x, self.x0
+        line = _Line(x, self.g, self.low, self.high, self.amount, self.radius, self.slack)
+        if self.p == 2:
+            return dataclasses.replace(line, pull=expand(s, x) * (x0 - x))
+        far = norm(x - x0, math.inf)
+        if self.p == 1:
+            return dataclasses.replace(line, x0=x0, shrink=s / (1 - s).clamp(min=1e-9) * far)
+        inner = (far - self.radius).clamp(min=0)  # no point of the ball is nearer, and none is farther than `outer`
+        outer = torch.minimum(far + self.radius, torch.maximum(x0 - self.low, self.high - x0).flatten(1).amax(1))
+        edge = expand(outer + s * (inner - outer), x)
+        lower, upper = torch.maximum(self.low, x0 - edge), torch.minimum(self.high, x0 + edge)
+        return dataclasses.replace(line, lower=lower, upper=upper)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line(_Rows):
+    """The points z(t) of rows, s being what it is."""
+
+    x: Tensor
+    g: Tensor
+    lower: Tensor
+    upper: Tensor
+    amount: Tensor
+    radius: Tensor
+    slack: Tensor
+    pull: Tensor | None = None
+    x0: Tensor | None = None
+    shrink: Tensor | None = None
+
+    def at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z(t), by how much <g, z - x> is beyond the amount, and how fast that grows with t."""
+        moved, free = self.x + expand(t, self.x) * self.g, None
+        if self.pull is not None:
+            moved = moved + self.pull
+        if self.x0 is not None and self.shrink is not None:
+            off = moved - self.x0
+            kept = (off.abs() - expand(self.shrink, off)).clamp(min=0)
+            moved, free = self.x0 + off.sign() * kept, kept > 0
+        z = torch.minimum(torch.maximum(moved, self.lower), self.upper)
+        inside = (moved > self.lower) & (moved < self.upper)
+        inside = inside if free is None else inside & free
+        return z, dot(self.g, z - self.x) - self.amount, (self.g.square() * inside).flatten(1).sum(1)
+
+    def met(self) -> Tensor:
+        """Whether some point within the edges is on the plane, to the slack."""
+        ends = self.g * (self.lower - self.x), self.g * (self.upper - self.x)
+        least, most = (f(*ends).flatten(1).sum(1) for f in (torch.minimum, torch.maximum))
+        return (least <= self.amount + self.slack) & (most >= self.amount - self.slack)
+
+
+def _root(line: _Line, t: Tensor, met: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The point on the plane among z(t), its t, and by how much the plane is missed; no search but where it is met."""
+    size, rows = norm(line.g, 2), torch.arange(len(t), device=t.device) if met is None else met.nonzero()[:, 0]
+    leap = line.radius / torch.where(size > 0, size, 1.0)
     under, over = torch.full_like(t, -torch.inf), torch.full_like(t, torch.inf)
-    z, best, missed = x, t, torch.full_like(t, torch.inf)
-    for i in range(NEWTON):
-        there, free = point(t)
-        gap = dot(g, there - x) - amount
+    ends = line.x, t, over
+    if len(rows) < len(t):
+        line, t, leap, under, over = line.take(rows), *(v[rows] for v in (t, leap, under, over))
+    z, best, missed = line.x, t, over
+    for i in range(NEWTON if len(rows) else 0):
+        there, gap, slope = line.at(t)
         nearer = gap.abs() < missed
         z, best, missed = pick(nearer, there, z), torch.where(nearer, t, best), torch.where(nearer, gap.abs(), missed)
-        onto = missed <= slack
-        if onto.all():
+        open_ = missed > line.slack
+        if not open_.any():
             break
+        if 2 * int(open_.sum()) <= len(rows):
+            ends = _put(ends, rows, (z, best, missed))
+            keep = open_.nonzero()[:, 0]
+            line, open_ = line.take(keep), open_[keep]
+            rows, t, leap, under, over, gap, slope, z, best, missed = (
+                v[keep] for v in (rows, t, leap, under, over, gap, slope, z, best, missed)
+            )
         under, over = torch.where(gap < 0, t, under), torch.where(gap >= 0, t, over)
-        slope = (g.square() * free).flatten(1).sum(1)
         newton, middle = t - gap / torch.where(slope > 0, slope, 1.0), (under + over) / 2
         inside = (slope > 0) & (newton > under) & (newton < over) & ((i % 3 < 2) | middle.isinf())
         leapt = torch.where(gap < 0, t + leap, t - leap)
         moved = torch.where(inside, newton, torch.where(middle.isfinite(), middle, leapt))
-        t, leap = torch.where(onto, t, moved), 2 * leap
+        t, leap = torch.where(open_, moved, t), 2 * leap
+    return _put(ends, rows, (z, best, missed))
+
+
+def _put(ends: tuple[Tensor, ...], rows: Tensor, found: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    z, best, missed = (put(end, rows, of) for end, of in zip(ends, found, strict=True))
     return z, best, missed

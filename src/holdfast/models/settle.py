@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import HoldfastError, ModelError
-from holdfast.core.memory import in_parts
 from holdfast.models.ensemble import Together
+from holdfast.models.exhausted import in_parts
 from holdfast.models.memory import forgotten, kept
 from holdfast.models.model import Model
 from holdfast.models.outputs import Output, as_labels, as_scores, check_shape, recognize, saturated
@@ -262,7 +262,8 @@ def _as_copied(source: Source, x: Tensor) -> tuple[Source, float, str]:
     """The source without gradients where they come from a copy that answers otherwise; how far it is off, and why."""
     if source.same is None or source.slope is None or source.output is None:
         return source, 0.0, ""
-    told = in_parts(functools.partial(source.same, output=source.output), x)
+    same, output = source.same, source.output
+    told = in_parts(lambda rows: same(rows, output), x)
     apart, remark = max(far for far, _ in told), next((said for _, said in told if said), "")
     return (dataclasses.replace(source, slope=None) if remark else source), apart, remark
 

@@ -272,11 +272,17 @@ def hardest(summary: Summary) -> str:
 
 
 def masking(summary: Summary) -> str:
-    """`masking: no sign of masking`, `masking: suspect: reasons`, or `masking: not checked`."""
+    """`masking: no sign of masking`, `masking: suspect: reasons`, or `masking: not checked`.
+
+    Where some checks do not apply, a clean verdict says how many it rests on.
+    """
     found = summary.masking
     if found is None:
         return "masking: not checked"
-    return f"masking: {': '.join([found.state, *(['; '.join(found.reasons)] if found.reasons else [])])}"
+    told = ": ".join([found.state, *(["; ".join(found.reasons)] if found.reasons else [])])
+    names, rests = ({c.name for c in found.checks if c.state in states} for states in (STATES, ("passed", "suspect")))
+    few = found.state == "no sign of masking" and len(rests) < len(names)
+    return f"masking: {told} ({len(rests)} of {len(names)} checks apply)" if few else f"masking: {told}"
 
 
 def checks(summary: Summary) -> list[MaskingCheck]:

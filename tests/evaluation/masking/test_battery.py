@@ -297,6 +297,10 @@ def test_every_view_says_it(tmp_path):
     honest = run(tmp_path / "b").summary
     assert "masking: no sign of masking." in text.text(honest)
     assert "masking: not checked." in text.text(dataclasses.replace(honest, masking=None))
+    last = dataclasses.replace(honest.masking.checks[-1], state="not_applicable")
+    less = dataclasses.replace(honest.masking, checks=(*honest.masking.checks[:-1], last))
+    told = text.text(dataclasses.replace(honest, masking=less)).replace("\n", " ")
+    assert "masking: no sign of masking (11 of 12 checks apply)." in told
 
 
 def test_it_costs_what_it_says(tmp_path):

@@ -131,6 +131,10 @@ def toolkits(asked: str) -> dict[str, ModuleType]:
     if names == ["auto"]:
         return {name: module for name in INSTALL if (module := _imported(name)) is not None}
     unknown = [name for name in names if name not in INSTALL]
+    if alone := [name for name in unknown if name in ("auto", "none")]:
+        raise UsageError(
+            "HF805", f"'{alone[0]}' stands alone", seen=repr(asked), expected=f"{alone[0]}, or names with commas"
+        )
     if unknown:
         raise UsageError(
             "HF805",

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from holdfast.core.memory import out_of_memory
 from holdfast.evaluation.manifest import number_of
 from holdfast.evaluation.masking.limits import COMPANY
 from holdfast.evaluation.rows import AnswerRow
 from holdfast.evaluation.work import Answers, Bench
 from holdfast.geometry.draw import Draw
+from holdfast.models.exhausted import out_of_memory
 from holdfast.models.model import Model
 from holdfast.models.spending import unremembered
 from holdfast.threats.goals import Answer, Wrong, overall

@@ -45,7 +45,7 @@ NOISE = Sort("noise", "give way more to plain noise than to the attack", SELDOM,
 
 BLIND = "the attacker sees no gradient"
 ENDLESS = "the threat has no radius"
-NORM = "there is no such attack for this norm"
+NORM = "the battery has no such attack for this norm"
 ROWS = "between the rows of a table no gradient leads anywhere"
 NARROW = "memory does not hold a sample and three strangers at once"
 RANDOM = "the answers move from pass to pass, see determinism"

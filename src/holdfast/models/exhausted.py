@@ -47,7 +47,7 @@ def in_parts(ask: Callable[[Tensor], T], x: Tensor) -> list[T]:
     size = len(x)
     while True:
         try:
-            return [ask(rows) for rows in x.split(size)]
+            return [ask(rows) for rows in torch.split(x, size)]
         except Exception as error:  # looked at, and raised again unless it speaks of memory
             if size == 1 or not out_of_memory(error):
                 raise

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from holdfast.core.errors import ModelError
-from holdfast.core.memory import in_parts, out_of_memory
+from holdfast.models.exhausted import in_parts, out_of_memory
 
 
 def torch_on_a_processor():
