@@ -11,7 +11,7 @@ from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.work import decided, fooled
+from holdfast.evaluation.work import REJECTED, deciding
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.turning import turned
 from holdfast.models.model import Model
@@ -86,20 +86,21 @@ def spatial(
     _check(data, rotate, translate, (angles, shifts, looks))
     show = _Show(settle(model, data.x), data, batch)
     reach = torch.tensor([rotate, *(translate * side for side in data.x.shape[2:])], dtype=torch.float64)
-    clean = decided(show.model, data.x, batch) == data.y
     ids = torch.arange(len(data)) if data.ids is None else data.ids
     places = reach * (2 * Draw(seed, "spatial", ids.tolist()).uniform(looks, 3).double() - 1)
-    tries = torch.stack([show.right(torch.arange(len(data)), places[:, k]) for k in range(looks)])
-    held, how = clean.clone(), torch.zeros(len(data), 3, dtype=torch.float64)
-    for k, angle in enumerate(_steps(angles)):
-        for down, across in itertools.product(_steps(shifts), repeat=2):
-            rows = held.nonzero()[:, 0]
-            if not len(rows):
-                break
-            place = reach * torch.tensor([angle, down, across], dtype=torch.float64)
-            fell = rows[show.fooled(rows, place.expand(len(rows), 3))]
-            held[fell], how[fell] = False, place
-        on_event(BatchDone("spatial", k + 1, angles, int(held.sum()), len(data)))
+    with show.model.borrowed():
+        clean = deciding(show.model, data.x, batch) == data.y
+        tries = torch.stack([show.right(torch.arange(len(data)), places[:, k]) for k in range(looks)])
+        held, how = clean.clone(), torch.zeros(len(data), 3, dtype=torch.float64)
+        for k, angle in enumerate(_steps(angles)):
+            for down, across in itertools.product(_steps(shifts), repeat=2):
+                rows = held.nonzero()[:, 0]
+                if not len(rows):
+                    break
+                place = reach * torch.tensor([angle, down, across], dtype=torch.float64)
+                fell = rows[show.fooled(rows, place.expand(len(rows), 3))]
+                held[fell], how[fell] = False, place
+            on_event(BatchDone("spatial", k + 1, angles, int(held.sum()), len(data)))
     return _counted(data, clean, tries, held, how)
 
 
@@ -113,11 +114,12 @@ class _Show:
 
     def right(self, rows: Tensor, places: Tensor) -> Tensor:
         """Whether it is right on these rows at these places, `(rows, 3)`."""
-        return decided(self.model, self._turned(rows, places), self.batch) == self.data.y[rows]
+        return deciding(self.model, self._turned(rows, places), self.batch) == self.data.y[rows]
 
     def fooled(self, rows: Tensor, places: Tensor) -> Tensor:
         """Whether it is wrong there and accepts the picture."""
-        return fooled(self.model, self._turned(rows, places), self.data.y[rows], self.batch)
+        found = deciding(self.model, self._turned(rows, places), self.batch)
+        return (found != self.data.y[rows]) & (found != REJECTED)
 
     def _turned(self, rows: Tensor, places: Tensor) -> Tensor:
         x = self.data.x[rows]

@@ -145,7 +145,13 @@ def transfer(bench: Bench, keys: Sequence[str], adversarial: Mapping[str, Array]
 
 def decided(model: Model, x: Tensor, batch: int) -> Tensor:
     """Classes `(n,)` on the CPU, `REJECTED` where the model accepts no class: so a rejected input is never right."""
-    with model.borrowed(), torch.no_grad():
+    with model.borrowed():
+        return deciding(model, x, batch)
+
+
+def deciding(model: Model, x: Tensor, batch: int) -> Tensor:
+    """The same of a model that is borrowed already: a loan of a network copies its buffers each time."""
+    with torch.no_grad():
         answers = [model.answer(rows) for rows in torch.split(x, batch)]
     return torch.cat([_decision(a.scores, a.suspicion) for a in answers]).cpu()
 
