@@ -54,9 +54,9 @@ def toward(
     """
     amount = torch.where(norm(g, 2) > 0, amount, 0.0)
     slack = torch.as_tensor(slack, dtype=radius.dtype, device=radius.device).expand_as(radius)
-    step = whole = _Step(x, x0, g, low, high, amount, radius, slack, p)
+    step = whole = _Step.of(x, x0, g, low, high, amount, radius, slack, p)
     least, most, long = torch.zeros_like(radius), torch.ones_like(radius), torch.full_like(radius, torch.inf)
-    line = whole.line(least)
+    line = whole.at(least)
     best, t, _ = _root(line, torch.zeros_like(radius))
     short = norm(best - x, 2)
     best = pick(short > radius, x + expand(radius / torch.where(short > 0, short, 1.0), x) * (best - x), best)
@@ -65,15 +65,15 @@ def toward(
         rows = (short < FULL * radius).nonzero()[:, 0]
         if not len(rows):
             break
-        if len(rows) < len(step.x):
+        if len(rows) < len(step.x0):
             step = whole.take(rows)
         share = (radius - short) / torch.where(long > short, long - short, 1.0)
         secant = (i % 3 < 2) & long.isfinite() & (share > 0) & (share < 1)
         s = least + (most - least) * torch.where(secant, share, 0.5)
-        line = step.line(s[rows])
+        line = step.at(s[rows])
         z, there, missed = _root(line, t[rows], line.met() if p == math.inf else None)
-        length, onto = norm(z - step.x, 2), missed <= step.slack
-        fits = onto & (length <= step.radius)
+        length, onto = norm(z - line.x, 2), missed <= line.slack
+        fits = onto & (length <= line.radius)
         inside, outside = rows[fits], rows[~fits]
         least[inside], t[inside], short[inside], best[inside] = s[inside], there[fits], length[fits], z[fits]
         most[outside], long[outside] = s[outside], torch.where(onto, length, torch.inf)[~fits]
@@ -86,37 +86,61 @@ class _Rows:
     def take(self, rows: Tensor) -> Self:
         """The same for the chosen rows."""
         every = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        chosen = {name: value[rows] for name, value in every.items() if isinstance(value, Tensor)}
+        chosen = {k: v[rows] if isinstance(v, Tensor) else v.take(rows) for k, v in every.items() if _has_rows(v)}
         return dataclasses.replace(self, **chosen)  # type: ignore[type-var]
+
+
+def _has_rows(value: object) -> bool:
+    return isinstance(value, Tensor | _Rows)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Step(_Rows):
-    """The arguments of `toward`, of some rows."""
+    """The arguments of `toward`, of some rows, and how far from the original the points of its ball may be in Linf.
 
-    x: Tensor
+    Args:
+        line: The points for s = 0 without what s does to them.
+        x0, p: As there.
+        far: Distance of the iterate.
+        inner, outer: No point of the ball is nearer, and none is farther.
+    """
+
+    line: "_Line"
     x0: Tensor
-    g: Tensor
-    low: Tensor
-    high: Tensor
-    amount: Tensor
-    radius: Tensor
-    slack: Tensor
+    far: Tensor
+    inner: Tensor
+    outer: Tensor
     p: float
 
-    def line(self, s: Tensor) -> "_Line":
+    @classmethod
+    def of(
+        cls,
+        x: Tensor,
+        x0: Tensor,
+        g: Tensor,
+        low: Tensor,
+        high: Tensor,
+        amount: Tensor,
+        radius: Tensor,
+        slack: Tensor,
+        p: float,
+    ) -> "_Step":
+        """Of all rows."""
+        size, far = norm(g, 2), norm(x - x0, math.inf)
+        leap = radius / torch.where(size > 0, size, 1.0)
+        outer = torch.minimum(far + radius, torch.maximum(x0 - low, high - x0).flatten(1).amax(1))
+        line = _Line(x, g, g.square(), low, high, amount, radius, slack, leap)
+        return cls(line, x0, far, (far - radius).clamp(min=0), outer, p)
+
+    def at(self, s: Tensor) -> "_Line":
         """The points that belong to the ball's multiplier."""
-        x, x0 = self.x, self.x0
-        line = _Line(x, self.g, self.low, self.high, self.amount, self.radius, self.slack)
+        line, x0 = self.line, self.x0
         if self.p == 2:
-            return dataclasses.replace(line, pull=expand(s, x) * (x0 - x))
-        far = norm(x - x0, math.inf)
+            return dataclasses.replace(line, pull=expand(s, x0) * (x0 - line.x))
         if self.p == 1:
-            return dataclasses.replace(line, x0=x0, shrink=s / (1 - s).clamp(min=1e-9) * far)
-        inner = (far - self.radius).clamp(min=0)  # no point of the ball is nearer, and none is farther than `outer`
-        outer = torch.minimum(far + self.radius, torch.maximum(x0 - self.low, self.high - x0).flatten(1).amax(1))
-        edge = expand(outer + s * (inner - outer), x)
-        lower, upper = torch.maximum(self.low, x0 - edge), torch.minimum(self.high, x0 + edge)
+            return dataclasses.replace(line, x0=x0, shrink=s / (1 - s).clamp(min=1e-9) * self.far)
+        edge = expand(self.outer + s * (self.inner - self.outer), x0)
+        lower, upper = torch.maximum(line.lower, x0 - edge), torch.minimum(line.upper, x0 + edge)
         return dataclasses.replace(line, lower=lower, upper=upper)
 
 
@@ -126,28 +150,33 @@ class _Line(_Rows):
 
     x: Tensor
     g: Tensor
+    squares: Tensor
     lower: Tensor
     upper: Tensor
     amount: Tensor
     radius: Tensor
     slack: Tensor
+    leap: Tensor
     pull: Tensor | None = None
     x0: Tensor | None = None
     shrink: Tensor | None = None
 
     def at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z(t), by how much <g, z - x> is beyond the amount, and how fast that grows with t."""
-        moved, free = self.x + expand(t, self.x) * self.g, None
+        """z(t), by how much <g, z - x> is beyond the amount, and z as no edge holds it, infinite where it is shrunk."""
+        moved, kept = self.x + expand(t, self.x) * self.g, None
         if self.pull is not None:
             moved = moved + self.pull
         if self.x0 is not None and self.shrink is not None:
             off = moved - self.x0
             kept = (off.abs() - expand(self.shrink, off)).clamp(min=0)
-            moved, free = self.x0 + off.sign() * kept, kept > 0
+            moved = self.x0 + off.sign() * kept
         z = torch.minimum(torch.maximum(moved, self.lower), self.upper)
-        inside = (moved > self.lower) & (moved < self.upper)
-        inside = inside if free is None else inside & free
-        return z, dot(self.g, z - self.x) - self.amount, (self.g.square() * inside).flatten(1).sum(1)
+        moved = moved if kept is None else torch.where(kept > 0, moved, torch.inf)
+        return z, dot(self.g, z - self.x) - self.amount, moved
+
+    def slope(self, moved: Tensor) -> Tensor:
+        """How fast <g, z - x> grows with t: by what neither edges nor shrinking hold."""
+        return (self.squares * ((moved > self.lower) & (moved < self.upper))).flatten(1).sum(1)
 
     def met(self) -> Tensor:
         """Whether some point within the edges is on the plane, to the slack."""
@@ -158,15 +187,14 @@ class _Line(_Rows):
 
 def _root(line: _Line, t: Tensor, met: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The point on the plane among z(t), its t, and by how much the plane is missed; no search but where it is met."""
-    size, rows = norm(line.g, 2), torch.arange(len(t), device=t.device) if met is None else met.nonzero()[:, 0]
-    leap = line.radius / torch.where(size > 0, size, 1.0)
+    rows, leap = torch.arange(len(t), device=t.device) if met is None else met.nonzero()[:, 0], line.leap
     under, over = torch.full_like(t, -torch.inf), torch.full_like(t, torch.inf)
     ends = line.x, t, over
     if len(rows) < len(t):
         line, t, leap, under, over = line.take(rows), *(v[rows] for v in (t, leap, under, over))
     z, best, missed = line.x, t, over
     for i in range(NEWTON if len(rows) else 0):
-        there, gap, slope = line.at(t)
+        there, gap, moved = line.at(t)
         nearer = gap.abs() < missed
         z, best, missed = pick(nearer, there, z), torch.where(nearer, t, best), torch.where(nearer, gap.abs(), missed)
         open_ = missed > line.slack
@@ -176,15 +204,16 @@ def _root(line: _Line, t: Tensor, met: Tensor | None = None) -> tuple[Tensor, Te
             ends = _put(ends, rows, (z, best, missed))
             keep = open_.nonzero()[:, 0]
             line, open_ = line.take(keep), open_[keep]
-            rows, t, leap, under, over, gap, slope, z, best, missed = (
-                v[keep] for v in (rows, t, leap, under, over, gap, slope, z, best, missed)
+            rows, t, leap, under, over, gap, moved, z, best, missed = (
+                v[keep] for v in (rows, t, leap, under, over, gap, moved, z, best, missed)
             )
+        slope = line.slope(moved)
         under, over = torch.where(gap < 0, t, under), torch.where(gap >= 0, t, over)
         newton, middle = t - gap / torch.where(slope > 0, slope, 1.0), (under + over) / 2
         inside = (slope > 0) & (newton > under) & (newton < over) & ((i % 3 < 2) | middle.isinf())
         leapt = torch.where(gap < 0, t + leap, t - leap)
-        moved = torch.where(inside, newton, torch.where(middle.isfinite(), middle, leapt))
-        t, leap = torch.where(open_, moved, t), 2 * leap
+        following = torch.where(inside, newton, torch.where(middle.isfinite(), middle, leapt))
+        t, leap = torch.where(open_, following, t), 2 * leap
     return _put(ends, rows, (z, best, missed))
 
 
