@@ -144,7 +144,7 @@ def test_a_baseline_passes_where_it_serves_the_policy(capsys, here, pair):
     (here / "other.toml").write_text(RULES.replace("0.1", "0.2"))
     code, out = check(capsys, "baseline", "--policy", "other.toml", "-q")
     assert (code, out[:5]) == (1, "HF824")
-    (here / "other.toml").write_text(RULES.replace("0.1", "0.2") + 'level = "off"\n')
+    (here / "other.toml").write_text(RULES.replace("0.1", "0.2") + 'level = "off"\n' + RULES)
     assert check(capsys, "baseline", "--policy", "other.toml")[0] == 0
     assert "HF407" in check(capsys, "baseline", "nowhere")[1]
     summary = here / "baseline" / "summary.json"

@@ -86,7 +86,9 @@ RULE = '[[gate]]\nmetric = "empirical_robust_accuracy"\n'
         (RULE + 'at_least = 0.5\n[policy]\nrequire = ["luck"]', "policy require"),
         ("", "no rule"),
         ("[policy]\nadvisory = true", "no rule"),
-        ("gate = 3", "gate"),
+        ("gate = 3", "Seen gate: Input should be a valid array"),
+        ('[gate]\nmetric = "clean_accuracy"\nat_least = 0.5', r"one table \[gate\].* Fix: \[\[gate\]\]"),
+        (RULE + 'at_least = 0.5\nlevel = "off"', "Every rule .* is off, so it would pass everything"),
     ],
 )
 def test_what_is_impossible_is_named(tmp_path, text, says):

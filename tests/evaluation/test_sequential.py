@@ -12,9 +12,11 @@ from scipy.integrate import quad
 from evaluation import world
 from holdfast.core.errors import UsageError
 from holdfast.data.dataset import Dataset
+from holdfast.evaluation.comparison import compare
 from holdfast.evaluation.decide import decided
 from holdfast.evaluation.sequential import confidence, evidence, judge, looks, parse
 from holdfast.evaluation.statistics import interval
+from holdfast.evaluation.store import Folder
 
 OTHER = ["clean_accuracy >= 1", "clean_accuracy >= 1.2.3", "clean_accuracy >= 0"]
 PLAN = {"threat": "linf:1/20", "suite": "pgd(steps=3)", "seed": 0, "new": False, "limit": None}
@@ -118,6 +120,9 @@ def test_a_run_stops_once_the_question_is_answered(tmp_path):
     )
     assert "stopped when it knew enough" in summary.limits[-1]
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["decision"]["answer"] == "yes"
+    decided(world.model()[0], world.data(300), decide=None, out=tmp_path / "b", **PLAN | {"limit": 32})
+    (pair,) = compare([Folder(tmp_path / "a"), Folder(tmp_path / "b")], common=True).pairs
+    assert [note.split(" was asked")[0] for note in pair.notes if "--decide" in note] == [str(tmp_path / "a")]
 
 
 def test_a_run_that_cannot_decide_uses_all_samples_and_says_so(tmp_path):

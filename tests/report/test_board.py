@@ -73,6 +73,15 @@ def test_the_page_runs_its_own_script_alone():
     assert not re.search(r"innerHTML|https?://", page)
 
 
+@pytest.mark.parametrize("out", [" --out runs/a", " -o 'my runs/a'", " --out=a", ""])
+def test_the_command_to_repeat_names_no_folder_that_exists(out):
+    one = BOARD.rankings[0]
+    command = f"holdfast audit m.pt d --threat linf:0.1{out} --seed 3"
+    named = dataclasses.replace(one, rows=(dataclasses.replace(one.rows[0], command=command), *one.rows[1:]))
+    page = board.render(dataclasses.replace(BOARD, rankings=(named,), under=()), ".txt")
+    assert "another model: holdfast audit m.pt d --threat linf:0.1 --seed 3" in " ".join(page.split())
+
+
 @pytest.mark.parametrize("name", hostile.CORPUS, ids=range(len(hostile.CORPUS)))
 def test_hostile_names(name):
     def named(one):

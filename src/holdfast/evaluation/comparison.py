@@ -176,6 +176,11 @@ def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[
         if folder.summary.data.chosen:
             chosen = f"The samples of {folder.path} are {folder.summary.data.chosen}"
             notes.append(f"{chosen}: an equally good model loses some of them by chance.")
+        if folder.summary.decision is not None:
+            notes.append(
+                f"{folder.path} was asked with --decide, which stops when its samples answer: here their number counts "
+                "as fixed before, so that p-values and intervals promise a little too much."
+            )
     if a.model.fingerprint == b.model.fingerprint:
         notes.append("Both runs attacked the same model.")
     sides = zip(_names([first, other]), (a, b), strict=True)

@@ -8,6 +8,7 @@ from holdfast.core.errors import UsageError
 from holdfast.core.records import digest
 from holdfast.evaluation import integrity
 from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
+from holdfast.evaluation.paired import Paired
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
@@ -279,7 +280,16 @@ def _regression(rule: Rule, compared: Comparison) -> tuple[Literal["passed", "fa
     text = f"{points} ({counts.lost} lost, {counts.won} won of {counts.n}; p = {counts.p:.2g})"
     if drop > (rule.max_regression or 0) and not sure:
         text += ", not significant"
+    if not failed:
+        text += f"; {_would_find(counts)}"
     return "failed" if failed else "passed", text
+
+
+def _would_find(counts: Paired) -> str:
+    """What a gate on these samples can see."""
+    if counts.detectable is None:
+        return "no drop is sure to be found" + (" on samples in groups" if counts.groups is not None else "")
+    return f"a drop of {100 * counts.detectable:.1f} points is found {100 * counts.power:.0f} times of 100"
 
 
 def _lost(rule: Rule, summary: Summary, compared: Comparison | None) -> tuple[int, ...]:

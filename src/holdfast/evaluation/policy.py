@@ -113,6 +113,13 @@ def read(path: pathlib.Path, spell: Callable[[str], str] | None = None) -> Polic
     except (ValueError, RecursionError) as error:
         why = str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
         raise _unreadable(path, why, "TOML 1.0") from error
+    if isinstance(values.get("gate"), dict):
+        raise UsageError(
+            "HF823",
+            f"'{path}' has one table [gate]",
+            expected="a list of rules, each with two brackets",
+            fix="[[gate]]",
+        )
     try:
         document: Document = adapter(Document).validate_json(json.dumps(values, default=str), strict=True)
     except pydantic.ValidationError as error:
@@ -120,6 +127,13 @@ def read(path: pathlib.Path, spell: Callable[[str], str] | None = None) -> Polic
     if not document.gate:
         raise UsageError(
             "HF823", f"'{path}' has no rule, so it would pass everything", expected="[[gate]]", fix=EXAMPLE
+        )
+    if all(rule.level == "off" for rule in document.gate):
+        raise UsageError(
+            "HF823",
+            f"Every rule of '{path}' is off, so it would pass everything",
+            expected="a rule of level error or warn",
+            fix='level = "warn"',
         )
     rules = tuple(_checked(rule, place, spell or _spelled) for place, rule in enumerate(document.gate, 1))
     lines = [number for number, line in enumerate(text.splitlines(), 1) if HEADER.match(line)]
@@ -161,7 +175,7 @@ def _impossible(path: pathlib.Path, error: pydantic.ValidationError) -> UsageErr
     first = error.errors()[0]
     loc = first["loc"]
     places = [f"[[gate]] number {part + 1}" if isinstance(part, int) else str(part) for part in loc]
-    place = " ".join(p for p in places if p != "gate")
+    place = " ".join(p for p in places if p != "gate") or "gate"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _FIELDS[str(loc[0]) if len(loc) > 1 else ""]
         near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)

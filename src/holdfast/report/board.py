@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Sequence
 
 import jinja2
@@ -201,4 +202,5 @@ def _past(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
 
 
 def _beat(ranking: Ranking) -> str:
-    return f"To stand in the table of {ranking.data}, repeat this with another model: {ranking.rows[0].command}"
+    command = re.sub(r" (?:-o|--out)[ =](?:'[^']*'|\S+)", "", ranking.rows[0].command)
+    return f"To stand in the table of {ranking.data}, repeat this with another model: {command}"
