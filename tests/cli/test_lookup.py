@@ -1,10 +1,12 @@
 """Help, lists, pages, schemas, the doctor: what a person looks up."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from holdfast.attacks.evidence import OTHERS
 from holdfast.cli import catalog, explain, main, schema
 from holdfast.core import pages
 
@@ -156,3 +158,15 @@ def test_the_doctor_hides_the_home_folder(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     main.main(["doctor"])
     assert str(tmp_path) not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_attacks_and_is_no_stage_has_a_page(capsys, name):
+    plain = name.partition("(")[0].split(".")[-1]
+    assert main.main(["explain", plain]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"# hf.{name.partition('(')[0]}\n")
+    assert OTHERS[name].text in page
+    row = next(row for row in catalog.others() if row["name"] == name)
+    assert row["paper"] in page
+    assert re.search(r"20[012]\d", row["paper"]), "the source is named"

@@ -1,6 +1,7 @@
 """`holdfast list WHAT`: what there is, read from the classes and functions themselves."""
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import json
@@ -23,12 +24,13 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="attacks, defenses, threats, profiles, data, models, suites, networks, codes."
+            metavar="WHAT",
+            help="attacks, others, defenses, threats, profiles, data, models, suites, networks, codes.",
         ),
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List what there is: attacks, defenses, threats, profiles, data, models, suites, networks, codes."""
+    """List what there is: attacks, others, defenses, threats, profiles, data, models, suites, networks, codes."""
     if what not in LISTS:
         raise UsageError(
             "HF807",
@@ -55,6 +57,35 @@ def attacks() -> list[Row]:
         for name, kind in found
         if isinstance(kind, type) and issubclass(kind, Attack) and not inspect.isabstract(kind)
     ]
+
+
+def others() -> list[Row]:
+    """One row for each thing that breaks models and is no stage of a suite: made once, or without a search."""
+    from holdfast.attacks.evidence import OTHERS
+
+    return [
+        {
+            "name": name,
+            "evidence": found.kind,
+            "cost": cost(called(name)),
+            "paper": published(called(name)),
+        }
+        for name, found in OTHERS.items()
+    ]
+
+
+def called(name: str) -> Any:
+    """What `hf.name` is, a form of it in brackets left out."""
+    import holdfast
+
+    return functools.reduce(getattr, name.partition("(")[0].split("."), holdfast)
+
+
+def published(kind: Any) -> str:
+    """The paper that a module's first line names; of a function that only passes on, the module that does the work."""
+    where = kind.__module__
+    module = importlib.import_module(f"holdfast.evaluation.{kind.__name__}" if where == "holdfast.api" else where)
+    return _paper(module.__doc__)
 
 
 def defenses() -> list[Row]:
@@ -185,6 +216,7 @@ def codes() -> list[Row]:
 
 LISTS: dict[str, Callable[[], list[Row]]] = {
     "attacks": attacks,
+    "others": others,
     "defenses": defenses,
     "threats": threats,
     "profiles": profiles,
@@ -201,9 +233,9 @@ def norm_name(p: float) -> str:
     return "linf" if p == float("inf") else f"l{p:g}"
 
 
-def cost(kind: type) -> str:
+def cost(kind: Any) -> str:
     """The line of a class's docstring that begins with `Cost:`, up to the end of its paragraph."""
-    found = re.search(r"^Cost: (.*?)(?:\n\s*\n|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
+    found = re.search(r"(?:^|\. )Cost: (.*?)(?:\n\s*\n|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
     return " ".join(found[1].split()).rstrip(".") if found else ""
 
 

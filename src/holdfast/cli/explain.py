@@ -36,6 +36,9 @@ def page(what: str) -> str:
     names = attack_names()
     if key in names:
         return attack(names[key])
+    found = other(key)
+    if found:
+        return found
     shown = sorted({*(text.partition("\n")[0].removeprefix("# ") for text in known.values()), *names.values()})
     raise UsageError(
         "HF807",
@@ -93,6 +96,20 @@ def attack(name: str) -> str:
             table(rows, ("parameter", "type", "range", "default", "meaning")),
         ]
     )
+
+
+def other(key: str) -> str:
+    """The page of what attacks and is no stage of a suite: its docstring, and what speaks for it; empty for none."""
+    from holdfast.attacks.evidence import OTHERS
+    from holdfast.cli.catalog import called, published
+
+    forms = {name: found for name, found in OTHERS.items() if key in {_key(name), _key(name.split(".")[-1])}}
+    if not forms:
+        return ""
+    name, kind = next((name, called(name)) for name in forms)
+    text = (inspect.getdoc(kind) or "").partition("\nArgs:")[0].rstrip()
+    told = [f"{found.kind}: {found.text} ({found.command})" for found in forms.values()]
+    return "\n\n".join([f"# hf.{name.partition('(')[0]}", published(kind), text, *told])
 
 
 def _default(value: object) -> str:
