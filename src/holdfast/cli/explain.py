@@ -32,7 +32,7 @@ def page(what: str) -> str:
         return pages.page(wanted).text.rstrip()
     key, known = _key(wanted), words()
     if key in known:
-        return known[key]
+        return "\n\n".join(text for text in (known[key], other(key)) if text)
     names = attack_names()
     if key in names:
         return attack(names[key])
@@ -103,7 +103,8 @@ def other(key: str) -> str:
     from holdfast.attacks.evidence import OTHERS
     from holdfast.cli.catalog import called, published
 
-    forms = {name: found for name, found in OTHERS.items() if key in {_key(name), _key(name.split(".")[-1])}}
+    plain = {name: name.partition("(")[0] for name in OTHERS}
+    forms = {n: OTHERS[n] for n, short in plain.items() if key in (_key(short), _key(short.split(".")[-1]))}
     if not forms:
         return ""
     name, kind = next((name, called(name)) for name in forms)
