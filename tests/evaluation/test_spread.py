@@ -13,6 +13,7 @@ from holdfast.evaluation import work
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.spread import Spread, spread
+from holdfast.evaluation.store import Folder
 from holdfast.report.sheet import text
 from holdfast.report.spread import page
 
@@ -67,6 +68,11 @@ def test_the_command_attacks_one_subset_with_every_seed(tmp_path, capsys):
     ]
     assert "--subset-seed 0" in told[1]["provenance"]["command"]
     assert "(seed 0) was used" in " ".join(told[1]["limits"])
+    kept = json.loads((tmp_path / "runs" / "spread.json").read_text())
+    assert kept["schema"] == "urn:holdfast:spread:1"
+    assert [each["seed"] for each in kept["threats"][0]["each"]] == [0, 1]
+    with pytest.raises(IntegrityError, match="HF407 .*one for each of several seeds.* Fix: give one of them: .*seed-0"):
+        Folder(tmp_path / "runs")
     assert main([*words, "--seeds", "2", "-q"]) in (0, 4)  # reused
     assert "over 2 seeds" in capsys.readouterr().out
 

@@ -35,12 +35,13 @@ def repeated(request: Request, audit: Callable[[Request], int]) -> int:
         if code == ExitCode.INTERRUPTED:
             return code
         worst = max(worst, code)
-    show(runs, request)
+    show(runs, request, folder / "spread.json")
     return worst
 
 
-def show(runs: list[pathlib.Path], request: Request) -> None:
-    """Print what the runs say together."""
+def show(runs: list[pathlib.Path], request: Request, file: pathlib.Path) -> None:
+    """Print what the runs say together, and keep it beside them."""
+    from holdfast.core.files import write_atomic
     from holdfast.evaluation.document import to_json
     from holdfast.evaluation.spread import spread
     from holdfast.evaluation.store import Folder
@@ -48,6 +49,7 @@ def show(runs: list[pathlib.Path], request: Request) -> None:
     from holdfast.report.spread import page
 
     found = spread([Folder(run) for run in runs])
+    write_atomic(file, to_json(found).encode())
     if request.as_json:
         emit(to_json(found), end="")
     elif request.quiet < 2:

@@ -151,11 +151,14 @@ class Folder:
     def __init__(self, path: str | pathlib.Path):
         self.path = pathlib.Path(path)
         if not (self.path / "manifest.json").is_file():
+            several = (self.path / "seed-0" / "manifest.json").is_file()
             raise IntegrityError(
                 "HF407",
-                f"There is no run in '{self.path}'",
+                f"There is no run in '{self.path}'" + (", but one for each of several seeds" if several else ""),
                 expected="a folder with a manifest.json",
-                fix="holdfast audit MODEL DATA --out FOLDER makes one",
+                fix=f"give one of them: {self.path / 'seed-0'}"
+                if several
+                else "holdfast audit MODEL DATA --out FOLDER makes one",
             )
 
     def __repr__(self) -> str:
