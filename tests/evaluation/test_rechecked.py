@@ -1,19 +1,24 @@
 """What `recheck` makes again from the parts: a forged masking verdict, curve, transfer rate or sentence is named."""
 
 import dataclasses
+import json
 import shutil
 from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from evaluation.audits import FEW, run
 from evaluation.test_integrity import rewritten, stated
 from evaluation.world import data, model
 from holdfast.attacks.attack import Attack
+from holdfast.core.errors import IntegrityError
 from holdfast.core.files import sha256
-from holdfast.evaluation import journal
+from holdfast.evaluation import integrity, journal
+from holdfast.evaluation.audit import audit
+from holdfast.evaluation.decide import decided
 from holdfast.evaluation.replay import recheck
 from holdfast.evaluation.store import Folder
 
@@ -178,3 +183,54 @@ def test_what_an_earlier_document_did_not_say_is_left_and_told(copy):
     assert found.left == ("together, which its version 1.6.0 did not say",)
     rewritten(copy, lambda d: d.update(schema_version="1.7.0"))
     assert any(line.startswith("summary.json says together is None") for line in damage(copy))
+
+
+PLAN = {"threat": "linf:1/20", "suite": "pgd(steps=3)", "seed": 0}
+
+
+def test_a_kind_of_interval_that_the_run_has_no_reason_for_is_refused(copy):
+    document = json.loads((copy / "summary.json").read_text())
+    for one in (document["rates"], document["threats"][0]):
+        one["empirical_robust_accuracy"] |= {"method": "cluster bootstrap", "low": 0.0, "high": 1.0, "groups": 24}
+    (copy / "summary.json").write_text(json.dumps(document))
+    assert any("rates.empirical_robust_accuracy" in line and "clopper-pearson" in line for line in damage(copy))
+    with pytest.raises(IntegrityError, match="HF411 .*cluster bootstrap, for which the run has no reason"):
+        integrity.refuse_damaged(Folder(copy))
+
+
+def test_an_interval_over_groups_is_drawn_again(tmp_path):
+    grouped = dataclasses.replace(data(24), groups=torch.arange(24) // 3)
+    audit(model()[0], grouped, out=tmp_path / "a", **PLAN)
+    assert recheck(tmp_path / "a", model()[0], grouped).holds
+    document = json.loads((tmp_path / "a" / "summary.json").read_text())
+    rate = document["rates"]["empirical_robust_accuracy"]
+    assert (rate["method"], rate["groups"]) == ("cluster bootstrap", 8)
+    rate["low"] = min(rate["low"] + 0.02, rate["point"])
+    (tmp_path / "a" / "summary.json").write_text(json.dumps(document))
+    found = recheck(tmp_path / "a", model()[0], grouped).damage
+    assert [line.split(" is ")[0] for line in found] == ["summary.json says rates.empirical_robust_accuracy"]
+
+
+@pytest.mark.parametrize("question", ["clean_accuracy >= 0.5", "empirical_robust_accuracy >= 0.5"])
+@pytest.mark.parametrize("field", ["answer", "evidence", "looks", "text", "verdict", "question", "command"])
+def test_a_decision_is_made_again(tmp_path, question, field):
+    out, told = tmp_path / "a", f"holdfast audit m d --decide '{question}'"
+    decided(model()[0], data(60), decide=question, out=out, limit=None, new=False, command=told, **PLAN)
+    assert recheck(out, model()[0], data(60)).holds
+    document = json.loads((out / "summary.json").read_text())
+    decision = document["decision"]
+    other = {
+        "answer": "no" if decision["answer"] != "no" else "yes",
+        "evidence": decision["evidence"] * 1.01 + 1,
+        "looks": [*decision["looks"], 61],
+        "text": "Decided.",
+        "question": question.replace("0.5", "0.4"),
+    }
+    if field == "verdict":
+        document["verdict"]["text"] = document["verdict"]["text"].replace("0 %", "1 %", 1)
+    elif field == "command":
+        document["provenance"]["command"] = told.replace("0.5", "0.6")
+    else:
+        decision[field] = other[field]
+    (out / "summary.json").write_text(json.dumps(document))
+    assert recheck(out, model()[0], data(60)).damage

@@ -4,14 +4,14 @@ import dataclasses
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from holdfast.core.errors import IntegrityError
-from holdfast.evaluation import sequential
+from holdfast.evaluation import clusters, sequential
 from holdfast.evaluation.before import PLACE
 from holdfast.evaluation.rows import HELD
 from holdfast.evaluation.statistics import Rate, rate
@@ -71,7 +71,9 @@ def contradictions(folder: Folder) -> tuple[str, ...]:
             if all(row["status"] != "invalid" for row in both)
         ]
         told += differing("not broken", summary.rates.empirical_robust_accuracy, sum(worst), len(worst))
-    return (*told, *_intervals(summary), *_hardest(folder))
+    allowed = {"clopper-pearson"} | ({"cluster bootstrap"} if clusters.grouped(samples.source) else set())
+    allowed |= {"confidence sequence"} if summary.decision is not None else set()
+    return (*told, *_intervals(summary, allowed), *_hardest(folder))
 
 
 def _hardest(folder: Folder) -> list[str]:
@@ -131,12 +133,17 @@ def _counted(threat: ThreatFacts, statuses: Sequence[str]) -> list[str]:
     return told + differing(f"not broken under {threat.literal}", threat.empirical_robust_accuracy, held, len(judged))
 
 
-def _intervals(record: Any) -> list[str]:
-    """Rates anywhere in a record whose interval is not that of their counts."""
+def _intervals(record: Any, allowed: Set[str]) -> list[str]:
+    """Rates anywhere in a record whose interval is not that of their counts, or of a kind that the run has not."""
+    rates = list(_rates(record))
     return [
         f"summary.json gives {found} an interval that is not that of its counts"
-        for found in _rates(record)
+        for found in rates
         if not _follows(found)
+    ] + [
+        f"summary.json gives {found} the interval of a {found.method}, for which the run has no reason"
+        for found in rates
+        if found.method not in allowed
     ]
 
 
@@ -152,7 +159,7 @@ def _rates(record: Any) -> Iterator[Rate]:
 
 
 def _follows(found: Rate) -> bool:
-    """Whether the interval is that of the counts; one over groups is drawn at random and taken as it is."""
+    """Whether the interval is that of the counts; one over groups is drawn at random, and drawn again by `recheck`."""
     if found.method == "clopper-pearson":
         exact = rate(found.k, found.n, found.denominator, found.level)
         low, high = exact.low, exact.high

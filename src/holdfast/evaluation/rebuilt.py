@@ -23,18 +23,21 @@ from holdfast.evaluation.earlier import Earlier, Replay
 from holdfast.evaluation.finals import View, finals
 from holdfast.evaluation.masking.battery import seen
 from holdfast.evaluation.plan import families, question, radii
+from holdfast.evaluation.redecided import commanded, redecided
 from holdfast.evaluation.rows import SearchRow
 from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.steps import transfer_question
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.suites import Suite
 from holdfast.evaluation.summarize import Case
-from holdfast.evaluation.summary import AttackFacts, Summary, ThreatFacts
+from holdfast.evaluation.summary import AttackFacts, Rates, Summary, ThreatFacts
 from holdfast.models.model import Model
 from holdfast.threats.literals import parse
 from holdfast.threats.threats import Threat
 
 ATOL = 1e-6
+DRAWN = 5e-3  # by how much an interval that is drawn may be off: another version of SciPy draws otherwise
+RATES = ("empirical_robust_accuracy", "success_rate")
 COUNTED = {"empirical_robust_accuracy", "success_rate", "control", "statuses", "broken"}  # `rederive` tells these
 WORDS = {"words", "text", "source", "title", "next", "not_tested", "id", "tried", "stored", "nist", "atlas", "reasons"}
 SINCE = {"masking": (1, 1), "together": (1, 7)}  # the version of the document that said it first
@@ -178,9 +181,8 @@ def _others(folder: Folder, view: View) -> list[tuple[str, str]]:
 
 def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     """Fields of the summary that are not those of the conclusions."""
-    told = (
-        summary.holdfast == provenance.version() and summary.decision is None and not summary.data.chosen
-    )  # another version has other words
+    told = summary.holdfast == provenance.version() and not summary.data.chosen  # another version has other words
+    made, decision = redecided(summary, made)
     skipped = COUNTED | (set() if told else WORDS) | (set() if classes else {"per_class", "confusions"})
     aside = {"rates", "coverage", *_unsaid(summary)}
     names = [f.name for f in dataclasses.fields(Concluded) if f.name not in aside]
@@ -189,16 +191,40 @@ def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
         for name in names
         for line in _apart(getattr(summary, name), getattr(made, name), name, skipped | {"tried", "stored"})
     ]
+    found += _spans(summary, made)
+    if summary.decision is not None:
+        found += _apart(summary.decision, decision, "decision", set() if told else {"text"})
+        command = commanded(summary.provenance.command)
+        if command is not None and str(command) != summary.decision.question:
+            found.append(f"summary.json decides {summary.decision.question}, its command asks {command}")
     found += _apart(summary.coverage.errors, made.coverage.errors, "coverage.errors", skipped)
     found += _apart(summary.coverage.statuses, made.coverage.statuses, "coverage.statuses", skipped)
     return found
 
 
+def _spans(summary: Summary, made: Concluded) -> Iterator[str]:
+    """The headline rates that have another interval than their counts and groups give; `rederive` tells the counts."""
+    sides: list[tuple[str, Any, Any, str]] = [
+        (f"rates.{f.name}", summary.rates, made.rates, f.name) for f in dataclasses.fields(Rates)
+    ]
+    for stated, again in zip(summary.threats, made.threats, strict=False):
+        sides += [(f"threats[{stated.literal}].{name}", stated, again, name) for name in RATES]
+    for path, one, other, name in sides:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, Rate) and isinstance(b, Rate) and (a.k, a.n) == (b.k, b.n):
+            yield from _apart(a, b, path, set())
+
+
+def _span(rate: Rate) -> tuple[str, int | None]:
+    return rate.method, rate.groups
+
+
 def _apart(stated: Any, made: Any, path: str, skipped: set[str]) -> Iterator[str]:
     """Where two records differ, a line a place."""
     if isinstance(stated, Rate) and isinstance(made, Rate):
-        ends = stated.method != made.method or all(_same(getattr(stated, e), getattr(made, e)) for e in ("low", "high"))
-        if (stated.k, stated.n) != (made.k, made.n) or not ends:
+        near = DRAWN if made.method == "cluster bootstrap" else ATOL
+        ends = all(abs(getattr(stated, e) - getattr(made, e)) <= near for e in ("low", "high"))
+        if (stated.k, stated.n) != (made.k, made.n) or _span(stated) != _span(made) or not ends:
             yield _line(path, stated, made)
     elif dataclasses.is_dataclass(stated) and type(stated) is type(made):
         for field in dataclasses.fields(stated):
@@ -237,7 +263,7 @@ def _line(path: str, stated: Any, made: Any) -> str:
 def _told(value: Any) -> str:
     """A value in a few words."""
     if isinstance(value, Rate):
-        return f"{value.k} of {value.n} [{value.low:.4f}, {value.high:.4f}]"
+        return f"{value.k} of {value.n} [{value.low:.4f}, {value.high:.4f}] ({value.method})"
     if isinstance(value, tuple | dict):
         return f"{len(value)} entries"
     text = str(value)
