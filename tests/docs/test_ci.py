@@ -175,6 +175,63 @@ def wanted(condition, failed, inputs):
     return all(asked[name] for name in asked if f"inputs.{name}" in condition)
 
 
+PULL = {"github.repository": "o/r", "github.event.pull_request.number": "7", "github.token": "t"}
+
+
+def comments(tools, folder):
+    """A `gh` that keeps comments as numbered files in a folder, and knows the calls that the action makes."""
+    (tools / "gh").write_text(
+        f"""#!/bin/bash
+cd "{folder}" && shift
+body="${{@: -1}}"; body="${{body#body=@}}"
+case "$*" in
+  "--paginate repos/o/r/issues/7/comments --jq "*)
+    [ "$4" = '.[] | select((.body | split("\\n")[0]) == env.MARKER) | .id' ] || exit 9
+    for id in [0-9]*; do if [ -f "$id" ] && [ "$(head -n 1 "$id")" = "$MARKER" ]; then echo "$id"; fi; done ;;
+  "--silent --method PATCH repos/o/r/issues/comments/"*) cp "$OLDPWD/$body" "${{4##*/}}" ;;
+  "--silent --method POST repos/o/r/issues/7/comments "*) 
+    cp "$OLDPWD/$body" "$(( $(ls [0-9]* 2>/dev/null | wc -l) + 1 ))" ;;
+  *) echo "$*" >&2; exit 9 ;;
+esac
+"""
+    )
+    (tools / "gh").chmod(0o755)
+
+
+def test_two_models_of_one_workflow_keep_their_files_and_comments_apart(tmp_path):
+    """Each twice: the second time renews its own comment. Artifact and alerts have names of their own, too."""
+    steps = {each["name"]: each for each in action()["runs"]["steps"]}
+    tools, work = tmp_path / "tools", tmp_path / "work"
+    tools.mkdir()
+    work.mkdir()
+    comments(tools, tmp_path)
+    (tools / "holdfast").write_text(
+        '#!/bin/sh\nfor word; do case $word in *.md|*.xml|*.sarif) echo "$2" > "$word";; esac; done\n'
+    )
+    (tools / "holdfast").chmod(0o755)
+    (tmp_path / "1").write_text("<!-- holdfast gate signs --> said by somebody in passing\n")
+    path = os.pathsep.join([str(tools), os.environ["PATH"]])
+    for name, text in [("", "plain"), ("signs", "a"), ("x-rays", "b"), ("signs", "c")]:
+        inputs = {"name": name, "out": text, "policy": "p", "baseline": "", "token": "t"}
+        for title in ("Gate", "Comment on the pull request"):
+            told = {key: resolved(value, inputs, **PULL) for key, value in steps[title]["env"].items()}
+            done = step(steps[title]["run"], work, path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
+            assert done.returncode == 0, done.stderr
+    found = {f"gate{name}.{end}" for name in ("", "-signs", "-x-rays") for end in ("md", "xml", "sarif", "comment")}
+    assert {file.name for file in work.iterdir()} - {"step-summary.md"} == found
+    marks = [(tmp_path / str(i)).read_text().splitlines() for i in (2, 3, 4)]
+    assert marks == [
+        ["<!-- holdfast gate -->", "plain"],
+        ["<!-- holdfast gate signs -->", "c"],
+        ["<!-- holdfast gate x-rays -->", "b"],
+    ]
+    assert not (tmp_path / "5").exists()
+    named = steps["Report"]["with"]["name"], steps["Report"]["with"]["path"], steps["Alerts"]["with"]["sarif_file"]
+    assert all("inputs.name" in text for text in named)
+    told = {key: resolved(value, inputs | {"name": "a/../b"}) for key, value in steps["Gate"]["env"].items()}
+    assert step(steps["Gate"]["run"], work, path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}).returncode == 2
+
+
 @pytest.mark.parametrize("name", ["good", "weakened"])
 def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, path, tmp_path):
     folder, found = changed(name, repository, tmp_path / "work"), action()
@@ -184,14 +241,12 @@ def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(nam
     inputs = given | {"suite": SMALL["SUITE"], "limit": SMALL["LIMIT"], "install": ""}
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{tmp_path}/comment"\n')
-    (tools / "gh").chmod(0o755)
-    known = {"github.event.pull_request.html_url": "https://example.org/pull/1", "github.token": "t"}
+    comments(tools, tmp_path)
     failed, ran = False, []
     for each in found["runs"]["steps"]:
         if "run" not in each or not wanted(each.get("if", "success()"), failed, inputs):
             continue
-        told = {key: resolved(value, inputs, **known) for key, value in each.get("env", {}).items()}
+        told = {key: resolved(value, inputs, **PULL) for key, value in each.get("env", {}).items()}
         assert "${{" not in each["run"], "what strangers write reaches a shell only as a variable"
         given_path = os.pathsep.join([str(tools), path])
         done = step(each["run"], folder, given_path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
@@ -202,7 +257,7 @@ def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(nam
     assert failed == (name == "weakened")
     assert (tmp_path / "output").read_text() == f"code={int(failed)}\n"
     assert (folder / "step-summary.md").read_text() == (folder / "gate.md").read_text()
-    assert (tmp_path / "comment").read_text().split()[2] == "https://example.org/pull/1"
+    assert (tmp_path / "1").read_text() == "<!-- holdfast gate -->\n" + (folder / "gate.md").read_text()
     assert (folder / resolved(found["outputs"]["report"]["value"], inputs)).is_file()
 
 

@@ -102,6 +102,12 @@ def test_junit_says_what_became_of_each_rule():
     assert message == "50.5 % [43.4, 57.6] (101/200); wanted: at least 60.0 %"
 
 
+def test_junit_tells_rules_of_one_name_apart():
+    same = [dataclasses.replace(check, name="rule") for check in CHECKS[:2]]
+    found, _ = cases(dataclasses.replace(GATE, checks=(*same, *CHECKS[2:])))
+    assert [name for name in found if name.startswith("rule, line ")] == [f"rule, line {c.line}" for c in same]
+
+
 def test_junit_of_an_advisory_gate_fails_nothing():
     found, suite = cases(dataclasses.replace(GATE, advisory=True))
     assert found["rule 1"] == ["skipped"]
@@ -186,7 +192,7 @@ def test_sarif_points_at_the_lines_of_the_policy():
         place = result["locations"][0]["physicalLocation"]
         assert place == {"artifactLocation": {"uri": "holdfast.toml"}, "region": {"startLine": check.line}}
         assert result["ruleId"] == rules[result["ruleIndex"]]["id"]
-        assert result["partialFingerprints"] == {"holdfastRule/v1": check.id}
+        assert result["partialFingerprints"] == {"holdfastRule/v2": f"{check.id}/net"}
         assert "[" not in result["message"]["text"], "a SARIF viewer makes links of brackets"
     assert rules[1]["properties"]["security-severity"] == "5.7", "10 (1 - 0.434)"
     assert run["invocations"] == [{"executionSuccessful": True}]

@@ -366,7 +366,7 @@ class Summary:
         return ("replay+" if self.replay else "") + self.provenance.suite
 
 
-def read(document: bytes | str | Mapping[str, Any]) -> Summary:
+def read(document: bytes | str | Mapping[str, Any], name: str = "This") -> Summary:
     """A summary from its JSON text or values. Fields of a later minor version are left out.
 
     Raises:
@@ -376,7 +376,7 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
         values = json.loads(document) if isinstance(document, bytes | str) else document
         major = int(str(values["schema_version"]).split(".")[0])
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError("HF404", "This is no holdfast summary", seen=type(error).__name__) from error
+        raise IntegrityError("HF404", f"{name} is no holdfast summary", seen=type(error).__name__) from error
     if major > (newest := int(SCHEMA_VERSION.split(".")[0])):
         told = {"seen": values["schema_version"], "expected": f"at most {newest}.x", "fix": "pip install -U holdfast"}
         raise IntegrityError("HF403", "The summary was written by a newer holdfast", **told)
@@ -385,9 +385,9 @@ def read(document: bytes | str | Mapping[str, Any]) -> Summary:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         seen = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise IntegrityError("HF404", "This is no holdfast summary", seen=seen) from error
+        raise IntegrityError("HF404", f"{name} is no holdfast summary", seen=seen) from error
 
 
 def read_file(path: pathlib.Path) -> Summary:
     """`read` of a file."""
-    return read(path.read_bytes())
+    return read(path.read_bytes(), f"'{path}'")

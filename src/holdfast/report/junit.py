@@ -5,9 +5,11 @@ looks at the same threat: then it says why. Rules of other metrics look at other
 skipped test case, which servers show without failing.
 """
 
+import dataclasses
 import re
 import shlex
 import xml.etree.ElementTree as Xml
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -24,7 +26,7 @@ JUDGED = "the run can be judged"
 def render(found: Gate) -> str:
     """What a gate says; a failure that is only advisory is a skipped test case."""
     found = cleaned(found)
-    cases = [_rule(check, found.advisory) for check in found.checks]
+    cases = [_rule(check, found.advisory) for check in _apart(found.checks)]
     if found.state in ("empty", "incomplete", "untrustworthy"):
         cases.append(_case("holdfast.gate", JUDGED, "error", found.state, found.text))
     rates = [check for check in found.checks if check.metric == "empirical_robust_accuracy"]
@@ -54,6 +56,12 @@ def of_run(summary: Summary, run: str) -> str:
     suites = [_suite("holdfast.run", cases, facts, summary.verdict.text)]
     told = [_finding(finding, "skipped", run) for finding in summary.findings]
     return _document([*suites, *([_suite("holdfast.findings", told)] if told else [])])
+
+
+def _apart(checks: Sequence[Check]) -> list[Check]:
+    """Rules of one name with the line they stand on: servers know a test case by its name."""
+    often = Counter(check.name for check in checks)
+    return [dataclasses.replace(c, name=f"{c.name}, line {c.line}") if often[c.name] > 1 else c for c in checks]
 
 
 def _rule(check: Check, advisory: bool) -> Xml.Element:

@@ -30,7 +30,7 @@ def render(found: Gate) -> str:
                 "rules": [_rule(check) for check in judged],
             }
         },
-        "automationDetails": {"id": "holdfast/gate/"},
+        "automationDetails": {"id": f"holdfast/gate/{_quoted(found.model)}/"},  # servers keep alerts by category
         "invocations": [invocation],
         "results": [_result(check, judged.index(check), path, found) for check in missed],
         "columnKind": "unicodeCodePoints",
@@ -68,8 +68,13 @@ def _result(check: Check, place: int, path: str, found: Gate) -> dict[str, Any]:
                 }
             }
         ],
-        "partialFingerprints": {"holdfastRule/v1": check.id},
+        "partialFingerprints": {"holdfastRule/v2": f"{check.id}/{_quoted(found.model)}"},
     }
+
+
+def _quoted(model: str) -> str:
+    """The name of a model as one part of a path."""
+    return urllib.parse.quote(model.encode("utf-8", "replace"), safe="")
 
 
 def _plain(text: str) -> str:
