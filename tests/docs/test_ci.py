@@ -50,6 +50,7 @@ def action():
         ("github-workflow.yml", "github-workflow"),
         ("github-action.yml", "github-workflow"),
         ("github-nightly.yml", "github-workflow"),
+        ("github-two-models.yml", "github-workflow"),
         ("../../action.yml", "github-action"),
         ("gitlab-ci.yml", "gitlab-ci"),
     ],
@@ -226,6 +227,9 @@ def test_two_models_of_one_workflow_keep_their_files_and_comments_apart(tmp_path
         ["<!-- holdfast gate x-rays -->", "b"],
     ]
     assert not (tmp_path / "5").exists()
+    example = parsed("github-two-models.yml")["jobs"]["gate"]["steps"][2:]
+    assert all(set(each["with"]) <= set(action()["inputs"]) for each in example)
+    assert [len({each["with"][key] for each in example}) for key in ("name", "out")] == [2, 2]
     named = steps["Report"]["with"]["name"], steps["Report"]["with"]["path"], steps["Alerts"]["with"]["sarif_file"]
     assert all("inputs.name" in text for text in named)
     told = {key: resolved(value, inputs | {"name": "a/../b"}) for key, value in steps["Gate"]["env"].items()}
