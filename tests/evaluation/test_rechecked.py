@@ -20,6 +20,8 @@ from holdfast.evaluation import integrity, journal
 from holdfast.evaluation.audit import audit
 from holdfast.evaluation.decide import decided
 from holdfast.evaluation.replay import recheck
+from holdfast.evaluation.sequential import parse
+from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.store import Folder
 
 
@@ -212,7 +214,7 @@ def test_an_interval_over_groups_is_drawn_again(tmp_path):
 
 
 @pytest.mark.parametrize("question", ["clean_accuracy >= 0.5", "empirical_robust_accuracy >= 0.5"])
-@pytest.mark.parametrize("field", ["answer", "evidence", "looks", "text", "verdict", "question", "command"])
+@pytest.mark.parametrize("field", ["answer", "evidence", "looks", "text", "verdict", "question", "command", "none"])
 def test_a_decision_is_made_again(tmp_path, question, field):
     out, told = tmp_path / "a", f"holdfast audit m d --decide '{question}'"
     decided(model()[0], data(60), decide=question, out=out, limit=None, new=False, command=told, **PLAN)
@@ -226,7 +228,15 @@ def test_a_decision_is_made_again(tmp_path, question, field):
         "text": "Decided.",
         "question": question.replace("0.5", "0.4"),
     }
-    if field == "verdict":
+    if field == "none":
+        document["decision"] = None
+        for rates in (document["rates"], document["threats"][0]):
+            for key in ("clean_accuracy", "empirical_robust_accuracy"):
+                if rates.get(key, {}).get("method") == "confidence sequence":
+                    k, n = rates[key]["k"], rates[key]["n"]
+                    low, high = interval(k, n)
+                    rates[key] |= {"method": "clopper-pearson", "low": low, "high": high}
+    elif field == "verdict":
         document["verdict"]["text"] = document["verdict"]["text"].replace("0 %", "1 %", 1)
     elif field == "command":
         document["provenance"]["command"] = told.replace("0.5", "0.6")
@@ -234,3 +244,25 @@ def test_a_decision_is_made_again(tmp_path, question, field):
         decision[field] = other[field]
     (out / "summary.json").write_text(json.dumps(document))
     assert recheck(out, model()[0], data(60)).damage
+    if field == "none":
+        assert any("decides nothing, its command asks" in line for line in recheck(out, model()[0], data(60)).damage)
+
+
+def test_a_threshold_of_many_digits_is_written_whole(tmp_path):
+    question = "clean_accuracy >= 0.1234567891"
+    assert str(parse(question)) == question
+    assert str(parse("clean_accuracy >= 0.50")) == "clean_accuracy >= 0.5"
+    decided(model()[0], data(60), decide=question, out=tmp_path / "a", limit=None, new=False, **PLAN)
+    assert recheck(tmp_path / "a", model()[0], data(60)).holds
+
+
+def test_the_control_has_the_level_of_all_and_sentences_of_another_version_are_left(copy):
+    document = json.loads((copy / "summary.json").read_text())
+    control = document["threats"][0]["control"]
+    low, high = interval(control["k"], control["n"], 0.5)
+    control |= {"level": 0.5, "low": low, "high": high}
+    document["holdfast"] = "0.0.1"
+    (copy / "summary.json").write_text(json.dumps(document))
+    found = recheck(copy, model()[0], data(24))
+    assert any(".control is" in line for line in found.damage)
+    assert "sentences, which version 0.0.1 wrote" in found.left

@@ -37,7 +37,7 @@ from holdfast.threats.threats import Threat
 
 ATOL = 1e-6
 DRAWN = 5e-3  # by how much an interval that is drawn may be off: another version of SciPy draws otherwise
-RATES = ("empirical_robust_accuracy", "success_rate")
+RATES = ("empirical_robust_accuracy", "success_rate", "control")
 COUNTED = {"empirical_robust_accuracy", "success_rate", "control", "statuses", "broken"}  # `rederive` tells these
 WORDS = {"words", "text", "source", "title", "next", "not_tested", "id", "tried", "stored", "nist", "atlas", "reasons"}
 SINCE = {"masking": (1, 1), "together": (1, 7)}  # the version of the document that said it first
@@ -81,6 +81,8 @@ def rebuilt(folder: Folder, model: Model, data: Dataset | None) -> Rebuilt:
         _differences(summary, _made(folder, model, data, keys, curve), data is not None) for curve in _curves(folder)
     ]
     left = [] if data is not None else ["rates by class, without the data"]
+    if summary.holdfast != provenance.version():
+        left.append(f"sentences, which version {summary.holdfast} wrote")
     left += [f"{name}, which its version {summary.schema_version} did not say" for name in _unsaid(summary)]
     fewest = min(found, key=len)
     return Rebuilt(tuple(fewest), tuple(left))
@@ -194,9 +196,10 @@ def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     found += _spans(summary, made)
     if summary.decision is not None:
         found += _apart(summary.decision, decision, "decision", set() if told else {"text"})
-        command = commanded(summary.provenance.command)
-        if command is not None and str(command) != summary.decision.question:
-            found.append(f"summary.json decides {summary.decision.question}, its command asks {command}")
+    command, answered = commanded(summary.provenance.command), summary.decision and summary.decision.question
+    plain = summary.complete and not summary.data.chosen
+    if command is not None and (plain or answered) and str(command) != answered:
+        found.append(f"summary.json decides {answered or 'nothing'}, its command asks {command}")
     found += _apart(summary.coverage.errors, made.coverage.errors, "coverage.errors", skipped)
     found += _apart(summary.coverage.statuses, made.coverage.statuses, "coverage.statuses", skipped)
     return found
@@ -215,8 +218,8 @@ def _spans(summary: Summary, made: Concluded) -> Iterator[str]:
             yield from _apart(a, b, path, set())
 
 
-def _span(rate: Rate) -> tuple[str, int | None]:
-    return rate.method, rate.groups
+def _span(rate: Rate) -> tuple[str, int | None, float]:
+    return rate.method, rate.groups, rate.level
 
 
 def _apart(stated: Any, made: Any, path: str, skipped: set[str]) -> Iterator[str]:

@@ -30,7 +30,8 @@ class Question:
     threshold: float
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.operator} {self.threshold:g}"
+        short = f"{self.threshold:g}"
+        return f"{self.metric} {self.operator} {short if float(short) == self.threshold else repr(self.threshold)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
