@@ -10,8 +10,8 @@ from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.core.errors import DataError, IntegrityError, ModelError, ThreatError, UsageError
 from holdfast.core.progress import BatchDone, RunDone, RunStarted
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import audit as audits
 from holdfast.evaluation import manifest
+from holdfast.evaluation import plan as plans
 from holdfast.evaluation.audit import audit, plan
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
@@ -215,8 +215,8 @@ def test_the_time_of_a_pass_is_the_median_of_several(monkeypatch):
         return torch.zeros(len(x))
 
     monkeypatch.setattr(Model, "predict", lambda self, x: predict(x))
-    monkeypatch.setattr(audits.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(audits, "ENOUGH", 100.0)
+    monkeypatch.setattr(plans.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(plans, "ENOUGH", 100.0)
     found = plan(m, data(40), threat="linf:0.2", suite=FEW)
     assert asked == [32] * 6
     assert found.seconds == pytest.approx(found.forwards * 0.02 / 32)

@@ -1,5 +1,6 @@
 """`holdfast bench MODEL DATA`: what attacks cost here, beside the plain loop and beside other toolkits."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -58,14 +59,7 @@ def command(
     from holdfast.report.bench import FORMS, page, render
 
     form = form_of(out, FORMS)
-    if memory_to is not None and not memory:
-        raise UsageError(
-            "HF805", "--memory-to has nothing to end", seen="no --memory", fix=f"--memory --memory-to {memory_to}"
-        )
-    memory_to = SIZES[-1] if memory_to is None else memory_to
-    counts = tuple(count for count in SIZES if count <= memory_to) if memory else ()
-    if memory and not counts:
-        raise UsageError("HF805", "--memory-to is below the smallest audit", seen=memory_to, expected=f"{SIZES[0]}")
+    counts = _sizes(SIZES, memory, memory_to)
     dataset = load_data(data, split, bounds, "", schema, label)
     space = options.bounds_of(bounds) or space_of(dataset)
     asked = load_model(model, trust, space, threshold, dataset.classes)
@@ -88,3 +82,19 @@ def command(
         write(out, render(found, form))
     tell(found, page, as_json, quiet)
     return ExitCode.PASSED if found.complete else ExitCode.INTERRUPTED
+
+
+def _sizes(sizes: Sequence[int], memory: bool, most: int | None) -> tuple[int, ...]:
+    """Of the audits whose memory is measured; none where none is asked for.
+
+    Raises:
+        UsageError: HF805 for a largest size that measures nothing.
+    """
+    if most is not None and not memory:
+        raise UsageError(
+            "HF805", "--memory-to has nothing to end", seen="no --memory", fix=f"--memory --memory-to {most}"
+        )
+    counts = tuple(count for count in sizes if most is None or count <= most) if memory else ()
+    if memory and not counts:
+        raise UsageError("HF805", "--memory-to is below the smallest audit", seen=most, expected=f"{sizes[0]}")
+    return counts

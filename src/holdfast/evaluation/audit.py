@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from holdfast.evaluation.interrupt import Deadline, Interrupt
 from holdfast.evaluation.manifest import Manifest, Stage
 from holdfast.evaluation.masking.battery import masking_steps, seen
 from holdfast.evaluation.metrics.coverage import TREES
-from holdfast.evaluation.plan import Plan, estimate, families
+from holdfast.evaluation.plan import Plan, estimate, families, seconds_of_a_pass
 from holdfast.evaluation.statistics import interval
 from holdfast.evaluation.steps import Work, clean_step, control_steps, curve_steps, search_steps, transfer_steps
 from holdfast.evaluation.store import Folder, Store, opened
@@ -36,14 +35,12 @@ from holdfast.models.deciding import notes_of
 from holdfast.models.model import Model
 from holdfast.models.prepared import prepared
 from holdfast.models.settle import fingerprint, settle, wrapped
-from holdfast.models.spending import remembers
 from holdfast.threats.literals import parse_all
 from holdfast.threats.space import Image
 from holdfast.threats.tables.tabular import Tabular
 from holdfast.threats.threats import Threat
 
 FEW = 32  # rows of the batch that is timed
-TIMED, ENOUGH = 5, 0.2  # how often at most, and after how many seconds no more
 MOST = 10_000_000  # samples at once, a number that every library can take
 
 
@@ -319,18 +316,9 @@ def _announce(request: Request, store: Store, work: Work) -> None:
 
 
 def estimated(request: Request) -> Plan:
-    """The plan, with the median time of a forward pass, measured on one small batch that was asked before.
-
-    Where answers are remembered it is asked once: a second time would be no pass.
-    """
-    few, taken = request.data.x[:FEW], list[float]()
-    for _ in range(1 if remembers(request.model) else 1 + TIMED):
-        if len(taken) > 1 and sum(taken) > ENOUGH:
-            break
-        began = time.perf_counter()
-        request.model.predict(few)
-        taken.append(time.perf_counter() - began)
-    second, sample = statistics.median(taken[1:] or taken) / len(few), few[0].numel() * few.element_size()
+    """The plan, with the time of a forward pass measured on one small batch."""
+    few = request.data.x[:FEW]
+    second, sample = seconds_of_a_pass(request.model, few), few[0].numel() * few.element_size()
     return estimate(request.suite, request.threats, len(request.data), second, sample, request.earlier)
 
 

@@ -3,7 +3,11 @@
 import dataclasses
 import fractions
 import math
+import statistics
+import time
 from collections.abc import Sequence
+
+from torch import Tensor
 
 from holdfast.attacks.attack import Attack
 from holdfast.core.records import canonical, config
@@ -11,6 +15,8 @@ from holdfast.evaluation.earlier import Earlier
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.parts import Question
 from holdfast.evaluation.suites import Suite, describe
+from holdfast.models.model import Model
+from holdfast.models.spending import remembers
 from holdfast.threats.threats import Threat
 
 CURVE = (
@@ -21,6 +27,7 @@ CURVE = (
 )  # of the radius: the curve's points, in the order that halves what is left to search
 CLEAN = Question("clean", "", "", 0)
 BACKWARD = 2.0  # a backward pass costs about two forward passes
+TIMED, ENOUGH = 5, 0.2  # how often a pass is timed at most, and after how many seconds no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,3 +162,18 @@ def estimate(
         forwards * second,
         samples * (sample_bytes * (len(threats) + 1) + 400),
     )
+
+
+def seconds_of_a_pass(model: Model, few: Tensor) -> float:
+    """The median over a few passes after a first one, for one sample.
+
+    Where answers are remembered it is asked once: a second time would be no pass.
+    """
+    taken = list[float]()
+    for _ in range(1 if remembers(model) else 1 + TIMED):
+        if len(taken) > 1 and sum(taken) > ENOUGH:
+            break
+        began = time.perf_counter()
+        model.predict(few)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken[1:] or taken) / len(few)
