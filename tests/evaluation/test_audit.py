@@ -11,7 +11,6 @@ from holdfast.core.errors import DataError, IntegrityError, ModelError, ThreatEr
 from holdfast.core.progress import BatchDone, RunDone, RunStarted
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import manifest
-from holdfast.evaluation import plan as plans
 from holdfast.evaluation.audit import audit, plan
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
@@ -203,23 +202,6 @@ def test_a_batch_that_no_library_takes_is_refused(tmp_path, batch):
     with pytest.raises(UsageError, match="HF805 A batch has too few or too many samples"):
         run(tmp_path / "a", batch=batch)
     assert not (tmp_path / "a").exists()
-
-
-def test_the_time_of_a_pass_is_the_median_of_several(monkeypatch):
-    m, clock, asked = model()[0], [0.0], []
-    slow = iter([9.0, 0.01, 0.02, 5.0, 0.03, 0.01] * 10)
-
-    def predict(x):
-        asked.append(len(x))
-        clock[0] += next(slow)
-        return torch.zeros(len(x))
-
-    monkeypatch.setattr(Model, "predict", lambda self, x: predict(x))
-    monkeypatch.setattr(plans.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(plans, "ENOUGH", 100.0)
-    found = plan(m, data(40), threat="linf:0.2", suite=FEW)
-    assert asked == [32] * 6
-    assert found.seconds == pytest.approx(found.forwards * 0.02 / 32)
 
 
 def test_a_surprising_accuracy_names_its_likely_cause(tmp_path):

@@ -3,7 +3,6 @@
 import dataclasses
 import fractions
 import math
-import statistics
 import time
 from collections.abc import Sequence
 
@@ -27,7 +26,6 @@ CURVE = (
 )  # of the radius: the curve's points, in the order that halves what is left to search
 CLEAN = Question("clean", "", "", 0)
 BACKWARD = 2.0  # a backward pass costs about two forward passes
-TIMED, ENOUGH = 5, 0.2  # how often a pass is timed at most, and after how many seconds no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,15 +163,13 @@ def estimate(
 
 
 def seconds_of_a_pass(model: Model, few: Tensor) -> float:
-    """The median over a few passes after a first one, for one sample.
+    """For one sample, the second time that they are asked.
 
     Where answers are remembered it is asked once: a second time would be no pass.
     """
-    taken = list[float]()
-    for _ in range(1 if remembers(model) else 1 + TIMED):
-        if len(taken) > 1 and sum(taken) > ENOUGH:
-            break
+    second = 0.0
+    for _ in range(2 - remembers(model)):
         began = time.perf_counter()
         model.predict(few)
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:] or taken) / len(few)
+        second = (time.perf_counter() - began) / len(few)
+    return second
