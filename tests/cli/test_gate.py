@@ -56,6 +56,17 @@ def test_files_are_written_also_when_the_gate_fails(capsys, policy, pair, tmp_pa
     assert set(json.loads((tmp_path / "out" / "Gate.Badge.JSON").read_text())) >= {"schemaVersion", "message"}
 
 
+def test_two_categories_share_no_rule(capsys, policy, pair, tmp_path):
+    policy(RULE + "at_least = 1\n")
+    ids = []
+    for name in ("small", "large"):
+        assert gate(capsys, pair[0], "--category", name, "-o", f"{name}.sarif")[0] == 1
+        (run,) = json.loads((tmp_path / f"{name}.sarif").read_text())["runs"]
+        assert run["automationDetails"]["id"] == f"holdfast/gate/{name}/"
+        ids.append(run["results"][0]["ruleId"])
+    assert len(set(ids)) == 2
+
+
 def test_the_junit_file_holds_rules_findings_and_lost_samples(capsys, policy, pair, tmp_path):
     import xml.etree.ElementTree as Xml
 
@@ -107,6 +118,10 @@ def test_a_run_that_cannot_be_judged(capsys, pair, tmp_path, fields, state, code
         (RULE + "at_least = 1", ["--policy", "nowhere.toml"], 2, "HF822"),
         (RULE + "max_regression = 0", [], 2, "HF824"),
         (RULE + "at_least = 1", ["-o", "gate.pdf"], 2, "HF820"),
+        (RULE + "at_least = 1", ["--category", ""], 2, "HF805"),
+        (RULE + "at_least = 1", ["--category", "a/b"], 2, "HF805"),
+        (RULE + "at_least = 1", ["--category", "a\nb"], 2, "HF805"),
+        (RULE + "at_least = 1", ["--category", "-a"], 2, "HF805"),
         (RULE + "max_regression = 0", ["--baseline", "nowhere"], 3, "HF407"),
     ],
 )

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -176,93 +177,182 @@ def wanted(condition, failed, inputs):
     return all(asked[name] for name in asked if f"inputs.{name}" in condition)
 
 
-PULL = {"github.repository": "o/r", "github.event.pull_request.number": "7", "github.token": "t"}
+# `gh` as the action calls it, over a file of comments: [id, whether the token wrote it, body].
+GH = """#!{python}
+import json, pathlib, shutil, subprocess, sys
 
-
-def comments(tools, folder):
-    """A `gh` that keeps comments as numbered files in a folder, and knows the calls that the action makes."""
-    (tools / "gh").write_text(
-        f"""#!/bin/bash
-cd "{folder}" && shift
-body="${{@: -1}}"; body="${{body#body=@}}"
-case "$*" in
-  "--paginate repos/o/r/issues/7/comments --jq "*)
-    [ "$4" = '.[] | select((.body | split("\\n")[0]) == env.MARKER) | .id' ] || exit 9
-    for id in [0-9]*; do if [ -f "$id" ] && [ "$(head -n 1 "$id")" = "$MARKER" ]; then echo "$id"; fi; done ;;
-  "--silent --method PATCH repos/o/r/issues/comments/"*) cp "$OLDPWD/$body" "${{4##*/}}" ;;
-  "--silent --method POST repos/o/r/issues/7/comments "*) 
-    cp "$OLDPWD/$body" "$(( $(ls [0-9]* 2>/dev/null | wc -l) + 1 ))" ;;
-  *) echo "$*" >&2; exit 9 ;;
-esac
+file, words = pathlib.Path({file!r}), sys.argv[1:]
+comments = json.loads(file.read_text())
+given = dict(w.split("=", 1) for flag, w in zip(words, words[1:]) if flag in ("-f", "-F"))
+if words[:2] == ["pr", "comment"]:
+    assert words[2:] == ["https://example.org/own/repo/pull/7", "--body-file", "-"]
+    comments.append([f"IC_{{len(comments)}}", True, sys.stdin.read()])
+elif "updateIssueComment" in given["query"]:
+    assert given["body"] == "@-"
+    (one,) = (c for c in comments if c[0] == given["id"])
+    one[2] = sys.stdin.read()
+else:
+    assert words[:4] == ["api", "graphql", "--hostname", "example.org"]
+    assert (given["owner"], given["repo"], given["number"]) == ("own", "repo", "7")
+    nodes = [dict(zip(("id", "viewerDidAuthor", "body"), c)) for c in comments]
+    page = {{"data": {{"repository": {{"pullRequest": {{"comments": {{"nodes": nodes}}}}}}}}}}
+    query = words[words.index("--jq") + 1]
+    subprocess.run([{jq!r}, "-r", query], input=json.dumps(page), text=True, check=True)
+file.write_text(json.dumps(comments))
 """
-    )
+
+
+@pytest.fixture
+def comments(tmp_path, path):
+    """The file of comments, with others' and a later one of the same bot, and a path with a `gh` that edits it."""
+    jq = shutil.which("jq")
+    if jq is None:
+        pytest.skip("gh has jq built in, its stand-in needs the program")
+    file, tools = tmp_path / "comments.json", tmp_path / "tools"
+    tools.mkdir()
+    (tools / "gh").write_text(GH.format(python=sys.executable, file=str(file), jq=jq))
     (tools / "gh").chmod(0o755)
+    forged = [["IC_0", False, f"<!-- holdfast gate{suffix} -->\n\nPassed."] for suffix in ("", "-small", "-large")]
+    file.write_text(json.dumps([*forged, ["IC_1", True, "The bot's own, of another workflow."]]))
+    return file, os.pathsep.join([str(tools), path])
 
 
-def test_two_models_of_one_workflow_keep_their_files_and_comments_apart(tmp_path):
-    """Each twice: the second time renews its own comment. Artifact and alerts have names of their own, too."""
-    steps = {each["name"]: each for each in action()["runs"]["steps"]}
-    tools, work = tmp_path / "tools", tmp_path / "work"
-    tools.mkdir()
-    work.mkdir()
-    comments(tools, tmp_path)
-    (tools / "holdfast").write_text(
-        '#!/bin/sh\nfor word; do case $word in *.md|*.xml|*.sarif) echo "$2" > "$word";; esac; done\n'
-    )
-    (tools / "holdfast").chmod(0o755)
-    (tmp_path / "1").write_text("<!-- holdfast gate signs --> said by somebody in passing\n")
-    path = os.pathsep.join([str(tools), os.environ["PATH"]])
-    for name, text in [("", "plain"), ("signs", "a"), ("x-rays", "b"), ("signs", "c")]:
-        inputs = {"name": name, "out": text, "policy": "p", "baseline": "", "token": "t"}
-        for title in ("Gate", "Comment on the pull request"):
-            told = {key: resolved(value, inputs, **PULL) for key, value in steps[title]["env"].items()}
-            done = step(steps[title]["run"], work, path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
-            assert done.returncode == 0, done.stderr
-    found = {f"gate{name}.{end}" for name in ("", "-signs", "-x-rays") for end in ("md", "xml", "sarif", "comment")}
-    assert {file.name for file in work.iterdir()} - {"step-summary.md"} == found
-    marks = [(tmp_path / str(i)).read_text().splitlines() for i in (2, 3, 4)]
-    assert marks == [
-        ["<!-- holdfast gate -->", "plain"],
-        ["<!-- holdfast gate signs -->", "c"],
-        ["<!-- holdfast gate x-rays -->", "b"],
-    ]
-    assert not (tmp_path / "5").exists()
-    example = parsed("github-two-models.yml")["jobs"]["gate"]["steps"][2:]
-    assert all(set(each["with"]) <= set(action()["inputs"]) for each in example)
-    assert [len({each["with"][key] for each in example}) for key in ("name", "out")] == [2, 2]
-    named = steps["Report"]["with"]["name"], steps["Report"]["with"]["path"], steps["Alerts"]["with"]["sarif_file"]
-    assert all("inputs.name" in text for text in named)
-    told = {key: resolved(value, inputs | {"name": "a/../b"}) for key, value in steps["Gate"]["env"].items()}
-    assert step(steps["Gate"]["run"], work, path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}).returncode == 2
-
-
-@pytest.mark.parametrize("name", ["good", "weakened"])
-def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, path, tmp_path):
-    folder, found = changed(name, repository, tmp_path / "work"), action()
-    example = parsed("github-action.yml")["jobs"]["gate"]["steps"][-1]["with"]
-    assert set(example) <= set(found["inputs"])
-    given = {key: str(value.get("default", "")) for key, value in found["inputs"].items()} | example
-    inputs = given | {"suite": SMALL["SUITE"], "limit": SMALL["LIMIT"], "install": ""}
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    comments(tools, tmp_path)
+def use(given, folder, path, tmp_path):
+    """One use of the action: its outputs by step, the steps that ran, whether it failed, and its inputs."""
+    found = action()
+    assert set(given) <= set(found["inputs"])
+    defaults = {key: str(value.get("default", "")) for key, value in found["inputs"].items()}
+    inputs = {**defaults, **given, "suite": SMALL["SUITE"], "limit": SMALL["LIMIT"], "install": ""}
+    known = {"github.event.pull_request.html_url": "https://example.org/own/repo/pull/7", "github.token": "t"}
     failed, ran = False, []
     for each in found["runs"]["steps"]:
         if "run" not in each or not wanted(each.get("if", "success()"), failed, inputs):
             continue
-        told = {key: resolved(value, inputs, **PULL) for key, value in each.get("env", {}).items()}
-        assert "${{" not in each["run"], "what strangers write reaches a shell only as a variable"
-        given_path = os.pathsep.join([str(tools), path])
-        done = step(each["run"], folder, given_path, {**told, "GITHUB_OUTPUT": str(tmp_path / "output")}, True)
+        told = {key: resolved(value, inputs, **known) for key, value in each.get("env", {}).items()}
+        output = tmp_path / "output"
+        output.write_text("")
+        done = step(each["run"], folder, path, {**told, "GITHUB_OUTPUT": str(output)}, True)
         ran.append(each["name"])
         assert done.returncode in ((0, 1) if each["name"] == "Gate" else (0,)), done.stderr
         failed = failed or done.returncode != 0
-    assert ran == ["Audit", "Gate", "Summary of the job", "Comment on the pull request"]
+        if "id" in each:
+            pairs = (line.split("=", 1) for line in output.read_text().splitlines())
+            known |= {f"steps.{each['id']}.outputs.{key}": value for key, value in pairs}
+    return known, ran, failed, inputs
+
+
+@pytest.mark.parametrize("name", ["good", "weakened"])
+def test_every_line_of_the_action_runs_and_its_exit_code_is_that_of_the_gate(name, repository, tmp_path, comments):
+    folder, (file, path) = changed(name, repository, tmp_path / "work"), comments
+    before = json.loads(file.read_text())
+    example = parsed("github-action.yml")["jobs"]["gate"]["steps"][-1]["with"]
+    known, ran, failed, inputs = use(example, folder, path, tmp_path)
+    assert ran == ["Names", "Audit", "Gate", "Summary of the job", "Comment on the pull request"]
     assert failed == (name == "weakened")
-    assert (tmp_path / "output").read_text() == f"code={int(failed)}\n"
-    assert (folder / "step-summary.md").read_text() == (folder / "gate.md").read_text()
-    assert (tmp_path / "1").read_text() == "<!-- holdfast gate -->\n" + (folder / "gate.md").read_text()
-    assert (folder / resolved(found["outputs"]["report"]["value"], inputs)).is_file()
+    assert known["steps.gate.outputs.code"] == str(int(failed))
+    text = (folder / "gate.md").read_text()
+    assert (folder / "step-summary.md").read_text() == text
+    assert json.loads(file.read_text()) == [*before, ["IC_4", True, f"<!-- holdfast gate -->\n\n{text}"]]
+    assert resolved(action()["outputs"]["report"]["value"], inputs, **known) == "runs/now/report.html"
+    assert (folder / "runs" / "now" / "report.html").is_file()
+
+
+def uploads(known, inputs):
+    """What the action hands to the actions of others, under the names that must differ."""
+    steps = {each["name"]: each["with"] for each in action()["runs"]["steps"] if "uses" in each}
+    artifact, alerts = steps["Report"], steps["Alerts"]
+    keys = (artifact["name"], artifact["path"], alerts["sarif_file"])
+    return [resolved(key, inputs, **known) for key in keys]
+
+
+def test_two_uses_in_one_workflow_overwrite_nothing(repository, tmp_path, comments):
+    folder, (file, path) = changed("weakened", repository, tmp_path / "work"), comments
+    for model, kept in (("small", repository), ("large", folder)):
+        shutil.copy(kept / "model.safetensors", folder / f"{model}.safetensors")
+        shutil.copy(folder / "model.card.json", folder / f"{model}.card.json")
+    shutil.copytree(folder / "baseline", folder / "kept")
+    shutil.rmtree(folder / "baseline")
+    for model in ("small", "large"):
+        shutil.copytree(folder / "kept", folder / "baseline" / model)
+    before = json.loads(file.read_text())
+    examples = [s for s in parsed("github-two-models.yml")["jobs"]["gate"]["steps"] if "OWNER" in s["uses"]]
+    assert "cancelled()" in examples[1]["if"], "the gate of the first may fail"
+    handed, files = [], {}
+    for example in examples:
+        name = example["with"]["name"]
+        known, _, failed, inputs = use(example["with"], folder, path, tmp_path)
+        assert failed == (name == "large")
+        handed.append(uploads(known, inputs))
+        for earlier, content in files.items():
+            assert earlier.read_bytes() == content, "what the first wrote stays"
+        new = [f"gate-{name}.{form}" for form in ("xml", "sarif", "md")] + [f"runs/now-{name}/report.html"]
+        files |= {folder / one: (folder / one).read_bytes() for one in new}
+    assert handed[0] == ["robustness-small", "runs/now-small/report.html\ngate-small.xml\n", "gate-small.sarif"]
+    assert not set(handed[0]) & set(handed[1])
+    assert not list(folder.glob("gate.*"))
+    logs = [json.loads((folder / one[2]).read_text())["runs"][0] for one in handed]
+    assert [log["automationDetails"]["id"] for log in logs] == ["holdfast/gate/small/", "holdfast/gate/large/"]
+    ids = [{rule["id"] for rule in log["tool"]["driver"]["rules"]} for log in logs]
+    assert not ids[0] & ids[1]
+    told = json.loads(file.read_text())
+    assert told[:4] == before
+    assert [(own, body.splitlines()[0]) for _, own, body in told[4:]] == [
+        (True, f"<!-- holdfast gate-{name} -->") for name in ("small", "large")
+    ]
+
+
+def test_a_comment_is_found_again_by_its_marker(tmp_path, comments):
+    (file, path), line = comments, next(s["run"] for s in action()["runs"]["steps"] if "Comment" in s["name"])
+    before = json.loads(file.read_text())
+    for turn, suffix in enumerate(("-a", "", "-a-b", "-a", "", "-a-b")):
+        (tmp_path / f"gate{suffix}.md").write_text(f"{turn} $(touch hit) `touch hit`")
+        told = {"FILE": f"gate{suffix}", "MARKER": f"<!-- holdfast gate{suffix} -->"}
+        done = step(line, tmp_path, path, {**told, "PULL": "https://example.org/own/repo/pull/7"})
+        assert done.returncode == 0, done.stderr
+    told = json.loads(file.read_text())
+    assert told[:4] == before
+    assert [body.split("\n\n")[1][0] for _, _, body in told[4:]] == ["3", "4", "5"]
+    assert not (tmp_path / "hit").exists()
+    (tmp_path / "gate.md").unlink()
+    assert step(line, tmp_path, path, {"FILE": "gate", "MARKER": "", "PULL": ""}).returncode == 0, "nothing to tell"
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "told"),
+    [
+        ("", "", {"suffix": "", "out": "runs/now"}),
+        ("", "runs/b", {"suffix": "", "out": "runs/b"}),
+        ("v1.2_x-y", "", {"suffix": "-v1.2_x-y", "out": "runs/now-v1.2_x-y"}),
+        ("a", "runs/b", {"suffix": "-a", "out": "runs/b"}),
+        *((name, "", {}) for name in ("a/b", "../a", "-a", "a b", "a\nout=/etc", "$(touch hit)", "ä", "a" * 65)),
+        ("a", "b\nsuffix=c", {}),
+    ],
+)
+def test_a_name_is_one_that_files_artifacts_and_categories_can_have(name, out, told, tmp_path):
+    line = next(s["run"] for s in action()["runs"]["steps"] if s.get("id") == "names")
+    output = tmp_path / "output"
+    output.write_text("")
+    done = step(line, tmp_path, os.environ["PATH"], {"NAME": name, "OUT": out, "GITHUB_OUTPUT": str(output)})
+    assert done.returncode == (0 if told else 2)
+    assert dict(line.split("=", 1) for line in output.read_text().splitlines()) == told
+    assert done.stdout.startswith("::error::") == (not told)
+    assert not (tmp_path / "hit").exists()
+
+
+def test_the_action_takes_nothing_from_strangers_into_a_script_and_fixes_no_name():
+    steps = action()["runs"]["steps"]
+    assert steps[0]["id"] == "names", "a name is looked at before anything is done with it"
+    assert action()["inputs"]["name"]["default"] == ""
+    for each in steps:
+        assert "${{" not in each.get("run", ""), "what strangers write reaches a shell only as a variable"
+        if "always()" in each.get("if", ""):
+            assert "steps.names.outcome == 'success'" in each["if"], "no wrong name writes the files of no name"
+        if each.get("uses", "").startswith("actions/cache"):
+            assert "steps.names.outputs.out" in each["with"]["key"]
+    text = (ROOT / "action.yml").read_text()
+    assert text.count("inputs.out ") == 1
+    assert not re.search(r"\bgate\.(xml|sarif|md)\b|--edit-last", text)
+    assert "steps.names.outputs.suffix" in next(s["if"] for s in steps if s["name"] == "Alerts")
 
 
 def test_the_action_goes_on_where_a_run_is_doubtful_and_stops_at_a_wrong_option(tmp_path):

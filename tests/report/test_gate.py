@@ -192,12 +192,38 @@ def test_sarif_points_at_the_lines_of_the_policy():
         place = result["locations"][0]["physicalLocation"]
         assert place == {"artifactLocation": {"uri": "holdfast.toml"}, "region": {"startLine": check.line}}
         assert result["ruleId"] == rules[result["ruleIndex"]]["id"]
-        assert result["partialFingerprints"] == {"holdfastRule/v2": f"{check.id}/net"}
+        assert list(result["partialFingerprints"]) == ["holdfastRule/v2"]
         assert "[" not in result["message"]["text"], "a SARIF viewer makes links of brackets"
     assert rules[1]["properties"]["security-severity"] == "5.7", "10 (1 - 0.434)"
     assert run["invocations"] == [{"executionSuccessful": True}]
     advisory = json.loads(sarif.render(dataclasses.replace(GATE, advisory=True)))
     assert {r["level"] for r in advisory["runs"][0]["results"]} == {"note"}
+
+
+def prints(found, category=""):
+    """Category, ids of the rules and fingerprints of a log that follows the schema."""
+    log = json.loads(gate.render(found, ".sarif", category))
+    assert list(SARIF.iter_errors(log)) == []
+    (run,) = log["runs"]
+    assert all(r["ruleId"] == run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] for r in run["results"])
+    rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    return run["automationDetails"]["id"], rules, {r["partialFingerprints"]["holdfastRule/v2"] for r in run["results"]}
+
+
+def test_sarif_keeps_categories_and_models_apart():
+    assert prints(GATE)[0] == "holdfast/gate/net/"
+    assert prints(dataclasses.replace(GATE, model="a/b"))[0] == "holdfast/gate/a%2Fb/"
+    assert prints(GATE, "small")[0] == "holdfast/gate/small/", "the category of a code host ends at the last slash"
+    (_, rules, mine), (_, named, theirs) = prints(GATE), prints(GATE, "small")
+    assert not rules & named
+    assert not mine & theirs
+    other = dataclasses.replace(GATE, model="other")
+    assert prints(other)[:2] == ("holdfast/gate/other/", rules)
+    assert prints(other, "small")[:2] == prints(GATE, "small")[:2], "a model under a new name is the same gate"
+    assert not mine & prints(other)[2]
+    later = dataclasses.replace(GATE, finished="2027-01-01T00:00:01+00:00", run="runs/later", text="later")
+    assert prints(later) == prints(GATE), "alerts are found again"
+    assert len(mine) == 2
 
 
 def test_sarif_of_a_run_that_cannot_be_judged_says_so():

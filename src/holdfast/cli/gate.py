@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from holdfast.cli.compare import Common
 from holdfast.cli.options import Json, Quiet, Run, filled
 from holdfast.cli.output import form_of, write
 from holdfast.cli.terminal import clean, emit
+from holdfast.core.errors import UsageError
 
 if TYPE_CHECKING:
     from holdfast.evaluation.gate import Gate
@@ -22,6 +24,19 @@ CODES = {
     "untrustworthy": ExitCode.UNTRUSTWORTHY,
     "empty": ExitCode.EMPTY,
 }
+
+
+def category(ctx: typer.Context, param: typer.CallbackParam, value: str) -> str:
+    """What may stand in the ids of SARIF, and in the names of files that are made of it."""
+    value = filled("HF805", "small")(ctx, param, value)
+    if value and not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise UsageError(
+            "HF805",
+            "--category is no name of at most 64 letters, digits, '.', '_' and '-' that begins with a letter or digit",
+            seen=repr(value),
+            fix="--category small, or leave it out",
+        )
+    return value
 
 
 def command(
@@ -47,6 +62,15 @@ def command(
             ".svg or .badge.json (badges).",
         ),
     ] = None,
+    category: Annotated[
+        str,
+        typer.Option(
+            "--category",
+            metavar="NAME",
+            callback=category,
+            help="Keeps the alerts of a .sarif file apart from those of other gates on the same commit.",
+        ),
+    ] = "",
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit code 0 instead of 1.")] = False,
     as_json: Json = False,
     quiet: Quiet = 0,
@@ -63,7 +87,7 @@ def command(
     rules = read(pathlib.Path(policy))
     found = gate(Folder(run), rules, Folder(baseline) if baseline else None, common)
     for path, form in forms.items():
-        write(path, render(found, form))
+        write(path, render(found, form, category))
     if as_json:
         emit(to_json(found), end="")
     elif quiet < 2:

@@ -15,11 +15,19 @@ CONSERVATIVE = (
 )
 
 
-def render(found: Gate, form: str) -> str:
-    """The result in the form of a file's ending, one of `FORMS`: .xml is JUnit, .svg and .badge.json are badges."""
+def render(found: Gate, form: str, category: str = "") -> str:
+    """The result in the form of a file's ending, one of `FORMS`: .xml is JUnit, .svg and .badge.json are badges.
+
+    Args:
+        found: What the gate says.
+        form: The ending.
+        category: Of the alerts in SARIF; other forms have none.
+    """
+    if form == ".sarif":
+        return sarif.render(found, category)
     if form in (".md", ".html", ".txt"):
         return {".md": sheet.markdown, ".html": sheet.html, ".txt": sheet.text}[form](page(found))
-    forms = {".xml": junit.render, ".sarif": sarif.render, ".svg": badge.svg, ".badge.json": badge.endpoint}
+    forms = {".xml": junit.render, ".svg": badge.svg, ".badge.json": badge.endpoint}
     return (forms | {".json": to_json})[form](found)
 
 

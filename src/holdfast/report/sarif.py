@@ -5,6 +5,7 @@ import os
 import urllib.parse
 from typing import Any
 
+from holdfast.core.records import digest
 from holdfast.evaluation.gate import Check, Gate
 from holdfast.report.visible import cleaned
 
@@ -12,8 +13,15 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {"error": "error", "warn": "warning", "off": "none"}
 
 
-def render(found: Gate) -> str:
-    """The log, one run."""
+def render(found: Gate, category: str = "") -> str:
+    """The log, one run.
+
+    Args:
+        found: What the gate says.
+        category: Keeps its alerts apart from those of other gates on one commit; the model's name where empty. A code
+            host replaces what came earlier in the same category; and GitHub takes a rule of one id, at one line, for
+            one alert in whatever category, and reads no fingerprint but its own. So it is in the ids of the rules too.
+    """
     path = _relative(found.policy)
     found = cleaned(found)
     judged = [check for check in found.checks if check.state != "off"]
@@ -22,29 +30,30 @@ def render(found: Gate) -> str:
     invocation: dict[str, Any] = {"executionSuccessful": decided}
     if not decided:
         invocation["toolExecutionNotifications"] = [{"level": "error", "message": {"text": _plain(found.text)}}]
+    prefix = f"holdfast.gate.{category}" if category else "holdfast.gate"
     run = {
         "tool": {
             "driver": {
                 "name": "holdfast",
                 "version": found.holdfast,
-                "rules": [_rule(check) for check in judged],
+                "rules": [_rule(check, prefix) for check in judged],
             }
         },
-        "automationDetails": {"id": f"holdfast/gate/{_quoted(found.model)}/"},  # servers keep alerts by category
+        "automationDetails": {"id": f"holdfast/gate/{category or _quoted(found.model)}/"},
         "invocations": [invocation],
-        "results": [_result(check, judged.index(check), path, found) for check in missed],
+        "results": [_result(check, judged.index(check), path, found, prefix) for check in missed],
         "columnKind": "unicodeCodePoints",
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(log, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _rule(check: Check) -> dict[str, Any]:
+def _rule(check: Check, prefix: str) -> dict[str, Any]:
     properties: dict[str, Any] = {"tags": ["security", "robustness"], "precision": "high"}
     if check.rate is not None:
         properties["security-severity"] = f"{max(0.1, 10 * (1 - check.rate.low)):.1f}"
     return {
-        "id": f"holdfast.gate.{check.id}",
+        "id": f"{prefix}.{check.id}",
         "name": "RobustnessPolicy",
         "shortDescription": {"text": _plain(f"{check.name}: {check.wanted}")},
         "defaultConfiguration": {"level": LEVELS[check.level]},
@@ -52,10 +61,10 @@ def _rule(check: Check) -> dict[str, Any]:
     }
 
 
-def _result(check: Check, place: int, path: str, found: Gate) -> dict[str, Any]:
+def _result(check: Check, place: int, path: str, found: Gate, prefix: str) -> dict[str, Any]:
     level = "note" if found.advisory else LEVELS[check.level]
     return {
-        "ruleId": f"holdfast.gate.{check.id}",
+        "ruleId": f"{prefix}.{check.id}",
         "ruleIndex": place,
         "kind": "fail",
         "level": level,
@@ -68,7 +77,7 @@ def _result(check: Check, place: int, path: str, found: Gate) -> dict[str, Any]:
                 }
             }
         ],
-        "partialFingerprints": {"holdfastRule/v2": f"{check.id}/{_quoted(found.model)}"},
+        "partialFingerprints": {"holdfastRule/v2": digest([prefix, found.model, check.id])[:16]},
     }
 
 
