@@ -234,7 +234,7 @@ def norm_name(p: float) -> str:
 
 
 def cost(kind: Any) -> str:
-    """The line of a class's docstring that begins with `Cost:`, up to the end of its paragraph."""
+    """The line or sentence of a docstring that begins with `Cost:`, up to the end of its paragraph."""
     found = re.search(r"(?:^|\. )Cost: (.*?)(?:\n\s*\n|\Z)", inspect.getdoc(kind) or "", re.MULTILINE | re.DOTALL)
     return " ".join(found[1].split()).rstrip(".") if found else ""
 

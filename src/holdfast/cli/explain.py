@@ -107,7 +107,8 @@ def other(key: str) -> str:
     forms = {n: OTHERS[n] for n, short in plain.items() if key in (_key(short), _key(short.split(".")[-1]))}
     if not forms:
         return ""
-    name, kind = next((name, called(name)) for name in forms)
+    name = next(iter(forms))
+    kind = called(name)
     text = (inspect.getdoc(kind) or "").partition("\nArgs:")[0].rstrip()
     told = [f"{found.kind}: {found.text} ({found.command})" for found in forms.values()]
     return "\n\n".join([f"# hf.{name.partition('(')[0]}", published(kind), text, *told])

@@ -15,7 +15,7 @@ from holdfast.evaluation.interrupt import Deadline
 from holdfast.evaluation.store import Folder
 from holdfast.models.model import Model
 
-LONGEST = 366 * 24 * 3600.0
+LONGEST = 366 * 24 * 3600.0  # seconds: a year
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 

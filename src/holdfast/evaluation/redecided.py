@@ -17,13 +17,8 @@ def redecided(summary: Summary, made: Concluded) -> tuple[Concluded, Decision | 
     if question is None or rate is None:
         return made, None
     plain = dataclasses.replace(summary, rates=made.rates, threats=made.threats, verdict=made.verdict)
-    found = with_decision(plain, question, judge(question, rate.k, rate.n), rate, looked(summary.data.n))
+    found = with_decision(plain, question, judge(question, rate.k, rate.n), rate, tuple(looks(summary.data.n)))
     return dataclasses.replace(made, rates=found.rates, threats=found.threats, verdict=found.verdict), found.decision
-
-
-def looked(n: int) -> tuple[int, ...]:
-    """After how many samples a run looked that ended with `n`."""
-    return tuple(looks(n))
 
 
 def asked(text: str) -> Question | None:

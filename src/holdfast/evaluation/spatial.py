@@ -11,7 +11,7 @@ from holdfast.core.progress import BatchDone, Listener, silent
 from holdfast.data.dataset import Dataset
 from holdfast.evaluation import clusters
 from holdfast.evaluation.statistics import Rate
-from holdfast.evaluation.work import REJECTED, deciding
+from holdfast.evaluation.work import deciding, misled
 from holdfast.geometry.draw import Draw
 from holdfast.geometry.turning import turned
 from holdfast.models.model import Model
@@ -118,8 +118,7 @@ class _Show:
 
     def fooled(self, rows: Tensor, places: Tensor) -> Tensor:
         """Whether it is wrong there and accepts the picture."""
-        found = deciding(self.model, self._turned(rows, places), self.batch)
-        return (found != self.data.y[rows]) & (found != REJECTED)
+        return misled(deciding(self.model, self._turned(rows, places), self.batch), self.data.y[rows])
 
     def _turned(self, rows: Tensor, places: Tensor) -> Tensor:
         x = self.data.x[rows]

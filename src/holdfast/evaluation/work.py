@@ -158,7 +158,11 @@ def deciding(model: Model, x: Tensor, batch: int) -> Tensor:
 
 def fooled(model: Model, x: Tensor, y: Tensor, batch: int) -> Tensor:
     """Wrong and accepted, `(n,)`: what an attack must reach. A rejected input fools nobody."""
-    found = decided(model, x, batch)
+    return misled(decided(model, x, batch), y)
+
+
+def misled(found: Tensor, y: Tensor) -> Tensor:
+    """Decisions `(n,)` that are wrong and no refusal."""
     return (found != y.cpu()) & (found != REJECTED)
 
 

@@ -86,12 +86,9 @@ class _Rows:
     def take(self, rows: Tensor) -> Self:
         """The same for the chosen rows."""
         every = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        chosen = {k: v[rows] if isinstance(v, Tensor) else v.take(rows) for k, v in every.items() if _has_rows(v)}
-        return dataclasses.replace(self, **chosen)  # type: ignore[type-var]
-
-
-def _has_rows(value: object) -> bool:
-    return isinstance(value, Tensor | _Rows)
+        tensors = {name: value[rows] for name, value in every.items() if isinstance(value, Tensor)}
+        inner = {name: value.take(rows) for name, value in every.items() if isinstance(value, _Rows)}
+        return dataclasses.replace(self, **tensors, **inner)  # type: ignore[type-var]
 
 
 @dataclasses.dataclass(frozen=True)
