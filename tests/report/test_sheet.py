@@ -62,6 +62,15 @@ def test_columns_stand_under_their_heads():
     assert rows == ["rate         A", "clean   95.0 %", "robust   9.1 %"]
 
 
+def test_a_cell_that_wraps_is_not_cut_where_a_column_would_end():
+    long = "+0.0 points (0 lost, 0 won of 60; p = 1), not significant; a drop of 12.9 points is found 80 times of 100"
+    wide = Sheet(
+        title="t", lead=(), tables=(Table(caption="", heads=("", "rule", "seen"), rows=(("a", "b" * 50, long),)),)
+    )
+    assert long in " ".join(sheet.text(wide).split())
+    assert "…" in sheet.text(dataclasses.replace(wide, tables=(Table(caption="", heads=("seen",), rows=((long,),)),)))
+
+
 def test_a_table_that_is_too_wide_becomes_blocks():
     rows = (("FAILED", "x" * 50, "y" * 30, "z" * 30), ("passed", "a", "b", "c"))
     wide = Sheet(title="t", lead=(), tables=(Table(caption="", heads=("", "rule", "wanted", "seen"), rows=rows),))

@@ -19,7 +19,7 @@ from holdfast.report.visible import cleaned, short
 if TYPE_CHECKING:
     from holdfast.report.gallery import Card
 
-WIDTH, CELL = 98, 60
+WIDTH, CELL, LONG = 98, 60, 300  # letters of a line, of a cell in columns, of a cell that wraps
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -112,7 +112,7 @@ def markdown(sheet: Sheet) -> str:
         lines += [f"**{md.quoted(paragraph)}**", ""]
     for table in sheet.tables:
         lines += [md.quoted(table.caption), ""] if table.caption else []
-        rows = [[md.quoted(cell, CELL * 5) for cell in row] for row in table.rows]
+        rows = [[md.quoted(cell, LONG) for cell in row] for row in table.rows]
         marks = [">" if head.startswith(">") else "" for head in table.heads]
         heads = [mark + md.quoted(head.removeprefix(mark)) for mark, head in zip(marks, table.heads, strict=True)]
         lines += md.table(heads, rows)
@@ -147,17 +147,22 @@ def _wrapped(line: str, later: str = "") -> list[str]:
 
 
 def _columns(table: Table) -> list[str]:
-    """The table in columns of equal width, two spaces apart; a table that is too wide as blocks of lines."""
+    """The table in columns of equal width, two spaces apart; a table that is too wide as blocks, whose cells wrap."""
     right = [head.startswith(">") for head in table.heads]
     lines = [tuple(head.removeprefix(">") for head in table.heads), *table.rows]
-    plain = [tuple(short(cell, CELL).replace("\u00a0", " ").replace("\u202f", " ") for cell in line) for line in lines]
+    plain, whole = ([_cells(line, most) for line in lines] for most in (CELL, LONG))
     widths = [max(len(line[i]) for line in plain) for i in range(len(table.heads))]
     if sum(widths) + 2 * len(widths) > WIDTH:
-        return _blocks(plain, widths[0])
+        return _blocks([(*name[:2], *rest[2:]) for name, rest in zip(plain, whole, strict=True)], widths[0])
     return [
         "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)).rstrip()
         for line in plain
     ]
+
+
+def _cells(line: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """Cells of at most so many letters, with plain spaces."""
+    return tuple(short(cell, most).replace("\u00a0", " ").replace("\u202f", " ") for cell in line)
 
 
 def _blocks(lines: list[tuple[str, ...]], width: int) -> list[str]:
