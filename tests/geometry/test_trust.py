@@ -111,3 +111,16 @@ def test_rows_that_leave_early_move_no_bit_of_the_others(p):
     for order in (torch.arange(11, -1, -1), torch.tensor([5]), torch.tensor([9, 2])):
         assert torch.equal(toward(*(v[order] for v in rows), p, slack=1e-4), together[order])
     assert ((together - x).norm(dim=1) <= radii * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize("p", [math.inf, 2.0, 1.0])
+def test_a_row_that_is_near_enough_waits_for_nobody(p):
+    """Its slack is wide, that of the others narrow: what they still search moves it no further."""
+    x, x0, w, _ = problem(8, n=200)
+    amount = 0.05 * torch.maximum(w * (1 - x), -w * x).sum(1)
+    slack = torch.full_like(amount, 1e-9)
+    slack[0] = 0.5 * amount[0]
+    rows = (x, x0, w, amount, 0 * x, 0 * x + 1, torch.full_like(amount, 0.5))
+    together = toward(*rows, p, slack)
+    assert torch.equal(toward(*(v[:1] for v in rows), p, slack[:1]), together[:1])
+    assert torch.equal(toward(*(v[1:] for v in rows), p, slack[1:]), together[1:])
