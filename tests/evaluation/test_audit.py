@@ -1,4 +1,6 @@
+import itertools
 import os
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from holdfast.attacks.evasion.pgd import Pgd
 from holdfast.core.errors import DataError, IntegrityError, ModelError, ThreatError, UsageError
 from holdfast.core.progress import BatchDone, RunDone, RunStarted
 from holdfast.data.dataset import Dataset
-from holdfast.evaluation import manifest
+from holdfast.evaluation import manifest, steps
 from holdfast.evaluation.audit import audit, plan
 from holdfast.evaluation.masking import limits
 from holdfast.evaluation.replay import recheck, replay
@@ -245,9 +247,11 @@ def test_events(tmp_path):
     assert [e for e in events if isinstance(e, BatchDone)][-1].seconds == 0
 
 
-def test_the_live_rate_counts_what_earlier_stages_broke(tmp_path):
+def test_the_live_rate_counts_what_earlier_stages_broke(tmp_path, monkeypatch):
     """In the second stage all right samples are judged; at its end the live rate is the run's."""
-    events = []
+    events, seconds = [], map(float, itertools.count())  # each part takes one
+    clock = types.SimpleNamespace(perf_counter=lambda: next(seconds), monotonic=lambda: next(seconds))
+    monkeypatch.setattr(steps, "time", clock)
     folder = run(tmp_path / "a", suite=[Pgd(steps=1), Pgd(steps=8)], on_event=events.append)
     told = [e for e in events if isinstance(e, BatchDone)]
     first = [e for e in told if e.stage.startswith("pgd(steps=1)")]

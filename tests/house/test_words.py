@@ -41,8 +41,8 @@ def parameters(module):
 
 
 def british(text):
-    """Words of a text that are spelled the British way; the modules of another library are named as they are."""
-    ours = text.replace("from art.defences.", "")
+    """Words of a text that are spelled the British way; what others have named so is named as it is."""
+    ours = text.replace("from art.defences.", "").replace("cancelled()", "")
     return [found.group() for found in BRITISH.finditer(ours) if found.group().lower() not in AMERICAN_TOO]
 
 
@@ -56,7 +56,7 @@ def texts():
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     names = done.stdout.splitlines() or [str(p.relative_to(ROOT)) for p in (ROOT / "src").rglob("*")]
-    kinds = {".py", ".md", ".toml", ".html", ".css", ".j2", ".pyi", ".yaml", ".txt", ""}
+    kinds = {".py", ".md", ".toml", ".html", ".css", ".j2", ".pyi", ".yaml", ".yml", ".txt", ""}
     paths = [ROOT / name for name in names if pathlib.PurePath(name).suffix in kinds]
     skipped = {pathlib.Path(__file__), ROOT / "LICENSE"}
     return [path for path in paths if path.is_file() and path not in skipped and path.stat().st_size < 500_000]
@@ -78,6 +78,8 @@ def test_the_spelling_check_knows_what_it_looks_for():
     assert british(wrong) == wrong.split()
     right = "defense normalize optimization color behavior centered gray neighbors labeled catalog analysis precise"
     assert british(right) == []
+    assert british("if: ${{ !cancelled() }}") == [], "a function of GitHub's"
+    assert british("the job was cancelled") == ["cancelled"]
     assert SYNONYMS.fullmatch("max_iter")
     assert SYNONYMS.fullmatch("n_queries")
     assert not SYNONYMS.fullmatch("steps")
