@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import shutil
+import statistics
 
 import pytest
+import torch
 
 from evaluation import world
 from holdfast.core.errors import IntegrityError, UsageError
@@ -13,6 +15,7 @@ from holdfast.evaluation.comparison import Comparison, compare
 from holdfast.evaluation.document import schema, to_json
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import read_file
+from holdfast.report.comparison import ELSEWHERE, page, render
 from holdfast.report.run import Run
 
 PLAN = {"threat": ["linf:1/50", "linf:1/20"], "suite": "pgd(steps=5)", "seed": 0}
@@ -46,6 +49,17 @@ def statuses(path, threat):
     return {r["sample"]: r["status"] for r in Folder(path).samples.to_pylist() if r["threat"] == threat}
 
 
+def broken(folder, threats):
+    """The adversarial input of each sample: where a smaller threat broke it already, the one found there."""
+    found, ids = {}, dict(zip(folder.manifest.samples.keys, folder.manifest.samples.ids, strict=True))
+    for literal in threats:
+        for asked in folder.parts.questions():
+            if (asked.kind, asked.threat) == ("search", literal):
+                for key, array in folder.parts.arrays(asked, "adversarial").items():
+                    found.setdefault(ids[key], torch.as_tensor(array))
+    return found
+
+
 def test_the_counts_are_those_of_the_samples(runs):
     found = compare([Folder(runs / "means"), Folder(runs / "moved")])
     assert found.threats == ("linf:1/50", "linf:1/20")
@@ -67,6 +81,42 @@ def test_the_counts_are_those_of_the_samples(runs):
         assert by[metric, ""].counts.difference == pytest.approx(rates[1].point - rates[0].point)
     assert pair.p == whole.p
     assert pair.text == str(found)
+
+
+def test_what_breaks_one_and_was_shown_to_another_stands_in_the_comparison(tmp_path):
+    """Counted here from the inputs that the first run keeps; the second run showed its own to nobody."""
+    (means, _), (near, _), plan = world.model(), world.model(shift=0.1), {**PLAN, "threat": ["linf:1/20", "linf:1/8"]}
+    audit(means, world.data(60), out=tmp_path / "means", transfer_to=near, **plan)
+    audit(near, world.data(60), out=tmp_path / "near", **plan)
+    first, other = Folder(tmp_path / "means"), Folder(tmp_path / "near")
+    found = compare([first, other])
+    assert [(c.made, c.shown, c.threat) for c in found.carried] == [(0, 1, t) for t in found.threats]
+    clean = {r["sample"]: r["predicted"] == r["label"] for r in other.samples.to_pylist()}
+    label = {r["sample"]: r["label"] for r in first.samples.to_pylist()}
+    for carried in found.carried:
+        own = [i for i, status in statuses(first.path, carried.threat).items() if status == "broken" and clean[i]]
+        inputs = broken(first, found.threats[: found.threats.index(carried.threat) + 1])
+        fooled = sum(int(near.predict(inputs[i][None])) != label[i] for i in own)
+        assert (carried.rate.k, carried.rate.n) == (fooled, len(own))
+        assert fooled > 0
+        assert f"({fooled}/{len(own)})" in render(found, ".md")
+    assert render(found, ".md").count("not shown") == 2, "one of each threat"
+    assert compare([other, first]).carried[0] == dataclasses.replace(found.carried[0], made=1, shown=0)
+    moved = dataclasses.replace(first.summary.transfer[0], fingerprint="that of another model of this name")
+    assert not compare([edited(first.path, transfer=(moved,)), other]).carried
+
+
+def test_what_the_runs_cost_stands_beside_it(runs, tmp_path):
+    folders = [Folder(runs / name) for name in ("means", "moved")]
+    found = compare(folders)
+    for side, folder in zip(found.runs, folders, strict=True):
+        took = [r["queries"] for r in folder.samples.to_pylist() if r["status"] == "broken"]
+        assert side.cost == folder.summary.cost
+        assert side.effort == statistics.median(took) > 0
+    assert ELSEWHERE not in page(found).notes
+    there = dataclasses.replace(folders[1].summary.provenance, threads=64)
+    shutil.copytree(runs / "moved", tmp_path / "moved")
+    assert ELSEWHERE in page(compare([folders[0], edited(tmp_path / "moved", provenance=there)])).notes
 
 
 def test_a_run_against_itself_differs_nowhere(runs):

@@ -35,7 +35,7 @@ from holdfast.learning.train import Train
 from holdfast.models.settle import settle
 from holdfast.models.stage import Stage
 from holdfast.report import pareto
-from holdfast.report.defenses import page, render, screen
+from holdfast.report.defenses import marks, page, render, screen
 
 THREAT = hf.Linf(0.1)
 EXAMPLE = pathlib.Path(__file__).parents[2] / "examples" / "defenses" / "road-signs.yaml"
@@ -592,7 +592,7 @@ def test_one_answer_to_everything_withstands_all_and_is_never_recommended():
     assert set(picks(blind).values()) == {""}
     assert "nearly the same answer to all inputs" in advise((NONE, blind), "linf:1/10")[0].text
     assert set(picks(blind, row("sound", 360, 120)).values()) == {"sound"}
-    assert [each.facts.defense for each in pareto.front((NONE, blind))] == [BARE]
+    assert [mark.name for mark in pareto.front(marks((NONE, blind)))] == [BARE]
     assert helps(row("one class only", 250, 250, agreement=None))
 
 
@@ -707,20 +707,22 @@ def test_every_sentence_names_its_run(rows):
 
 def test_the_front_holds_what_no_other_beats_on_both_axes():
     rows = [NONE, row("a", 350, 200), row("b", 340, 190), row("c", 300, 250), row("d", 350, 180)]
-    assert [each.facts.defense for each in pareto.front(rows)] == [BARE, "a", "c"]
-    assert "1 a: clean 87.5\u00a0%, defense-aware 50.0\u00a0%, on the front" in pareto.told(rows)
+    assert [mark.name for mark in pareto.front(marks(rows))] == [BARE, "a", "c"]
+    told = pareto.told(marks(rows), "defense-aware")
+    assert "1 a: clean 87.5\u00a0%, defense-aware 50.0\u00a0%, on the front" in told
 
 
 def test_the_plot_tells_doubt_by_shape_and_keeps_inside():
     rows = [NONE, row("sound", 350, 200), row("odd", 340, 390, masking="suspect"), row("<b>", 400, 0, ratio=100)]
-    drawn = str(pareto.plot(rows))
+    drawn = str(pareto.plot(marks(rows), "held"))
     assert drawn.count('class="mark-doubt"') == 1
     assert drawn.count('class="mark-sound"') == 2
     assert drawn.count('class="mark-bare"') == 1
     assert "<b>" not in drawn
     assert drawn.index('class="strong"') > drawn.rindex('class="mark-'), "a mark may hide a number"
     assert re.findall(r">([\d, ]+)</text>", drawn) == ["0", "1", "2", "3"]
-    assert ">1, 4</text>" in str(pareto.plot([*rows, row("alike", 350, 200)])), "one would be written over the other"
+    alike = marks([*rows, row("alike", 350, 200)])
+    assert ">1, 4</text>" in str(pareto.plot(alike, "held")), "one would be written over the other"
     places = [float(value) for value in re.findall(r' (?:cx|cy|x|y|x1|x2|y1|y2)="([\d.]+)%"', drawn)]
     assert all(0 <= value <= 100 for value in places)
-    assert pareto.radius(rows[3]) == pareto.LARGEST
+    assert marks(rows)[3].radius == pareto.LARGEST

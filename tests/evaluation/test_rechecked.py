@@ -55,6 +55,16 @@ def test_a_whole_run_holds_and_what_rests_on_the_parts_is_said(whole):
     assert without.left == ("rates by class, without the data", "decisions before any attack")
 
 
+def test_a_document_that_does_not_say_to_which_fingerprint_inputs_were_shown_holds(copy):
+    def older(document):
+        document["schema_version"] = "1.9.0"
+        for told in document["transfer"]:
+            del told["fingerprint"]
+
+    rewritten(copy, older)
+    assert not damage(copy)
+
+
 def other_state(document):
     masking = document["masking"]
     masking["state"] = "suspect" if masking["state"] != "suspect" else "no sign of masking"
@@ -91,6 +101,7 @@ FORGED = {
     "curve": (flat, "threats[linf:1/10].curve["),
     "radii": (lambda d: d["threats"][1]["curve"].pop(1), "threats[l2:1/2].curve is"),
     "transfer": (transferred, "transfer["),
+    "shown to": (lambda d: d["transfer"][0].update(fingerprint="0" * 64), "transfer[linf:1/10].rate is"),
     "distances": (lambda d: d["threats"][0]["distances"]["l2"].update(median=9.0), "distances.l2.median is 9.0"),
     "class": (lambda d: stated(d["threats"][0]["per_class"][0]["clean"], 0), "per_class["),
     "union": (lambda d: d["together"]["combinations"].pop(), "together.combinations"),

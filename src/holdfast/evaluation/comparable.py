@@ -12,7 +12,7 @@ from holdfast.evaluation.rows import HELD
 from holdfast.evaluation.store import Folder
 from holdfast.evaluation.summary import ThreatFacts
 
-COLUMNS = ["sample", "label", "predicted", "threat", "status"]
+COLUMNS = ["sample", "label", "predicted", "threat", "status", "queries"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Two or more run folders over the same samples, threats and attacks, compared sample by sample; no model is needed."""
 
 import dataclasses
+import statistics
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,7 +9,9 @@ from holdfast.core.errors import UsageError
 from holdfast.evaluation.comparable import Seen, read, refuse, refuse_samples
 from holdfast.evaluation.flips import Flip, flips
 from holdfast.evaluation.paired import Paired, holm, over_groups
+from holdfast.evaluation.statistics import Rate
 from holdfast.evaluation.store import Folder
+from holdfast.evaluation.summary import Cost
 from holdfast.models.cuts import differing
 
 Metric = Literal["clean_accuracy", "empirical_robust_accuracy"]
@@ -18,7 +21,14 @@ ROBUST: Literal["empirical_robust_accuracy"] = "empirical_robust_accuracy"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the runs; `state` is that of its verdict."""
+    """One of the runs.
+
+    Args:
+        state: Of its verdict.
+        cost: What the whole run spent.
+        machine: Where.
+        effort: Median queries that a broken sample took, over all its threats; None where nothing broke.
+    """
 
     run: str
     model: str
@@ -29,6 +39,9 @@ class Side:
     n: int
     state: str
     holdfast: str
+    cost: Cost | None = None
+    machine: str = ""
+    effort: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,14 +84,31 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Carried:
+    """Adversarial inputs of one run, shown to the model of another when they were made (`--transfer-to`).
+
+    Args:
+        made, shown: Positions of the two runs in `Comparison.runs`.
+        threat: The threat's literal.
+        rate: Those that the other model gets wrong too, of those whose original it gets right; None for none.
+    """
+
+    made: int
+    shown: int
+    threat: str
+    rate: Rate | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The first run against each of the others."""
+    """The first run against each of the others; `carried`: what breaks one and was shown to another."""
 
     schema: Literal["urn:holdfast:comparison:1"] = "urn:holdfast:comparison:1"
     runs: tuple[Side, ...]
     threats: tuple[str, ...]
     samples: int
     pairs: tuple[Pair, ...]
+    carried: tuple[Carried, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(pair.text for pair in self.pairs)
@@ -115,7 +145,11 @@ def compare(folders: Sequence[Folder], common: bool = False) -> Comparison:
         changed = _flips(folders[0], folders[place], seen[0], contrasts[0], threats)
         pairs.append(Pair(other=place, p=p, contrasts=contrasts, notes=notes, text=text, flips=changed))
     return Comparison(
-        runs=tuple(_side(folder) for folder in folders), threats=tuple(threats), samples=len(keys), pairs=tuple(pairs)
+        runs=tuple(_side(folder) for folder in folders),
+        threats=tuple(threats),
+        samples=len(keys),
+        pairs=tuple(pairs),
+        carried=_carried(folders, threats),
     )
 
 
@@ -201,6 +235,17 @@ def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[
     return tuple(notes)
 
 
+def _carried(folders: Sequence[Folder], threats: Sequence[str]) -> tuple[Carried, ...]:
+    """What the runs say of each other's models, which they know by the fingerprint."""
+    return tuple(
+        Carried(made=i, shown=j, threat=told.threat, rate=told.rate)
+        for i, one in enumerate(folders)
+        for j, other in enumerate(folders)
+        for told in one.summary.transfer
+        if i != j and told.fingerprint == other.summary.model.fingerprint and told.threat in threats
+    )
+
+
 def _names(folders: Sequence[Folder]) -> tuple[str, str]:
     """What two runs are called: the folder's name, the whole path where that is the same."""
     short = [folder.path.resolve().name for folder in folders]
@@ -209,6 +254,7 @@ def _names(folders: Sequence[Folder]) -> tuple[str, str]:
 
 def _side(folder: Folder) -> Side:
     s = folder.summary
+    took = [r["queries"] for r in folder.samples.select(["status", "queries"]).to_pylist() if r["status"] == "broken"]
     return Side(
         run=str(folder.path),
         model=s.model.name,
@@ -219,4 +265,7 @@ def _side(folder: Folder) -> Side:
         n=s.data.n,
         state=s.verdict.state,
         holdfast=s.holdfast,
+        cost=s.cost,
+        machine=f"{s.provenance.platform}, threads {s.provenance.threads}, {s.provenance.device}",
+        effort=statistics.median(took) if took else None,
     )

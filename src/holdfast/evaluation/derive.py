@@ -193,6 +193,7 @@ def transfers(view: View, others: Sequence[tuple[str, str]]) -> tuple[Transfer, 
                     model=name,
                     threat=threat.literal,
                     rate=transfer_rate(rows[key].status for key in view.keys if key in rows),
+                    fingerprint=fingerprint,
                 )
             )
     return tuple(found)

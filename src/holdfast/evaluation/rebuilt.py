@@ -176,7 +176,8 @@ def _others(folder: Folder, view: View) -> list[tuple[str, str]]:
     for start in range(0, len(stated), len(view.threats)):  # a model's threats stand together
         mine, name = stated[start : start + len(view.threats)], stated[start].model
         free = [m for m in known if all(m != mark for _, mark in found)]
-        fits = [m for m in (*free, "") if not list(_apart(mine, transfers(view, [(name, m)]), "", set()))]
+        free = [stated[start].fingerprint] if stated[start].fingerprint else free
+        fits = [m for m in (*free, "") if not list(_apart(mine, transfers(view, [(name, m)]), "", {"fingerprint"}))]
         found.append((name, (fits or free or [""])[0]))
     return found
 
@@ -185,6 +186,8 @@ def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     """Fields of the summary that are not those of the conclusions."""
     told = summary.holdfast == provenance.version() and not summary.data.chosen  # another version has other words
     made, decision = redecided(summary, made)
+    if not any(t.fingerprint for t in summary.transfer):  # a document that did not say whom it showed them to
+        made = dataclasses.replace(made, transfer=tuple(dataclasses.replace(t, fingerprint="") for t in made.transfer))
     skipped = COUNTED | (set() if told else WORDS) | (set() if classes else {"per_class", "confusions"})
     aside = {"rates", "coverage", *_unsaid(summary)}
     names = [f.name for f in dataclasses.fields(Concluded) if f.name not in aside]

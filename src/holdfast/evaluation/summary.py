@@ -19,7 +19,7 @@ from holdfast.evaluation.document import adapter
 from holdfast.evaluation.sequential import Decision
 from holdfast.evaluation.statistics import Rate
 
-SCHEMA_VERSION = "1.9.0"
+SCHEMA_VERSION = "1.10.0"
 RESULT_VERSION = 8  # goes up when the same audit would give other numbers
 
 STATUSES = ("wrong", "broken", "unbroken", "certified", "rejected", "undecided", "invalid", "error")
@@ -210,11 +210,15 @@ class ThreatFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """Adversarial inputs of one threat that the second model gets wrong too, of those whose original it gets right."""
+    """Adversarial inputs of one threat that the second model gets wrong too, of those whose original it gets right.
+
+    `fingerprint`: of the second model; empty in documents before 1.10.
+    """
 
     model: str
     threat: str
     rate: Rate | None
+    fingerprint: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from holdfast.evaluation.claims import Verified
 from holdfast.evaluation.document import to_json
 from holdfast.report import sheet, words
 from holdfast.report.pages import asset, policy, template
+from holdfast.report.pareto import Mark, plot
 from holdfast.report.sheet import Sheet, Table
 from holdfast.report.visible import cleaned, short
 from holdfast.report.words import counted, number, percent, rate, seconds
@@ -21,6 +22,8 @@ FORMS = (".html", ".md", ".json", ".txt")
 TRUST = {"measured": "measured", "doubtful": "DOUBTFUL"}
 CLAIMS = {"refuted": "refuted", "agrees": "not refuted", "lower": "lower than measured"}
 UNION = "all threats together"
+PLOTTED = 3  # models of a table that is drawn too
+HELD = "not broken, at most"
 BAND = (
     "Band: the ranks a model may have. Two models share ranks where the exact McNemar test, corrected (Holm) for all "
     "pairs of the table, finds no difference on their samples. “Not broken” is an upper bound under these attacks."
@@ -104,6 +107,7 @@ class View:
     known: bool
     command: str
     past: tuple[tuple[str, ...], ...]
+    marks: tuple[Mark, ...]
 
 
 def _view(tab: Tab, ranking: Ranking) -> View:
@@ -117,12 +121,26 @@ def _view(tab: Tab, ranking: Ranking) -> View:
         known=any(row.known for row in rows),
         command=rows[0].command,
         past=_past(rows),
+        marks=marks(rows) if len(rows) >= PLOTTED else (),
     )
+
+
+def marks(rows: Sequence[Row]) -> tuple[Mark, ...]:
+    """What the plot of a table shows of each model."""
+    return tuple(
+        Mark(label=short(r.model, 20), name=f"({short(r.run, 40)})", clean=r.clean, held=r.robust, doubt=_doubted(r))
+        for r in rows
+    )
+
+
+def _doubted(row: Row) -> bool:
+    return row.state != "measured"
 
 
 @functools.cache
 def _template() -> jinja2.Template:
-    return template("board.html", trust=lambda state: TRUST.get(state, state), band=_band)
+    drawn = functools.partial(plot, along=HELD)
+    return template("board.html", trust=lambda state: TRUST.get(state, state), band=_band, plot=drawn)
 
 
 def _lead(found: Board) -> str:

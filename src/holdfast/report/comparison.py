@@ -13,7 +13,8 @@ from holdfast.report import sheet, svg
 from holdfast.report.flips import galleries
 from holdfast.report.sheet import Figure, Sheet, Table
 from holdfast.report.visible import cleaned, short
-from holdfast.report.words import counted, percent
+from holdfast.report.words import counted, number, percent, seconds
+from holdfast.report.words import rate as rate_of
 from holdfast.report.words import size as size_of
 from holdfast.threats.written import radius
 
@@ -29,6 +30,8 @@ GROUPED = (
     "The samples come in groups, and those of one group are alike: p is the exact test that flips the signs of whole "
     "groups, the 95 % interval of the difference is a cluster bootstrap (BCa) that draws whole groups."
 )
+SPENT = "What the runs cost: a sample that breaks is left alone, so a weaker model costs less"
+ELSEWHERE = "The runs were made on different machines, or with other threads: their times say nothing of the models."
 FORMS = (".md", ".html", ".json", ".txt")
 
 
@@ -55,6 +58,8 @@ def page(comparison: Comparison, listed: bool = True) -> Sheet:
     notes = list(dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
     notes.append(INDEPENDENT if comparison.pairs[0].contrasts[0].counts.groups is None else GROUPED)
     tables = [table for pair in comparison.pairs for table in _tables(comparison, pair, listed)]
+    tables += [*_carried(comparison), _costs(comparison)]
+    notes += [ELSEWHERE] if len({side.machine for side in runs}) > 1 else []
     for pair in comparison.pairs:
         main = pair.contrasts[0]
         notes += [_listed(f"Held by {short(runs[0].run, 60)} alone", main.lost)] if main.lost else []
@@ -90,6 +95,34 @@ def _matrix(comparison: Comparison, pair: Pair) -> Table:
             ("not by A", str(counts.won), str(counts.neither)),
         ),
     )
+
+
+def _carried(comparison: Comparison) -> list[Table]:
+    """For each threat whose inputs were shown to another's model: who was fooled by what was made on whom."""
+    found = list[Table]()
+    runs = comparison.runs
+    for literal in comparison.threats:
+        told = {(c.made, c.shown): rate_of(c.rate) for c in comparison.carried if c.threat == literal}
+        rows = tuple(
+            (short(one.run, 40), *("–" if i == j else told.get((i, j), "not shown") for j in range(len(runs))))
+            for i, one in enumerate(runs)
+        )
+        caption = f"What breaks one under {literal}, shown to the others: wrong too, of those they get right unharmed"
+        heads = ("made on", *(f">{short(one.run, NAME)}" for one in runs))
+        found += [Table(caption=caption, heads=heads, rows=rows)] if told else []
+    return found
+
+
+def _costs(comparison: Comparison) -> Table:
+    """What each run spent."""
+    rows = []
+    for side in comparison.runs:
+        spent, cells = side.cost, ("–",) * 4
+        if spent is not None:
+            cells = (seconds(spent.seconds), *map(number, (spent.forwards, spent.gradients, spent.queries)))
+        rows.append((short(side.run, 40), *cells, number(side.effort)))
+    heads = ("", ">took", ">rows through the model", ">gradients", ">queries", ">median to break one")
+    return Table(caption=SPENT, heads=heads, rows=tuple(rows))
 
 
 def _curves(comparison: Comparison, folders: Sequence[Folder]) -> tuple[Figure, ...]:

@@ -3,15 +3,15 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from holdfast.evaluation.defending.advice import WANTS
+from holdfast.evaluation.defending.advice import WANTS, blind, trusted
 from holdfast.evaluation.defending.records import DefenseComparison, Row
 from holdfast.evaluation.document import to_json
 from holdfast.evaluation.paired import Paired
 from holdfast.report import sheet
 from holdfast.report.csv import safe
-from holdfast.report.pareto import plot, told
+from holdfast.report.pareto import Mark, plot, told
 from holdfast.report.sheet import Figure, Sheet, Table
 from holdfast.report.visible import cleaned, short
 from holdfast.report.words import counted, percent, seconds
@@ -19,6 +19,7 @@ from holdfast.report.words import counted, percent, seconds
 REFUSED, TIME, MEMORY, MADE, AUDITED = ">refused", ">time", ">memory", ">made in", ">audited in"
 MASKING = "masking"
 GAP, NAME = ">gap", 38
+AWARE = "defense-aware robust accuracy"
 FORMS = (".html", ".md", ".json", ".txt", ".csv")
 NOTES = (
     "Oblivious: the inputs made for the undefended model, shown to the defended one. Aware: an audit of the defended "
@@ -52,15 +53,33 @@ def page(found: DefenseComparison) -> Sheet:
         *(f"Left out: {each.defense}: {each.reason}" for each in found.refused),
     )
     took = (f"All training, fitting and auditing took {seconds(found.seconds)}.",) if found.rows else ()
-    figures = (Figure(caption=_caption(found), picture=plot(found.rows), text=told(found.rows)),) if found.rows else ()
+    shown = marks(found.rows)
+    picture = Figure(caption=_caption(found), picture=plot(shown, AWARE), text=told(shown, AWARE)) if shown else None
     return Sheet(
         title=f"What defenses buy and cost: {found.title or found.data}",
         lead=(_headline(found), *missing, about),
         tables=(_table(found),) if found.rows else (),
-        figures=figures,
+        figures=() if picture is None else (picture,),
         points=tuple(_advice(found)),
         notes=(*found.notes, *NOTES, *took),
         foot=f"holdfast {found.holdfast}, seed {found.seed}, runs below {found.folder}, protocol {found.protocol}.",
+    )
+
+
+def marks(rows: Sequence[Row]) -> tuple[Mark, ...]:
+    """What the plot shows of each row, numbered as in the table."""
+    return tuple(
+        Mark(
+            label=str(number),
+            name=row.facts.defense,
+            clean=row.clean,
+            held=row.aware,
+            bare=row.facts.passes is None,
+            doubt=blind(row) or not trusted(row),
+            counts=not blind(row),
+            ratio=1.0 if row.facts.passes is None else row.facts.passes.ratio,
+        )
+        for number, row in enumerate(rows)
     )
 
 

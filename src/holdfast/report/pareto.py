@@ -1,12 +1,12 @@
-"""The one plot of a comparison of defenses: clean accuracy against what withstands attackers who know the defense."""
+"""The plot of models or defenses: clean accuracy against what withstands, and which no other beats on both."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from holdfast.evaluation.defending.advice import blind
-from holdfast.evaluation.defending.records import Row
+from holdfast.evaluation.statistics import Rate
 from holdfast.report import words
 from holdfast.report.svg import element
 
@@ -14,45 +14,71 @@ LEFT, TOP, WIDTH, HEIGHT = 11.0, 4.0, 86.0, 84.0  # of the plot inside the pictu
 SMALLEST, LARGEST = 5.0, 15.0  # radius of a mark, by the time of a pass
 
 
-def front(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Those of which no other has both more clean accuracy and more that withstands, by clean accuracy, falling.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What is drawn for one model or defense.
 
-    Rows that hardly look at their inputs are left out.
+    Args:
+        label: What stands beside it, as in the table.
+        name: What it is called.
+        clean, held: Its two rates.
+        bare: Whether it is what the others are compared with.
+        doubt: Whether its numbers should not be trusted yet.
+        counts: Whether it may stand on the front: nothing does that hardly looks at its inputs.
+        ratio: Time of a pass, in those of the bare one.
     """
-    seeing = [row for row in rows if not blind(row)]
+
+    label: str
+    name: str
+    clean: Rate
+    held: Rate
+    bare: bool = False
+    doubt: bool = False
+    counts: bool = True
+    ratio: float = 1.0
+
+    @property
+    def radius(self) -> float:
+        """Its area grows with the time of a pass, within bounds."""
+        return min(LARGEST, SMALLEST * math.sqrt(max(self.ratio, 1.0)))
+
+
+def front(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Those of which no other has both more clean accuracy and more that withstands, by clean accuracy, falling."""
+    counted = [mark for mark in marks if mark.counts]
     found = [
-        row
-        for row in seeing
+        mark
+        for mark in counted
         if not any(
-            other.clean.point >= row.clean.point
-            and other.aware.point >= row.aware.point
-            and (other.clean.point, other.aware.point) != (row.clean.point, row.aware.point)
-            for other in seeing
+            other.clean.point >= mark.clean.point
+            and other.held.point >= mark.held.point
+            and (other.clean.point, other.held.point) != (mark.clean.point, mark.held.point)
+            for other in counted
         )
     ]
-    return tuple(sorted(found, key=lambda row: (-row.clean.point, row.aware.point)))
+    return tuple(sorted(found, key=lambda mark: (-mark.clean.point, mark.held.point)))
 
 
-def told(rows: Sequence[Row]) -> str:
-    """The plot in words, for who does not see it."""
-    best = {id(row) for row in front(rows)}
+def told(marks: Sequence[Mark], along: str) -> str:
+    """The plot in words, for who does not see it; `along` says what withstands, as in `front`'s second axis."""
+    best = {id(mark) for mark in front(marks)}
     each = "; ".join(
-        f"{number} {row.facts.defense}: clean {words.percent(row.clean.point)}, "
-        f"defense-aware {words.percent(row.aware.point)}{', on the front' if id(row) in best else ''}"
-        for number, row in enumerate(rows)
+        f"{mark.label} {mark.name}: clean {words.percent(mark.clean.point)}, "
+        f"{along} {words.percent(mark.held.point)}{', on the front' if id(mark) in best else ''}"
+        for mark in marks
     )
-    return f"Clean accuracy against defense-aware robust accuracy. {each}."
+    return f"Clean accuracy against {along}. {each}."
 
 
-def plot(rows: Sequence[Row]) -> Markup:
-    """Marks with intervals, numbered as in the table; the line joins those that no other beats on both axes.
+def plot(marks: Sequence[Mark], along: str) -> Markup:
+    """Marks with intervals, labeled as in the table; the line joins those that no other beats on both axes.
 
-    Blue circles are measured, orange squares are in doubt, the hollow one is the undefended model. The area of a mark
-    grows with the time of a pass.
+    Blue circles are measured, orange squares are in doubt, the hollow one is what the others are compared with. The
+    area of a mark grows with the time of a pass.
     """
-    axes = _Axes(rows)
-    parts = [element("title", told(rows)), *axes.grid()]
-    line = [f"{axes.inner(row)}" for row in front(rows)]
+    axes = _Axes(marks)
+    parts = [element("title", told(marks, along)), *axes.grid(along)]
+    line = [f"{axes.inner(mark)}" for mark in front(marks)]
     if len(line) > 1:
         parts.append(
             element(
@@ -66,62 +92,60 @@ def plot(rows: Sequence[Row]) -> Markup:
                 preserveAspectRatio="none",
             )
         )
-    for row in rows:
-        x, y = axes.x(row.clean.point), axes.y(row.aware.point)
-        across = element("line", class_="reach", x1=axes.x(row.clean.low), x2=axes.x(row.clean.high), y1=y, y2=y)
-        along = element("line", class_="reach", x1=x, x2=x, y1=axes.y(row.aware.low), y2=axes.y(row.aware.high))
-        parts += [across, along]
-    parts += [_mark(number, row, axes) for number, row in enumerate(rows)]
-    parts += _labels(rows, axes)
-    return element("svg", *parts, class_="curve pareto", role="img", aria_label=told(rows), width="100%", height=420)
+    for mark in marks:
+        x, y = axes.x(mark.clean.point), axes.y(mark.held.point)
+        across = element("line", class_="reach", x1=axes.x(mark.clean.low), x2=axes.x(mark.clean.high), y1=y, y2=y)
+        upright = element("line", class_="reach", x1=x, x2=x, y1=axes.y(mark.held.low), y2=axes.y(mark.held.high))
+        parts += [across, upright]
+    parts += [_drawn(mark, axes, along) for mark in marks]
+    parts += _labels(marks, axes)
+    shape = {"class_": "curve pareto", "role": "img", "aria_label": told(marks, along), "width": "100%"}
+    return element("svg", *parts, height=420, **shape)
 
 
-def _mark(number: int, row: Row, axes: "_Axes") -> Markup:
+def _drawn(mark: Mark, axes: "_Axes", along: str) -> Markup:
     """A circle or a square."""
-    x, y, size = axes.x(row.clean.point), axes.y(row.aware.point), radius(row)
+    x, y, size = axes.x(mark.clean.point), axes.y(mark.held.point), mark.radius
     title = element(
-        "title",
-        f"{number} {row.facts.defense}: clean {words.rate(row.clean)}, defense-aware {words.rate(row.aware)}",
+        "title", f"{mark.label} {mark.name}: clean {words.rate(mark.clean)}, {along} {words.rate(mark.held)}"
     )
-    doubtful = row.state != "measured" or row.masking == "suspect" or blind(row)
-    kind = "mark-bare" if row.facts.passes is None else "mark-doubt" if doubtful else "mark-sound"
-    if doubtful:
+    kind = "mark-bare" if mark.bare else "mark-doubt" if mark.doubt else "mark-sound"
+    if mark.doubt:
         square = {"x": x, "y": y, "width": 2 * size, "height": 2 * size}
         return element("rect", title, class_=kind, transform=f"translate({-size:.1f} {-size:.1f})", **square)
     return element("circle", title, class_=kind, cx=x, cy=y, r=f"{size:.1f}")
 
 
-def _labels(rows: Sequence[Row], axes: "_Axes") -> list[Markup]:
-    """The numbers, drawn above all marks; rows at one place share a label."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for number, row in enumerate(rows):
-        places.setdefault((axes.x(row.clean.point), axes.y(row.aware.point)), []).append(number)
+def _labels(marks: Sequence[Mark], axes: "_Axes") -> list[Markup]:
+    """Drawn above all marks, towards the middle; those at one place share a label."""
+
+    def beside(there: Sequence[Mark]) -> dict[str, str]:
+        away = max(mark.radius for mark in there) + 3
+        left = axes.right(there[0])
+        return {"class_": "strong end" if left else "strong", "dx": f"{-away if left else away:.0f}"}
+
+    places: dict[tuple[str, str], list[Mark]] = {}
+    for mark in marks:
+        places.setdefault((axes.x(mark.clean.point), axes.y(mark.held.point)), []).append(mark)
     return [
         element(
             "text",
-            ", ".join(map(str, numbers)),
-            class_="strong",
+            ", ".join(mark.label for mark in there),
             x=x,
             y=y,
-            dx=f"{max(radius(rows[number]) for number in numbers) + 3:.0f}",
             dy=-5,
+            **beside(there),
         )
-        for (x, y), numbers in places.items()
+        for (x, y), there in places.items()
     ]
-
-
-def radius(row: Row) -> float:
-    """Of a mark: its area grows with the time of a pass, within bounds."""
-    ratio = 1.0 if row.facts.passes is None else row.facts.passes.ratio
-    return min(LARGEST, SMALLEST * math.sqrt(max(ratio, 1.0)))
 
 
 class _Axes:
     """Both axes, cut to what is shown, in steps of 10 points."""
 
-    def __init__(self, rows: Sequence[Row]):
-        self.across = _limits([end for row in rows for end in (row.clean.low, row.clean.high)])
-        self.along = _limits([end for row in rows for end in (row.aware.low, row.aware.high)])
+    def __init__(self, marks: Sequence[Mark]):
+        self.across = _limits([end for mark in marks for end in (mark.clean.low, mark.clean.high)])
+        self.along = _limits([end for mark in marks for end in (mark.held.low, mark.held.high)])
 
     def x(self, share: float) -> str:
         return f"{LEFT + WIDTH * _place(share, self.across):.3f}%"
@@ -129,12 +153,16 @@ class _Axes:
     def y(self, share: float) -> str:
         return f"{TOP + HEIGHT * (1 - _place(share, self.along)):.3f}%"
 
-    def inner(self, row: Row) -> str:
+    def inner(self, mark: Mark) -> str:
         """In the thousandths of the plot."""
-        across, along = _place(row.clean.point, self.across), _place(row.aware.point, self.along)
+        across, along = _place(mark.clean.point, self.across), _place(mark.held.point, self.along)
         return f"{1000 * across:.2f},{1000 * (1 - along):.2f}"
 
-    def grid(self) -> list[Markup]:
+    def right(self, mark: Mark) -> bool:
+        """Whether it stands where a name to its right would leave the picture."""
+        return _place(mark.clean.point, self.across) > 0.8
+
+    def grid(self, along: str) -> list[Markup]:
         """Lines, numbers and what the axes are."""
         parts = []
         for level in _ticks(self.along):
@@ -147,7 +175,7 @@ class _Axes:
             parts.append(element("text", f"{100 * level:.0f} %", class_="axis mid", x=x, y=f"{TOP + HEIGHT}%", dy=18))
         middle = f"{LEFT + WIDTH / 2}%"
         parts.append(element("text", "clean accuracy", class_="axis mid", x=middle, y=f"{TOP + HEIGHT}%", dy=38))
-        parts.append(element("text", "↑ withstands, defense-aware", class_="axis", x=f"{LEFT}%", y=0, dx=4, dy=10))
+        parts.append(element("text", f"↑ {along}", class_="axis", x=f"{LEFT}%", y=0, dx=4, dy=10))
         return parts
 
 
