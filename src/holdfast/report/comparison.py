@@ -115,14 +115,14 @@ def _carried(comparison: Comparison) -> list[Table]:
 
 def _costs(comparison: Comparison) -> Table:
     """What each run spent."""
-    rows = []
-    for side in comparison.runs:
-        spent, cells = side.cost, ("–",) * 4
-        if spent is not None:
-            cells = (seconds(spent.seconds), *map(number, (spent.forwards, spent.gradients, spent.queries)))
-        rows.append((short(side.run, 40), *cells, number(side.effort)))
     heads = ("", ">took", ">rows through the model", ">gradients", ">queries", ">median to break one")
-    return Table(caption=SPENT, heads=heads, rows=tuple(rows))
+    rows = tuple(
+        (short(side.run, 40), seconds(spent.seconds), *map(number, (spent.forwards, spent.gradients, spent.queries)))
+        + (number(side.effort),)
+        for side in comparison.runs
+        if (spent := side.cost) is not None
+    )
+    return Table(caption=SPENT, heads=heads, rows=rows)
 
 
 def _curves(comparison: Comparison, folders: Sequence[Folder]) -> tuple[Figure, ...]:
