@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ROUNDS = 3
 """How often the relations are gone through before changes are taken back."""
 
+TOGETHER = 256
+"""Rows whose tries are judged at once: up to `LEVELS` copies of them are in memory."""
+
 LEVELS = 64
 """Columns with at most so many possible values are mended by trying each."""
 
@@ -69,9 +72,9 @@ def _related(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
     """The rows with their relations mended, as far as `ROUNDS` and taking back go."""
     for _ in range(ROUNDS if schema.rules else 0):
         for k, rule in enumerate(schema.rules):
-            bad = (~holds(schema, rule, x)).nonzero()[:, 0]
-            if len(bad):
-                x = x.index_put((bad,), _mended(schema, k, x[bad], x0[bad]))
+            for bad in (~holds(schema, rule, x)).nonzero()[:, 0].split(TOGETHER):
+                if len(bad):
+                    x = x.index_put((bad,), _mended(schema, k, x[bad], x0[bad]))
         if bool(kept(schema, x).all()):
             return x
     return _taken_back(schema, x, x0)
@@ -80,26 +83,29 @@ def _related(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
 def _mended(schema: "Schema", k: int, x: Tensor, x0: Tensor) -> Tensor:
     """The rows with one column moved so that relation `k` holds, at the least loss of others, then the least change."""
     best, found = torch.full((2, len(x)), torch.inf, dtype=torch.float64), x
-    for y in _tried(schema, schema.rules[k], x, x0):
-        told = kept(schema, y)
-        broken = (~told).sum(1).double()
-        far = _far(schema, y, x)
-        better = told[:, k] & ((broken < best[0]) | ((broken == best[0]) & (far < best[1])))
-        found = torch.where(better[:, None], y, found)
-        best = torch.where(better, torch.stack([broken, far]), best)
+    for tried in _tried(schema, schema.rules[k], x, x0):
+        told = kept(schema, tried.flatten(0, 1)).unflatten(0, tried.shape[:2])
+        for y, holding, far in zip(tried, told, _far(schema, tried, x), strict=True):
+            broken = (~holding).sum(1).double()
+            better = holding[:, k] & ((broken < best[0]) | ((broken == best[0]) & (far < best[1])))
+            found = torch.where(better[:, None], y, found)
+            best = torch.where(better, torch.stack([broken, far]), best)
     return found
 
 
 def _far(schema: "Schema", y: Tensor, x: Tensor) -> Tensor:
-    """Change in standardized units, one for a change of a level without order or to or from a missing value."""
+    """Change in standardized units, one for a change of a level without order or to or from a missing value.
+
+    `y` is `(..., batch, features)`, `x` `(batch, features)`; the answer has the shape `(..., batch)`.
+    """
     change = (y - x).abs()
     ordered = torch.tensor([feature.ordered for feature in schema.features])
     change = torch.where(ordered, change / schema.scales, (change != 0).double() / schema.scales)
-    return torch.where(y.isnan() & x.isnan(), 0.0, change.nan_to_num(1.0)).sum(1)
+    return torch.where(y.isnan() & x.isnan(), 0.0, change.nan_to_num(1.0)).sum(-1)
 
 
 def _tried(schema: "Schema", rule: Condition | Determines, x: Tensor, x0: Tensor) -> Iterator[Tensor]:
-    """Rows `(batch, features)` with one column, or one group of columns, of a relation at another value."""
+    """Rows `(tries, batch, features)` with one column, or one group of columns, of a relation at other values."""
     place = list(schema.by_name)
     groups = {j: group for group in schema.groups for j in group}
     for name in names(rule):
@@ -107,17 +113,14 @@ def _tried(schema: "Schema", rule: Condition | Determines, x: Tensor, x0: Tensor
         if schema.by_name[name].immutable:
             continue
         if j in groups:
-            for member in groups[j]:
-                y = x.clone()
-                y[:, list(groups[j])] = 0.0
-                y[:, member] = 1.0
-                yield y
-            continue
-        alone = schema.ranges.only(j)
-        for values in _values(schema, rule, j, x, x0):
-            y = x.clone()
-            y[:, j] = alone.allowed(values, x0[:, j])
-            yield y
+            members = list(groups[j])
+            y = x.repeat(len(members), 1, 1)
+            y[:, :, members] = torch.eye(len(members), dtype=x.dtype)[:, None]
+        else:
+            values = torch.stack(list(_values(schema, rule, j, x, x0)))
+            y = x.repeat(len(values), 1, 1)
+            y[:, :, j] = schema.ranges.only(j).allowed(values, x0[:, j])
+        yield y
 
 
 def _values(schema: "Schema", rule: Condition | Determines, j: int, x: Tensor, x0: Tensor) -> Iterator[Tensor]:
@@ -130,8 +133,8 @@ def _values(schema: "Schema", rule: Condition | Determines, j: int, x: Tensor, x
     low, high = feature.span
     step = float(feature.step or 0)
     if step and (high - low) / step < LEVELS:
-        for i in range(round((high - low) / step) + 1):
-            yield feature.snap(torch.full_like(x[:, j], low + i * step))
+        levels = feature.snap(low + step * torch.arange(round((high - low) / step) + 1, dtype=x.dtype))
+        yield from levels[:, None].expand(-1, len(x))
         return
     if isinstance(rule, Determines):
         return
