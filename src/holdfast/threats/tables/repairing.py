@@ -72,7 +72,7 @@ def _related(schema: "Schema", x: Tensor, x0: Tensor) -> Tensor:
     """The rows with their relations mended, as far as `ROUNDS` and taking back go."""
     for _ in range(ROUNDS if schema.rules else 0):
         for k, rule in enumerate(schema.rules):
-            for bad in (~holds(schema, rule, x)).nonzero()[:, 0].split(TOGETHER):
+            for bad in torch.split((~holds(schema, rule, x)).nonzero()[:, 0], TOGETHER):
                 if len(bad):
                     x = x.index_put((bad,), _mended(schema, k, x[bad], x0[bad]))
         if bool(kept(schema, x).all()):
@@ -84,7 +84,7 @@ def _mended(schema: "Schema", k: int, x: Tensor, x0: Tensor) -> Tensor:
     """The rows with one column moved so that relation `k` holds, at the least loss of others, then the least change."""
     best, found = torch.full((2, len(x)), torch.inf, dtype=torch.float64), x
     for tried in _tried(schema, schema.rules[k], x, x0):
-        told = kept(schema, tried.flatten(0, 1)).unflatten(0, tried.shape[:2])
+        told = kept(schema, tried.flatten(0, 1)).reshape(*tried.shape[:2], -1)
         for y, holding, far in zip(tried, told, _far(schema, tried, x), strict=True):
             broken = (~holding).sum(1).double()
             better = holding[:, k] & ((broken < best[0]) | ((broken == best[0]) & (far < best[1])))
