@@ -67,6 +67,24 @@ def test_two_categories_share_no_rule(capsys, policy, pair, tmp_path):
     assert len(set(ids)) == 2
 
 
+def test_an_alert_leads_to_the_file_of_the_model(capsys, policy, pair, tmp_path):
+    """The run's command says where it lies; a bundled model, and a file that is gone, lie nowhere."""
+    policy(RULE + "at_least = 1\n")
+    copy = shutil.copytree(pair[0], tmp_path / "run")
+    summary = json.loads((copy / "summary.json").read_text())
+    uris = []
+    for command in ("holdfast audit net.safetensors digits", "holdfast audit digits-mlp digits", "holdfast audit 'a"):
+        summary["provenance"]["command"] = command
+        (copy / "summary.json").write_text(json.dumps(summary))
+        for there in (False, True):
+            (tmp_path / "net.safetensors").touch() if there else (tmp_path / "net.safetensors").unlink(missing_ok=True)
+            assert gate(capsys, str(copy), "-o", "gate.sarif")[0] == 1
+            (result,) = json.loads((tmp_path / "gate.sarif").read_text())["runs"][0]["results"]
+            related = result.get("relatedLocations", [])
+            uris.append([place["physicalLocation"]["artifactLocation"]["uri"] for place in related])
+    assert uris == [[], ["net.safetensors"], [], [], [], []]
+
+
 def test_the_junit_file_holds_rules_findings_and_lost_samples(capsys, policy, pair, tmp_path):
     import xml.etree.ElementTree as Xml
 

@@ -250,6 +250,18 @@ def test_sarif_names_the_policy_as_a_relative_reference(tmp_path, monkeypatch, p
     assert log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == uri
 
 
+def test_sarif_leads_to_the_model_where_it_lies_in_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path, uri in (("models/a b.onnx", "models/a%20b.onnx"), (str(tmp_path / "m.pt"), "m.pt")):
+        log = json.loads(sarif.render(dataclasses.replace(GATE, model_file=path)))
+        assert list(SARIF.iter_errors(log)) == []
+        for result in log["runs"][0]["results"]:
+            (place,) = result["relatedLocations"]
+            assert place["physicalLocation"]["artifactLocation"]["uri"] == uri
+    for path in ("", "../elsewhere.pt", "/etc/model.pt"):
+        assert "relatedLocations" not in sarif.render(dataclasses.replace(GATE, model_file=path))
+
+
 def test_both_follow_the_schemas_of_others():
     for found in variants(GATE):
         JUNIT.validate(junit.render(found))

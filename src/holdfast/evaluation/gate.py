@@ -1,6 +1,8 @@
 """A run held against a policy: which rules it meets, and what the gate as a whole says. No model is needed."""
 
 import dataclasses
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -61,6 +63,7 @@ class Gate:
         rate: Empirical robust accuracy over all threats of the run, None where nothing could be judged.
         threats: Their literals.
         findings: Of the run, worst first.
+        model_file: The model as the command of the run names it, where that is a file or folder found from here.
     """
 
     schema: Literal["urn:holdfast:gate:1"] = "urn:holdfast:gate:1"
@@ -78,6 +81,7 @@ class Gate:
     rate: Rate | None = None
     threats: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    model_file: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -127,7 +131,17 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
         rate=summary.rates.empirical_robust_accuracy,
         threats=tuple(t.literal for t in summary.threats),
         findings=summary.findings,
+        model_file=_model_file(summary.provenance.command),
     )
+
+
+def _model_file(command: str) -> str:
+    """The first word after `holdfast audit`, where something lies there."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    return words[2] if words[:2] == ["holdfast", "audit"] and len(words) > 2 and os.path.exists(words[2]) else ""
 
 
 def _chosen(summary: Summary) -> tuple[str, ...]:
