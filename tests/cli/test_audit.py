@@ -242,6 +242,16 @@ def test_replay_and_recheck_remember_the_model(run, capsys):
     assert json.loads(capsys.readouterr().out)["holds"] is True
 
 
+def test_a_command_that_no_shell_can_read_is_one_that_says_nothing(run, tmp_path, capsys):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    summary = json.loads((copy / "summary.json").read_text())
+    summary["provenance"]["command"] = "holdfast audit 'digits-mlp digits"
+    (copy / "summary.json").write_text(json.dumps(summary))
+    assert main(["show", str(copy)]) == 0
+    assert main(["recheck", str(copy)]) == 2
+    assert capsys.readouterr().err.startswith("HF804")
+
+
 def test_reports_where_they_are_wanted(run, tmp_path, capsys):
     assert main(["report", str(run), "--format", "html,md,json,csv,txt", "-o", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

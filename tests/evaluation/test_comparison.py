@@ -90,20 +90,20 @@ def test_what_breaks_one_and_was_shown_to_another_stands_in_the_comparison(tmp_p
     audit(near, world.data(60), out=tmp_path / "near", **plan)
     first, other = Folder(tmp_path / "means"), Folder(tmp_path / "near")
     found = compare([first, other])
-    assert [(c.made, c.shown, c.threat) for c in found.carried] == [(0, 1, t) for t in found.threats]
+    assert [(t.source, t.target, t.threat) for t in found.transferred] == [(0, 1, t) for t in found.threats]
     clean = {r["sample"]: r["predicted"] == r["label"] for r in other.samples.to_pylist()}
     label = {r["sample"]: r["label"] for r in first.samples.to_pylist()}
-    for carried in found.carried:
-        own = [i for i, status in statuses(first.path, carried.threat).items() if status == "broken" and clean[i]]
-        inputs = broken(first, found.threats[: found.threats.index(carried.threat) + 1])
+    for told in found.transferred:
+        own = [i for i, status in statuses(first.path, told.threat).items() if status == "broken" and clean[i]]
+        inputs = broken(first, found.threats[: found.threats.index(told.threat) + 1])
         fooled = sum(int(near.predict(inputs[i][None])) != label[i] for i in own)
-        assert (carried.rate.k, carried.rate.n) == (fooled, len(own))
+        assert (told.rate.k, told.rate.n) == (fooled, len(own))
         assert fooled > 0
         assert f"({fooled}/{len(own)})" in render(found, ".md")
     assert render(found, ".md").count("not shown") == 2, "one of each threat"
-    assert compare([other, first]).carried[0] == dataclasses.replace(found.carried[0], made=1, shown=0)
+    assert compare([other, first]).transferred[0] == dataclasses.replace(found.transferred[0], source=1, target=0)
     moved = dataclasses.replace(first.summary.transfer[0], fingerprint="that of another model of this name")
-    assert not compare([edited(first.path, transfer=(moved,)), other]).carried
+    assert not compare([edited(first.path, transfer=(moved,)), other]).transferred
 
 
 def test_what_the_runs_cost_stands_beside_it(runs, tmp_path):

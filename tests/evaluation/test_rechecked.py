@@ -55,14 +55,18 @@ def test_a_whole_run_holds_and_what_rests_on_the_parts_is_said(whole):
     assert without.left == ("rates by class, without the data", "decisions before any attack")
 
 
-def test_a_document_that_does_not_say_to_which_fingerprint_inputs_were_shown_holds(copy):
-    def older(document):
-        document["schema_version"] = "1.9.0"
-        for told in document["transfer"]:
-            del told["fingerprint"]
+def unnamed(document):
+    """As it was before 1.10: whom inputs were shown to is said by name alone."""
+    document["schema_version"] = "1.9.0"
+    for told in document["transfer"]:
+        del told["fingerprint"]
 
-    rewritten(copy, older)
+
+def test_a_document_that_does_not_say_to_which_fingerprint_inputs_were_shown_holds(copy):
+    rewritten(copy, unnamed)
     assert not damage(copy)
+    rewritten(copy, lambda document: document.update(schema_version="1.10.0"))
+    assert any("fingerprint is ," in line for line in damage(copy)), damage(copy)
 
 
 def other_state(document):
@@ -190,6 +194,7 @@ def test_a_summary_of_another_version_is_held_to_its_numbers_alone(copy):
 
 
 def test_what_an_earlier_document_did_not_say_is_left_and_told(copy):
+    rewritten(copy, unnamed)
     rewritten(copy, lambda d: d.update(schema_version="1.6.0", together=None))
     found = recheck(copy, model()[0], data(24))
     assert found.holds

@@ -44,6 +44,7 @@ def test_a_table_of_three_models_is_drawn_with_those_that_no_other_beats():
     drawn = str(plot(marks(rows), HELD))
     assert [mark.label for mark in front(marks(rows))] == ["alpha"]
     assert (drawn.count("<circle"), drawn.count('<rect class="mark-doubt"')) == (2, 1)
+    assert drawn.count('class="strong end"') == 1, "the name of alpha, at the right edge, stands to its left"
     found = sections(board.render(BOARD, ".html"))
     assert drawn in found["all threats together"]
     assert "<svg" not in found["l2:1/2"], "two models are told apart without a picture"

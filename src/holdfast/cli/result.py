@@ -105,10 +105,13 @@ def _closer(summary: "Summary", run: str) -> list[tuple[str, str]]:
 
 def _further(summary: "Summary", command: str) -> list[tuple[str, str]]:
     """Ask more of the same run, where a command of its own made it: what is committed is reused."""
-    if not command.startswith("holdfast audit "):
+    from holdfast.evaluation.journal import words_of
+
+    words = words_of(command)
+    if words[:2] != ["holdfast", "audit"]:
         return []
     found: list[tuple[str, str]] = []
-    words = _without_defaults(shlex.split(command))
+    words = _without_defaults(words)
     if summary.provenance.suite == "quick":
         found.append((shlex.join(_with(words, "--suite", "standard")), "a number to state needs the standard attacks"))
     words = _with(words, "--hardest-of", None)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from holdfast.cli.options import bounds_of
@@ -48,7 +47,9 @@ def remembered(
     Raises:
         UsageError: HF804 where the model or the data is neither given nor remembered.
     """
-    told = shlex.split(folder.summary.provenance.command)
+    from holdfast.evaluation.journal import words_of
+
+    told = words_of(folder.summary.provenance.command)
     known = told[:2] == ["holdfast", "audit"] and len(told) >= 4
 
     def option(name: str) -> str:

@@ -39,9 +39,9 @@ class Side:
     n: int
     state: str
     holdfast: str
-    cost: Cost | None = None
-    machine: str = ""
-    effort: float | None = None
+    cost: Cost
+    machine: str
+    effort: float | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,31 +84,32 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Carried:
+class Transferred:
     """Adversarial inputs of one run, shown to the model of another when they were made (`--transfer-to`).
 
     Args:
-        made, shown: Positions of the two runs in `Comparison.runs`.
+        source, target: Positions in `Comparison.runs` of the run that made them and of the one whose model saw them.
         threat: The threat's literal.
-        rate: Those that the other model gets wrong too, of those whose original it gets right; None for none.
+        rate: Over all samples of the source: those that the target gets wrong too, of those whose original it gets
+            right; None for none.
     """
 
-    made: int
-    shown: int
+    source: int
+    target: int
     threat: str
     rate: Rate | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The first run against each of the others; `carried`: what breaks one and was shown to another."""
+    """The first run against each of the others; `transferred`: what breaks one and was shown to another."""
 
     schema: Literal["urn:holdfast:comparison:1"] = "urn:holdfast:comparison:1"
     runs: tuple[Side, ...]
     threats: tuple[str, ...]
     samples: int
     pairs: tuple[Pair, ...]
-    carried: tuple[Carried, ...] = ()
+    transferred: tuple[Transferred, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(pair.text for pair in self.pairs)
@@ -149,7 +150,7 @@ def compare(folders: Sequence[Folder], common: bool = False) -> Comparison:
         threats=tuple(threats),
         samples=len(keys),
         pairs=tuple(pairs),
-        carried=_carried(folders, threats),
+        transferred=_transferred(folders, threats),
     )
 
 
@@ -235,10 +236,10 @@ def _notes(first: Folder, other: Folder, whole: bool, n: int, threats: Sequence[
     return tuple(notes)
 
 
-def _carried(folders: Sequence[Folder], threats: Sequence[str]) -> tuple[Carried, ...]:
+def _transferred(folders: Sequence[Folder], threats: Sequence[str]) -> tuple[Transferred, ...]:
     """What the runs say of each other's models, which they know by the fingerprint."""
     return tuple(
-        Carried(made=i, shown=j, threat=told.threat, rate=told.rate)
+        Transferred(source=i, target=j, threat=told.threat, rate=told.rate)
         for i, one in enumerate(folders)
         for j, other in enumerate(folders)
         for told in one.summary.transfer

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -10,6 +9,7 @@ from holdfast.core.errors import UsageError
 from holdfast.core.records import digest
 from holdfast.evaluation import integrity
 from holdfast.evaluation.comparison import CLEAN, Comparison, Contrast, compare
+from holdfast.evaluation.journal import words_of
 from holdfast.evaluation.paired import Paired
 from holdfast.evaluation.policy import Policy, Rule
 from holdfast.evaluation.statistics import Rate
@@ -137,10 +137,7 @@ def gate(folder: Folder, policy: Policy, baseline: Folder | None = None, common:
 
 def _model_file(command: str) -> str:
     """The first word after `holdfast audit`, where something lies there."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return ""
+    words = words_of(command)
     return words[2] if words[:2] == ["holdfast", "audit"] and len(words) > 2 and os.path.exists(words[2]) else ""
 
 

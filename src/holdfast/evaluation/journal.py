@@ -6,6 +6,7 @@ Every line carries a digest of itself. A line that is torn or has another digest
 import dataclasses
 import json
 import pathlib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -120,3 +121,11 @@ def _parse(line: bytes) -> Session | Commit | Remark | None:
         return entry
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def words_of(command: str) -> list[str]:
+    """The words of a run's command; none where a shell could not read it."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []

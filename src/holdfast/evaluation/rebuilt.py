@@ -41,6 +41,7 @@ RATES = ("empirical_robust_accuracy", "success_rate", "control")
 COUNTED = {"empirical_robust_accuracy", "success_rate", "control", "statuses", "broken"}  # `rederive` tells these
 WORDS = {"words", "text", "source", "title", "next", "not_tested", "id", "tried", "stored", "nist", "atlas", "reasons"}
 SINCE = {"masking": (1, 1), "together": (1, 7)}  # the version of the document that said it first
+NAMED = (1, 10)  # since then a transfer says to which fingerprint inputs were shown
 UNSEEN = (
     "that samples which held were attacked as the parts say, what noise, masking checks and other models answered, "
     "times and machine: that takes another audit"
@@ -88,10 +89,14 @@ def rebuilt(folder: Folder, model: Model, data: Dataset | None) -> Rebuilt:
     return Rebuilt(tuple(fewest), tuple(left))
 
 
+def _written(summary: Summary) -> tuple[int, ...]:
+    """Major and minor version of the document."""
+    return tuple(int(part) if part.isdecimal() else 0 for part in summary.schema_version.split(".")[:2])
+
+
 def _unsaid(summary: Summary) -> list[str]:
     """What a document of an earlier version leaves out."""
-    written = tuple(int(part) if part.isdecimal() else 0 for part in summary.schema_version.split(".")[:2])
-    names = [name for name, since in SINCE.items() if written < since and getattr(summary, name) is None]
+    names = [name for name, since in SINCE.items() if _written(summary) < since and getattr(summary, name) is None]
     return [name for name in names if name != "together" or len(summary.threats) > 1]
 
 
@@ -186,7 +191,7 @@ def _differences(summary: Summary, made: Concluded, classes: bool) -> list[str]:
     """Fields of the summary that are not those of the conclusions."""
     told = summary.holdfast == provenance.version() and not summary.data.chosen  # another version has other words
     made, decision = redecided(summary, made)
-    if not any(t.fingerprint for t in summary.transfer):  # a document that did not say whom it showed them to
+    if _written(summary) < NAMED:
         made = dataclasses.replace(made, transfer=tuple(dataclasses.replace(t, fingerprint="") for t in made.transfer))
     skipped = COUNTED | (set() if told else WORDS) | (set() if classes else {"per_class", "confusions"})
     aside = {"rates", "coverage", *_unsaid(summary)}

@@ -1,11 +1,11 @@
 """The answer of a run that was stopped by a question, given again from the rates that its parts say."""
 
 import dataclasses
-import shlex
 
 from holdfast.core.errors import UsageError
 from holdfast.evaluation.decide import with_decision
 from holdfast.evaluation.derive import Concluded
+from holdfast.evaluation.journal import words_of
 from holdfast.evaluation.sequential import Decision, Question, judge, looks, parse
 from holdfast.evaluation.summary import Summary
 
@@ -30,11 +30,8 @@ def asked(text: str) -> Question | None:
 
 
 def commanded(command: str) -> Question | None:
-    """The question of a command, None where it asks none or cannot be read."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
+    """The question of a command, None where it asks none."""
+    words = words_of(command)
     after = [word.partition("=")[2] for word in words if word.startswith("--decide=")]
     after += [words[i + 1] for i, word in enumerate(words[:-1]) if word == "--decide"]
     return asked(after[-1]) if after else None

@@ -128,13 +128,15 @@ def _view(tab: Tab, ranking: Ranking) -> View:
 def marks(rows: Sequence[Row]) -> tuple[Mark, ...]:
     """What the plot of a table shows of each model."""
     return tuple(
-        Mark(label=short(r.model, 20), name=f"({short(r.run, 40)})", clean=r.clean, held=r.robust, doubt=_doubted(r))
+        Mark(
+            label=short(r.model, 20),
+            name=f"({short(r.run, 40)})",
+            clean=r.clean,
+            held=r.robust,
+            doubt=r.state != "measured",
+        )
         for r in rows
     )
-
-
-def _doubted(row: Row) -> bool:
-    return row.state != "measured"
 
 
 @functools.cache

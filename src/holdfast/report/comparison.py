@@ -58,7 +58,7 @@ def page(comparison: Comparison, listed: bool = True) -> Sheet:
     notes = list(dict.fromkeys(note for pair in comparison.pairs for note in pair.notes))
     notes.append(INDEPENDENT if comparison.pairs[0].contrasts[0].counts.groups is None else GROUPED)
     tables = [table for pair in comparison.pairs for table in _tables(comparison, pair, listed)]
-    tables += [*_carried(comparison), _costs(comparison)]
+    tables += [*_transferred(comparison), _costs(comparison)]
     notes += [ELSEWHERE] if len({side.machine for side in runs}) > 1 else []
     for pair in comparison.pairs:
         main = pair.contrasts[0]
@@ -97,12 +97,12 @@ def _matrix(comparison: Comparison, pair: Pair) -> Table:
     )
 
 
-def _carried(comparison: Comparison) -> list[Table]:
+def _transferred(comparison: Comparison) -> list[Table]:
     """For each threat whose inputs were shown to another's model: who was fooled by what was made on whom."""
     found = list[Table]()
     runs = comparison.runs
     for literal in comparison.threats:
-        told = {(c.made, c.shown): rate_of(c.rate) for c in comparison.carried if c.threat == literal}
+        told = {(t.source, t.target): rate_of(t.rate) for t in comparison.transferred if t.threat == literal}
         rows = tuple(
             (short(one.run, 40), *("–" if i == j else told.get((i, j), "not shown") for j in range(len(runs))))
             for i, one in enumerate(runs)
@@ -117,10 +117,12 @@ def _costs(comparison: Comparison) -> Table:
     """What each run spent."""
     heads = ("", ">took", ">rows through the model", ">gradients", ">queries", ">median to break one")
     rows = tuple(
-        (short(side.run, 40), seconds(spent.seconds), *map(number, (spent.forwards, spent.gradients, spent.queries)))
-        + (number(side.effort),)
+        (
+            short(side.run, 40),
+            seconds(side.cost.seconds),
+            *map(number, (side.cost.forwards, side.cost.gradients, side.cost.queries, side.effort)),
+        )
         for side in comparison.runs
-        if (spent := side.cost) is not None
     )
     return Table(caption=SPENT, heads=heads, rows=rows)
 

@@ -60,7 +60,7 @@ def front(marks: Sequence[Mark]) -> tuple[Mark, ...]:
 
 
 def told(marks: Sequence[Mark], along: str) -> str:
-    """The plot in words, for who does not see it; `along` says what withstands, as in `front`'s second axis."""
+    """The plot in words, for who does not see it; `along` names the rate that they hold."""
     best = {id(mark) for mark in front(marks)}
     each = "; ".join(
         f"{mark.label} {mark.name}: clean {words.percent(mark.clean.point)}, "
@@ -74,7 +74,7 @@ def plot(marks: Sequence[Mark], along: str) -> Markup:
     """Marks with intervals, labeled as in the table; the line joins those that no other beats on both axes.
 
     Blue circles are measured, orange squares are in doubt, the hollow one is what the others are compared with. The
-    area of a mark grows with the time of a pass.
+    area of a mark grows with the time of a pass. `along` names the rate that they hold, on the upright axis.
     """
     axes = _Axes(marks)
     parts = [element("title", told(marks, along)), *axes.grid(along)]

@@ -22,7 +22,7 @@ def render(found: Gate, category: str = "") -> str:
             host replaces what came earlier in the same category; and GitHub takes a rule of one id, at one line, for
             one alert in whatever category, and reads no fingerprint but its own. So it is in the ids of the rules too.
     """
-    path, model = _relative(found.policy), _inside(found.model_file)
+    path, related = _relative(found.policy), _inside(found.model_file)
     found = cleaned(found)
     judged = [check for check in found.checks if check.state != "off"]
     missed = [check for check in judged if check.state in ("failed", "warned")]
@@ -41,7 +41,7 @@ def render(found: Gate, category: str = "") -> str:
         },
         "automationDetails": {"id": f"holdfast/gate/{category or _quoted(found.model)}/"},
         "invocations": [invocation],
-        "results": [_result(check, judged.index(check), path, found, prefix) | model for check in missed],
+        "results": [_result(check, judged.index(check), path, found, prefix) | related for check in missed],
         "columnKind": "unicodeCodePoints",
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -86,7 +86,7 @@ def _inside(model: str) -> dict[str, Any]:
     if not model or os.path.relpath(model).startswith(os.pardir):
         return {}
     place = {"physicalLocation": {"artifactLocation": {"uri": _relative(model)}}}
-    return {"relatedLocations": [{"id": 0, "message": {"text": "The model"}, **place}]}
+    return {"relatedLocations": [{"message": {"text": "The model"}, **place}]}
 
 
 def _quoted(model: str) -> str:

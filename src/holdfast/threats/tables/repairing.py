@@ -20,7 +20,7 @@ ROUNDS = 3
 """How often the relations are gone through before changes are taken back."""
 
 TOGETHER = 256
-"""Rows whose tries are judged at once: up to `LEVELS` copies of them are in memory."""
+"""Rows whose tries are judged at once: as many copies of them are in memory as there are values to try."""
 
 LEVELS = 64
 """Columns with at most so many possible values are mended by trying each."""
